@@ -10,14 +10,5 @@
 //! 2. A [`Reader`] delivers records in rising offset order from where it was told to start, or says why it can't; it never moves by itself.
 //! 3. Only this crate knows Kafka's own offsets; everyone else sees [`Offset`]s, which keep rising when the log moves to a new topic.
 
-mod check;
-mod kafka;
-mod memory;
 mod record;
-mod settings;
-
-pub use check::{Finding, TopicCheck, TopicSettings};
-pub use kafka::KafkaLog;
-pub use memory::MemoryLog;
 pub use record::{Appended, NewRecord, Record};
-pub use settings::LogSettings;
