@@ -238,6 +238,25 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Sends a response; where the topic's own limit lies below the protocol's, it leaves without its rows and says so, for the request took effect.
+    async fn send_or_shorten(&self, response: &Answered, to: &Destination) -> Result<(), LogError> {
+        match self.send(response, to).await {
+            Err(LogError::TooLarge { bytes, limit }) => {
+                tracing::error!(bytes, limit, request_id = response.request_id, "RESPONSES does not take this answer; raise its max.message.bytes");
+                let results = response.results.as_ref().map(|results| {
+                    let strip = |result: &StatementResult<_>| StatementResult { result: Vec::new(), columns: Vec::new(), ..result.clone() };
+                    results.iter().map(strip).collect()
+                });
+                let result = response.result.as_ref().map(|_| Vec::new());
+                let short = Answered { result, results, result_gone: true, ..response.clone() };
+                self.send(&short, to).await
+            }
+            sent => sent,
+        }
+    }
+}
+
 /// Sends the answers of the ALL lane, batch after batch, and notes in the log how far they have got.
 pub async fn run(mut answers: mpsc::Receiver<Answers>, sender: Sender, group: String, steps: Steps) -> Result<(), LogError> {
     let mut batches = Vec::new();
@@ -249,7 +268,7 @@ pub async fn run(mut answers: mpsc::Receiver<Answers>, sender: Sender, group: St
             let to = outgoing.to.clone();
             for part in outgoing.into_parts() {
                 let (part, to, sender) = (part.map_err(|error| LogError::Settings(error.to_string()))?, to.clone(), sender.clone());
-                in_flight.push(async move { sender.send(&part, &to).await });
+                in_flight.push(async move { sender.send_or_shorten(&part, &to).await });
                 if in_flight.len() >= IN_FLIGHT {
                     in_flight.next().await.transpose()?;
                 }

@@ -116,6 +116,7 @@ impl Node {
     pub async fn run(self, drain: CancellationToken) -> Result<(), NodeError> {
         let Self { settings, log, identity, partitions, dbms, status, listener } = self;
         let node = settings.node_id.clone();
+        let for_lanes = status.clone();
         let sender = Sender::new(log.clone(), partitions);
         let reporter = Reporter::new(log.clone(), node.clone(), settings.clock.clone());
         let one = OneLane {
@@ -160,7 +161,7 @@ impl Node {
                 }
             }),
         };
-        lanes.run(&settings, &reporter, drain).await
+        lanes.run(&settings, &reporter, &for_lanes, drain).await
     }
 }
 
@@ -185,4 +186,120 @@ fn spawn_if(wanted: bool, one: OneLane, drain: CancellationToken) -> (JoinSet<Re
         set.spawn(one.run(drain.clone()));
     }
     (set, drain)
+}
+
+/// What ended first.
+enum Ended {
+    All(Result<Dbms, Stopped>),
+    Answers(LogError),
+    One(Result<(), LogError>),
+    Drained,
+}
+
+impl Lanes {
+    async fn run(
+        mut self,
+        settings: &NodeSettings,
+        reporter: &Reporter,
+        status: &Status,
+        drain: CancellationToken,
+    ) -> Result<(), NodeError> {
+        loop {
+            match self.next(&drain).await {
+                Ended::All(Ok(dbms)) => {
+                    status.is(NodeState::Leaving);
+                    finish(&mut self.answers).await;
+                    finish(&mut self.one.0).await;
+                    dbms.close().await;
+                    return Ok(());
+                }
+                Ended::All(Err(stopped)) => return self.stopped(stopped, status, drain).await,
+                Ended::Answers(error) => {
+                    let cause = Cause::new("responses", format!("answers cannot be sent: {error}"));
+                    reporter.say(ErrorClass::Fatal, None, &cause).await;
+                    self.all.abort_all();
+                    let offset = status.now().applied.unwrap_or_default().next();
+                    let stopped = Stopped { offset, fault: Fault::Fatal(cause) };
+                    return self.stopped(stopped, status, drain).await;
+                }
+                Ended::One(result) => {
+                    if let Err(error) = result {
+                        tracing::error!(node = %settings.node_id, %error, "the lane of reads ended; writes go on");
+                    }
+                }
+                Ended::Drained => {}
+            }
+        }
+    }
+
+    async fn next(&mut self, drain: &CancellationToken) -> Ended {
+        tokio::select! {
+            biased;
+            Some(all) = self.all.join_next() => Ended::All(all.unwrap_or_else(|panic| Err(panicked(&panic)))),
+            Some(answers) = self.answers.join_next(), if !self.answers.is_empty() => match answers {
+                Ok(Ok(())) => Ended::Drained,
+                Ok(Err(error)) => Ended::Answers(error),
+                Err(panic) => Ended::Answers(LogError::Settings(panic.to_string())),
+            },
+            Some(one) = self.one.0.join_next(), if !self.one.0.is_empty() => {
+                Ended::One(one.unwrap_or_else(|panic| Err(LogError::Settings(panic.to_string()))))
+            }
+            else => { drain.cancelled().await; Ended::Drained }
+        }
+    }
+
+    /// The ALL lane has stopped. Reads go on over the consistent prefix, unless this node alone is at fault; the node stays up to be asked why.
+    async fn stopped(mut self, stopped: Stopped, status: &Status, drain: CancellationToken) -> Result<(), NodeError> {
+        let code = stopped.fault.cause().code.clone();
+        status.is(NodeState::Stopped { offset: stopped.offset, round: 0, code });
+        if matches!(stopped.fault, Fault::Fatal(_)) {
+            self.one.1.cancel();
+        }
+        drain.cancelled().await;
+        finish(&mut self.answers).await;
+        finish(&mut self.one.0).await;
+        Err(stopped.into())
+    }
+}
+
+fn panicked(panic: &tokio::task::JoinError) -> Stopped {
+    let cause = Cause::new("panic", format!("a bug in Kluster ended the ALL lane: {panic}; please report it"));
+    Stopped { offset: kluster_protocol::Offset::ZERO, fault: Fault::Fatal(cause) }
+}
+
+async fn finish<T: 'static>(tasks: &mut JoinSet<T>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// A node refuses topics on which a promise would not hold, and says how to mend them.
+async fn check_topics(log: &Log, settings: &NodeSettings) -> Result<(), NodeError> {
+    let wanted = if settings.development { TopicSettings::development() } else { TopicSettings::default() };
+    let check = patiently("the log", || log.check_topics(&wanted), |error| matches!(error, LogError::Unreachable { .. })).await?;
+    let refusals = check.refusals(settings.trust_topics);
+    for finding in &check.findings {
+        tracing::warn!(node = %settings.node_id, "{finding}");
+    }
+    match refusals.is_empty() {
+        true => Ok(()),
+        false => Err(NodeError::Topics(refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))),
+    }
+}
+
+/// Tries until it works, or fails for a reason that does not pass.
+async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    mut attempt: impl FnMut() -> F,
+    passes: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match attempt().await {
+            Err(error) if passes(&error) => {
+                tracing::warn!(%error, "waiting for {what}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+            result => return result,
+        }
+    }
 }
