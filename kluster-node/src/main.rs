@@ -4,7 +4,7 @@ use kluster_node::config::Config;
 use kluster_node::dbms::DbmsSettings;
 use kluster_node::node::{Node, NodeError, NodeSettings};
 use kluster_node::step::Steps;
-use kluster_protocol::{NodeId, Role};
+use kluster_protocol::{DEFAULT_WINDOW, NodeId, Role};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -65,6 +65,7 @@ fn settings(config: &Config) -> NodeSettings {
         trust_topics: node.trust_topics,
         development: node.development,
         clock: Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)),
+        window: DEFAULT_WINDOW,
         max_batch: Default::default(),
         instance_id: uuid::Uuid::new_v4().to_string(),
     }

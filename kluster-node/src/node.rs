@@ -44,6 +44,8 @@ pub struct NodeSettings {
     pub development: bool,
     /// Its own clock, for alarms and people only.
     pub clock: Clock,
+    /// Outcomes are remembered for this many offsets; the same on every node of a cluster.
+    pub window: u64,
     /// Batch borders, for tests.
     pub max_batch: BatchLimit,
     /// Names this run of the process.
@@ -146,6 +148,7 @@ impl Node {
             status: status.clone(),
             reporter: reporter.clone(),
             joiner: Joiner::new(node.clone(), settings.role),
+            window: settings.window,
             max_batch: settings.max_batch.clone(),
             steps: settings.dbms.steps.clone(),
         };
