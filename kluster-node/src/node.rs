@@ -98,6 +98,11 @@ impl Node {
         Ok(Self { settings, log, identity, partitions, dbms, status: Status::default(), listener })
     }
 
+    /// Its database, before it runs.
+    pub fn dbms(&self) -> &Dbms {
+        &self.dbms
+    }
+
     /// What its database is.
     pub fn info(&self) -> Info {
         self.dbms.info()
