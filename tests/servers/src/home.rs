@@ -1,8 +1,9 @@
 //! A server's private directory under the machine's temporary directory.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use crate::account::Account;
 use crate::error::{During, ServerError};
@@ -57,6 +58,33 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), ServerError> {
 pub(crate) fn run(command: &mut Command) -> Result<String, ServerError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().during(format!("running {name}"))?;
+    success(name, &output)
+}
+
+/// As [`run`], with text on its stdin, and without blocking.
+pub(crate) async fn run_with_input(command: &mut Command, text: &str) -> Result<String, ServerError> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().during(format!("running {name}"))?;
+    let stdin = child.stdin.take();
+    let text = text.to_owned();
+    let done = tokio::task::spawn_blocking(move || {
+        // A program that ends before it has read everything says why on its stderr.
+        let _ = stdin.map(|mut stdin| stdin.write_all(text.as_bytes()));
+        child.wait_with_output()
+    });
+    let output = done
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|output| output)
+        .during(format!("running {name}"))?;
+    success(name, &output)
+}
+
+fn success(name: String, output: &Output) -> Result<String, ServerError> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(said);

@@ -1,17 +1,16 @@
 //! Real servers for tests: Apache Kafka, PostgreSQL and MariaDB, each private to a test or to a test process.
 //!
-//! ```ignore
+//! ```no_run
 //! use kluster_test_servers::{KafkaOptions, KafkaServer, require};
 //!
-//! #[tokio::test]
-//! async fn an_acknowledged_record_survives_the_broker() {
-//!     require!(Kafka); // returns from the test, counted as skipped, where Kafka is missing
-//!     let kafka = KafkaServer::start(KafkaOptions::default()).await.unwrap();
-//!     // … write to kafka.bootstrap() …
-//!     kafka.kill9().await.unwrap();
-//!     kafka.restart().await.unwrap();
-//!     // … and read it again.
-//! }
+//! # async fn test() {
+//! require!(Kafka); // returns from the test, counted as skipped, where Kafka is missing
+//! let kafka = KafkaServer::start(KafkaOptions::default()).await.unwrap();
+//! // … write to kafka.bootstrap() …
+//! kafka.kill9().await.unwrap();
+//! kafka.restart().await.unwrap();
+//! // … and read it again.
+//! # }
 //! ```
 //!
 //! Neighbours: `scripts/setup` installs what is needed, `scripts/kafka` starts Kafka; `docs/development.md` lists the environment
@@ -27,15 +26,21 @@ mod error;
 mod home;
 mod kafka;
 mod local;
+mod mariadb;
+mod name;
 mod place;
 mod port;
+mod postgres;
 mod process;
 mod programs;
 mod shared;
 mod skip;
+mod template;
 
 pub use error::ServerError;
 pub use kafka::{KafkaOptions, KafkaServer};
+pub use mariadb::{MariaDbOptions, MariaDbServer};
 pub use place::Place;
-pub use shared::shared_kafka;
+pub use postgres::{PostgresOptions, PostgresServer};
+pub use shared::{shared_kafka, shared_mariadb, shared_postgres};
 pub use skip::{Part, record_skip, require};

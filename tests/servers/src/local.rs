@@ -3,6 +3,7 @@
 use tokio::sync::Mutex;
 
 use crate::error::ServerError;
+use crate::home;
 use crate::port;
 use crate::process::{Launch, Process};
 
@@ -86,5 +87,14 @@ impl LocalServer {
     /// Where the server's output is.
     pub(crate) fn log(&self) -> std::path::PathBuf {
         self.launch.log()
+    }
+}
+
+impl Drop for LocalServer {
+    fn drop(&mut self) {
+        // With a process, its watchdog removes the files; a server that was killed has none any more.
+        if self.process.get_mut().is_none() && !home::kept() {
+            let _ = std::fs::remove_dir_all(&self.launch.home);
+        }
     }
 }
