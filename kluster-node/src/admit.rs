@@ -161,12 +161,8 @@ fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(W
 
 /// A rule's refusal in the words of the protocol.
 pub fn by_rule(refusal: kluster_sql::Refusal) -> Refusal {
-    let message = match refusal.hint {
-        Some(hint) => format!("{}; {hint}", refusal.message),
-        None => refusal.message,
-    };
     let position = refusal.position.and_then(|position| u32::try_from(position).ok());
-    Refusal { position, ..ResponseError::new(ErrorCode::from_text(refusal.code.as_str()), message) }
+    Refusal { position, ..ResponseError::new(ErrorCode::from_text(refusal.code.as_str()), refusal.to_string()) }
 }
 
 /// The number of params must be what the text uses: some DBMS would take more in silence, others not.

@@ -14,7 +14,7 @@ use crate::dbms::{Dbms, Finish, OutcomeRow};
 use crate::fault::{Cause, Fault};
 use crate::membership::Joiner;
 use crate::outcome::{KeptByOffset, Outcome};
-use crate::plan::{Answer, Plan, Settled};
+use crate::plan::{Plan, Settled};
 use crate::report::Reporter;
 use crate::retry::{Retry, Verdict};
 use crate::start::{self, Held};

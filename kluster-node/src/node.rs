@@ -14,7 +14,6 @@ use crate::membership::Joiner;
 use crate::one_lane::OneLane;
 use crate::report::{Clock, Reporter};
 use crate::status::Status;
-use crate::step::Steps;
 use crate::{fault::Fault, http};
 use kluster_log::{Log, LogError, LogIdentity, TopicSettings};
 use kluster_protocol::{ErrorClass, NodeId, NodeState, Role, Topic};
