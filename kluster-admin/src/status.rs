@@ -1,0 +1,74 @@
+//! status: who the members are, what they do, how far they are, and whether they hold the same data.
+//!
+//! In the order of the data: `nodes` are read → [`Status::of`] draws the picture → `picture` as a table or JSON → `verdict` and exit code.
+
+mod picture;
+mod verdict;
+
+use crate::error::AdminError;
+use crate::nodes::Nodes;
+use crate::output::Output;
+use kluster_log::Log;
+use kluster_node::report::Clock;
+use kluster_protocol::Topic;
+use picture::Picture;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// How often `--watch` looks anew.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What `status` is asked with.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Status {
+    /// Look anew every second until Ctrl-C; the exit code is that of the last look
+    #[arg(long)]
+    pub watch: bool,
+}
+
+impl Status {
+    /// Reads NODES and the end of ALL, and shows what they say.
+    pub async fn run(
+        &self,
+        log: &Log,
+        clock: &Clock,
+        output: &mut Output<'_>,
+        stop: &CancellationToken,
+    ) -> Result<(), AdminError> {
+        let mut nodes = Nodes::read(log, clock).await?;
+        nodes.listen().await?;
+        loop {
+            let picture = Picture::of(&nodes, log.range(Topic::All, 0).await?, log.names().database.as_str());
+            let verdict = verdict::of(&picture);
+            if self.watch {
+                output.clear()?;
+            }
+            match output.is_json() {
+                true if self.watch => output.json_line(&picture.json(&verdict))?,
+                true => output.json(&picture.json(&verdict))?,
+                false => picture.show(&verdict, output)?,
+            }
+            nodes.note(output)?;
+            if !self.watch || follow(&mut nodes, stop).await? {
+                return verdict.result();
+            }
+        }
+    }
+}
+
+/// Takes heartbeats for a second; true: told to stop.
+async fn follow(nodes: &mut Nodes, stop: &CancellationToken) -> Result<bool, AdminError> {
+    let next_look = Instant::now() + EVERY;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(true),
+            () = sleep_until(next_look) => return Ok(false),
+            heard = nodes.next() => heard?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
