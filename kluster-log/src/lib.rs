@@ -11,13 +11,22 @@
 //! 3. Only this crate knows Kafka's own offsets; everyone else sees [`Offset`]s, which keep rising when the log moves to a new topic.
 
 mod check;
+mod error;
 mod kafka;
+mod log;
 mod memory;
+mod progress;
+mod properties;
+mod reader;
 mod record;
 mod settings;
+mod wanted;
 
-pub use check::{Finding, TopicCheck, TopicSettings};
+pub use check::{Finding, Severity, TopicCheck, TopicSettings};
+pub use error::LogError;
 pub use kafka::KafkaLog;
-pub use memory::MemoryLog;
-pub use record::{Appended, NewRecord, Record};
+pub use log::{Created, Log, LogIdentity, Range};
+pub use memory::{AppendContext, AppendFault, AppendHook, Clock, MemoryLog, ReadContext, ReadFault, ReadHook};
+pub use reader::{GroupReader, Reader, Trouble};
+pub use record::{Appended, MAX_RECORD_BYTES, NewRecord, Record};
 pub use settings::LogSettings;
