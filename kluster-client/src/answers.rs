@@ -44,7 +44,11 @@ pub(crate) enum Verdict {
     /// There are no voters to count.
     NoVoters(Answered),
     /// Two nodes differ.
-    Diverged { offset: Offset, one: Answered, other: Answered },
+    Diverged {
+        offset: Offset,
+        one: Answered,
+        other: Answered,
+    },
     /// More answers are wanted than there are voters.
     TooFew { wanted: u32, answered: Vec<Answered> },
     /// The result passes the memory allowed.
@@ -72,7 +76,11 @@ struct Group {
 
 impl Tally {
     pub(crate) fn new(ack: Ack, max_bytes: usize) -> Self {
-        Self { ack, parts: Parts::new(max_bytes), groups: Vec::new() }
+        Self {
+            ack,
+            parts: Parts::new(max_bytes),
+            groups: Vec::new(),
+        }
     }
 
     /// Takes a response; the verdict, if it brings one.
@@ -105,7 +113,10 @@ impl Tally {
             return Some(verdict(group.answer, group.nodes.into_values().collect()));
         }
         if wanted > members.voters && have >= u64::from(members.voters) {
-            return Some(Verdict::TooFew { wanted, answered: self.answered() });
+            return Some(Verdict::TooFew {
+                wanted,
+                answered: self.answered(),
+            });
         }
         None
     }
@@ -113,7 +124,11 @@ impl Tally {
     fn differs(&self, answered: &Answered) -> Option<Verdict> {
         let others = self.groups.iter().flat_map(|group| group.nodes.values());
         let other = others.into_iter().find(|other| answered.contradicts(other))?;
-        Some(Verdict::Diverged { offset: answered.offset?, one: other.clone(), other: answered.clone() })
+        Some(Verdict::Diverged {
+            offset: answered.offset?,
+            one: other.clone(),
+            other: answered.clone(),
+        })
     }
 
     /// Puts the answer to those that it may be counted with; says which.
@@ -122,7 +137,13 @@ impl Tally {
         let outcome = outcome(&answer);
         let alike = |group: &Group| (group.version, group.voters, group.outcome) == (version, voters, outcome);
         let place = self.groups.iter().position(alike).unwrap_or_else(|| {
-            self.groups.push(Group { version, voters, outcome, nodes: BTreeMap::new(), answer });
+            self.groups.push(Group {
+                version,
+                voters,
+                outcome,
+                nodes: BTreeMap::new(),
+                answer,
+            });
             self.groups.len() - 1
         });
         self.groups[place].nodes.insert(answered.node_id.clone(), answered);
@@ -149,13 +170,18 @@ impl Tally {
             None => voters.newest()?,
         };
         let wanted = self.ack.wanted(newest.map_or(names.len() as u32, |group| group.voters));
-        let gone = |node: &&NodeId| newest.is_none_or(|group| !group.nodes.contains_key(*node)) && voters.why_gone(node).is_some();
+        let gone = |node: &&NodeId| {
+            newest.is_none_or(|group| !group.nodes.contains_key(*node)) && voters.why_gone(node).is_some()
+        };
         let missing: Vec<&NodeId> = names.iter().filter(gone).collect();
         if names.is_empty() || names.len() - missing.len() >= wanted as usize {
             return None;
         }
         let why = |node: &NodeId| voters.why_gone(node).unwrap_or_default();
-        Some((wanted, missing.into_iter().map(|node| (node.clone(), why(node))).collect()))
+        Some((
+            wanted,
+            missing.into_iter().map(|node| (node.clone(), why(node))).collect(),
+        ))
     }
 }
 
@@ -168,7 +194,10 @@ fn verdict(answer: RawResponse, answered: Vec<Answered>) -> Verdict {
 
 /// Why it was refused. An answer that only has a result code is one of a foreign node.
 pub(crate) fn refusal(answer: &Response<RawRow>) -> ResponseError {
-    answer.error.clone().unwrap_or_else(|| ResponseError::new(ErrorCode::Other, answer.result_code.clone()))
+    answer
+        .error
+        .clone()
+        .unwrap_or_else(|| ResponseError::new(ErrorCode::Other, answer.result_code.clone()))
 }
 
 fn outcome(answer: &RawResponse) -> Result<(), ErrorCode> {
@@ -192,11 +221,15 @@ impl Ack {
 
 impl Answered {
     pub(crate) fn by(answer: &RawResponse) -> Self {
-        Self { node_id: answer.node_id.clone(), offset: answer.offset, chain: answer.chain.clone() }
+        Self {
+            node_id: answer.node_id.clone(),
+            offset: answer.offset,
+            chain: answer.chain.clone(),
+        }
     }
 
     /// At one offset there is one chain.
-    fn contradicts(&self, other: &Self) -> bool {
+    pub(crate) fn contradicts(&self, other: &Self) -> bool {
         self.offset.is_some()
             && self.offset == other.offset
             && self.chain.is_some()

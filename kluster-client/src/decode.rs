@@ -8,7 +8,9 @@
 use crate::param;
 use kluster_protocol::Row;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
 
@@ -43,7 +45,7 @@ macro_rules! only_cell {
     };
 }
 
-impl<'de> Deserializer<'de> for WholeRow<'_> {
+impl<'de> Deserializer<'de> for WholeRow<'de> {
     type Error = Error;
 
     only_cell! {
@@ -113,7 +115,7 @@ macro_rules! numbers {
     };
 }
 
-impl<'de> Deserializer<'de> for Cell<'_> {
+impl<'de> Deserializer<'de> for Cell<'de> {
     type Error = Error;
 
     numbers! {
@@ -123,8 +125,7 @@ impl<'de> Deserializer<'de> for Cell<'_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        // Cloned, for the value is borrowed for less time than `'de`.
-        self.0.clone().deserialize_any(visitor)
+        self.0.deserialize_any(visitor)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -136,7 +137,7 @@ impl<'de> Deserializer<'de> for Cell<'_> {
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
-            Value::String(text) => visitor.visit_str(text),
+            Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Number(number) => visitor.visit_string(number.to_string()),
             _ => self.deserialize_any(visitor),
         }
@@ -212,7 +213,7 @@ impl<'de> Deserializer<'de> for Cell<'_> {
     ) -> Result<V::Value, Error> {
         match self.0 {
             Value::Object(fields) => visitor.visit_enum(MapAccessDeserializer::new(Columns::of(fields))),
-            other => other.clone().deserialize_enum(name, variants, visitor),
+            other => other.deserialize_enum(name, variants, visitor),
         }
     }
 
@@ -222,7 +223,7 @@ impl<'de> Deserializer<'de> for Cell<'_> {
 /// Cells in order.
 struct Cells<I>(I);
 
-impl<'de, 'v, I: ExactSizeIterator<Item = &'v Value>> SeqAccess<'de> for Cells<I> {
+impl<'de, I: ExactSizeIterator<Item = &'de Value>> SeqAccess<'de> for Cells<I> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
@@ -242,21 +243,30 @@ struct Columns<'v> {
 
 impl<'v> Columns<'v> {
     fn of(row: &'v Row) -> Self {
-        Self { rest: row.iter(), current: None }
+        Self {
+            rest: row.iter(),
+            current: None,
+        }
     }
 }
 
-impl<'de> MapAccess<'de> for Columns<'_> {
+impl<'de> MapAccess<'de> for Columns<'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         self.current = self.rest.next();
-        self.current.map(|(name, _)| seed.deserialize(name.as_str().into_deserializer())).transpose()
+        self.current
+            .map(|(name, _)| seed.deserialize(name.as_str().into_deserializer()))
+            .transpose()
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let (name, cell) = self.current.take().ok_or_else(|| Error::custom("a value was asked for before its name"))?;
-        seed.deserialize(Cell(cell)).map_err(|error| Error::custom(format_args!("column {name:?}: {error}")))
+        let (name, cell) = self
+            .current
+            .take()
+            .ok_or_else(|| Error::custom("a value was asked for before its name"))?;
+        seed.deserialize(Cell(cell))
+            .map_err(|error| Error::custom(format_args!("column {name:?}: {error}")))
     }
 }
 
@@ -321,20 +331,40 @@ mod tests {
 
     #[test]
     fn a_row_is_a_tuple_or_a_single_value_too() {
-        assert_eq!(row::<(i64, String)>(r#"{"b":"1","a":"x"}"#).unwrap(), (1, "x".to_owned()), "by place");
+        assert_eq!(
+            row::<(i64, String)>(r#"{"b":"1","a":"x"}"#).unwrap(),
+            (1, "x".to_owned()),
+            "by place"
+        );
         assert_eq!(row::<i64>(r#"{"count":"3"}"#).unwrap(), 3);
         assert_eq!(row::<Option<i64>>(r#"{"max":null}"#).unwrap(), None);
         assert_eq!(row::<String>(r#"{"name":"x"}"#).unwrap(), "x");
-        assert_eq!(row::<BTreeMap<String, i64>>(r#"{"a":1,"b":"2"}"#).unwrap(), [("a".into(), 1), ("b".into(), 2)].into());
+        assert_eq!(
+            row::<BTreeMap<String, i64>>(r#"{"a":1,"b":"2"}"#).unwrap(),
+            [("a".into(), 1), ("b".into(), 2)].into()
+        );
         assert_eq!(row::<Value>(r#"{"a":"1"}"#).unwrap(), serde_json::json!({"a": "1"}));
-        assert_eq!(row::<Option<Doc>>(r#"{"deep":1,"b":2}"#).unwrap(), Some(Doc { deep: 1 }));
+        assert_eq!(
+            row::<Option<Doc>>(r#"{"deep":1,"b":2}"#).unwrap(),
+            Some(Doc { deep: 1 })
+        );
     }
 
     #[test]
     fn errors_name_the_column() {
         let error = row::<Doc>(r#"{"deep":"x"}"#).unwrap_err().to_string();
         assert_eq!(error, "column \"deep\": \"x\" is no i64");
-        assert!(row::<i64>(r#"{"a":1,"b":2}"#).unwrap_err().to_string().contains("2 columns (a, b)"));
-        assert!(row::<Doc>("{}").unwrap_err().to_string().contains("missing field `deep`"));
+        assert!(
+            row::<i64>(r#"{"a":1,"b":2}"#)
+                .unwrap_err()
+                .to_string()
+                .contains("2 columns (a, b)")
+        );
+        assert!(
+            row::<Doc>("{}")
+                .unwrap_err()
+                .to_string()
+                .contains("missing field `deep`")
+        );
     }
 }

@@ -126,9 +126,11 @@ pub enum ClientError {
 pub struct VotersGone {
     /// Names the request on a retry.
     pub ticket: Ticket,
+    /// Whether the request can have taken effect.
+    pub outcome: Outcome,
     /// How many answers were wanted.
     pub wanted: u32,
-    /// Who answered, all alike. If anybody did, the request is executed.
+    /// Who answered. If anybody did, the request is executed (or refused) everywhere.
     pub answered: Vec<Answered>,
     /// Who did not, and why no answer is expected of it.
     pub missing: Vec<(NodeId, String)>,
@@ -137,15 +139,25 @@ pub struct VotersGone {
 impl fmt::Display for VotersGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes: Vec<NodeId> = self.answered.iter().map(|answered| answered.node_id.clone()).collect();
-        let missing: Vec<String> = self.missing.iter().map(|(node, why)| format!("{node} ({why})")).collect();
-        write!(f, "request {}: {} answers were wanted{}, ", self.ticket.message_id, self.wanted, from(&nodes))?;
+        let missing: Vec<String> = self
+            .missing
+            .iter()
+            .map(|(node, why)| format!("{node} ({why})"))
+            .collect();
+        write!(
+            f,
+            "request {}: {} answers were wanted{}, ",
+            self.ticket.message_id,
+            self.wanted,
+            from(&nodes)
+        )?;
         match missing.is_empty() {
             true => f.write_str("and there are no more voters"),
             false => write!(f, "and no more will come for now: {}", missing.join(", ")),
         }?;
         match nodes.is_empty() {
-            true => f.write_str("; it is in the log and will take effect when a node comes back"),
-            false => f.write_str("; it is executed, and the others will follow"),
+            true => write!(f, "; {}", next(self.outcome)),
+            false => f.write_str("; it is decided, and the others will follow"),
         }
     }
 }
@@ -162,10 +174,12 @@ impl ClientError {
     }
 
     pub(crate) fn log(source: LogError) -> Self {
-        Self::Log { source, ticket: None, outcome: Outcome::NoEffect }
+        Self::Log {
+            source,
+            ticket: None,
+            outcome: Outcome::NoEffect,
+        }
     }
-
-    pub(crate) const CLOSED: Self = Self::Closed { ticket: None, outcome: Outcome::NoEffect };
 }
 
 fn at(offset: &Option<Offset>) -> String {
@@ -188,5 +202,8 @@ fn next(outcome: Outcome) -> &'static str {
 }
 
 fn what_of(ticket: &Option<Ticket>, outcome: Outcome) -> String {
-    ticket.as_ref().map(|ticket| format!("; request {}: {}", ticket.message_id, next(outcome))).unwrap_or_default()
+    ticket
+        .as_ref()
+        .map(|ticket| format!("; request {}: {}", ticket.message_id, next(outcome)))
+        .unwrap_or_default()
 }

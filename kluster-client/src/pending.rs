@@ -45,14 +45,27 @@ struct Mailbox {
 impl Pending {
     /// Holds at most about `max_bytes` for each caller that does not take what came.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { waiting: DashMap::new(), closed: AtomicBool::new(false), next: AtomicU64::new(0), max_bytes }
+        Self {
+            waiting: DashMap::new(),
+            closed: AtomicBool::new(false),
+            next: AtomicU64::new(0),
+            max_bytes,
+        }
     }
 
     /// Opens an inbox.
     pub(crate) fn open(self: &Arc<Self>, counts_voters: bool) -> Inbox {
         let (sender, receiver) = unbounded_channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Inbox { pending: self.clone(), ids: Vec::new(), number, counts_voters, queued: Arc::default(), sender, receiver }
+        Inbox {
+            pending: self.clone(),
+            ids: Vec::new(),
+            number,
+            counts_voters,
+            queued: Arc::default(),
+            sender,
+            receiver,
+        }
     }
 
     /// Someone waits for answers to this request.
@@ -62,8 +75,12 @@ impl Pending {
 
     /// Gives a response to those who wait for it; others' are dropped.
     pub(crate) fn deliver(&self, arrived: Arrived) {
-        let Some(mailboxes) = self.waiting.get(&arrived.response.request_id) else { return };
-        let Some((last, others)) = mailboxes.split_last() else { return };
+        let Some(mailboxes) = self.waiting.get(&arrived.response.request_id) else {
+            return;
+        };
+        let Some((last, others)) = mailboxes.split_last() else {
+            return;
+        };
         for mailbox in others {
             mailbox.put(arrived.clone(), self.max_bytes);
         }
@@ -73,7 +90,9 @@ impl Pending {
     /// Tells those who count voters to count again, in the order of their ids.
     pub(crate) fn recount(&self) {
         for id in self.ids() {
-            let Some(mailboxes) = self.waiting.get(&id) else { continue };
+            let Some(mailboxes) = self.waiting.get(&id) else {
+                continue;
+            };
             for mailbox in mailboxes.iter().filter(|mailbox| mailbox.counts_voters) {
                 let _ = mailbox.sender.send(Event::Recount); // the caller may just be leaving
             }
@@ -84,7 +103,9 @@ impl Pending {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         for id in self.ids() {
-            let Some((_, mailboxes)) = self.waiting.remove(&id) else { continue };
+            let Some((_, mailboxes)) = self.waiting.remove(&id) else {
+                continue;
+            };
             for mailbox in mailboxes {
                 let _ = mailbox.sender.send(Event::Closed); // the caller may just be leaving
             }
@@ -136,7 +157,11 @@ impl Inbox {
             queued: self.queued.clone(),
             sender: self.sender.clone(),
         };
-        self.pending.waiting.entry(id.as_str().to_owned()).or_default().push(mailbox);
+        self.pending
+            .waiting
+            .entry(id.as_str().to_owned())
+            .or_default()
+            .push(mailbox);
         self.ids.push(id.clone());
         // Asked after the entry was made: whoever closes in between finds the entry.
         !self.pending.closed.load(Ordering::SeqCst)
@@ -172,10 +197,14 @@ mod tests {
     use serde_json::json;
 
     fn answer(request: &str) -> Arrived {
-        let text = json!({"messageId": "a", "nodeId": "n1", "requestId": request, "requestTopic": "ALL", "resultCode": "OK",
+        let text =
+            json!({"messageId": "a", "nodeId": "n1", "requestId": request, "requestTopic": "ALL", "resultCode": "OK",
             "members": {"version": 0, "voter": false, "voters": 0}})
-        .to_string();
-        Arrived { bytes: text.len(), response: serde_json::from_str(&text).unwrap() }
+            .to_string();
+        Arrived {
+            bytes: text.len(),
+            response: serde_json::from_str(&text).unwrap(),
+        }
     }
 
     #[tokio::test]
