@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 /// No request may wait longer than this: every future ends.
 const ENDS: Duration = Duration::from_secs(120);
 
+/// How long a patient client waits for one answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How many clients there are, and how much each asks.
 const CLIENTS: usize = 3;
 const ASKS: usize = 30;
@@ -52,7 +55,7 @@ pub async fn set_up(log: &MemoryLog, chance: &Chance) {
     let client = connect(log, "setup").await;
     for (n, body) in workload::schema().into_iter().enumerate() {
         let ticket = Ticket { message_id: format!("setup.{n}").as_str().into(), since_offset: None };
-        while send(&client, &body, &ticket, Ack::First).await.is_err_and(|error| !matches!(error, ClientError::Refused { .. })) {
+        while send(&client, &body, &ticket, Ack::First, PATIENCE).await.is_err_and(|error| !matches!(error, ClientError::Refused { .. })) {
             let pause = chance.draw(|rng| rng.random_range(10..100));
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
@@ -88,7 +91,7 @@ async fn connect(log: &MemoryLog, name: &str) -> Client {
     let prefix = format!("{name}.{}", log.records(Topic::All, 0).len());
     let made = name.to_owned();
     let ids = Ids::made_by(move || format!("{prefix}.{}", number.fetch_add(1, Ordering::Relaxed)));
-    let options = Options { client_id: Some(made.as_str().into()), timeout: Duration::from_secs(20), ids, ..Options::default() };
+    let options = Options { client_id: Some(made.as_str().into()), timeout: PATIENCE, ids, ..Options::default() };
     loop {
         match Client::over(Log::memory(log.user(name)), options.clone()).await {
             Ok(client) => return client,
@@ -100,11 +103,11 @@ async fn connect(log: &MemoryLog, name: &str) -> Client {
     }
 }
 
-async fn send(client: &Client, body: &Body, ticket: &Ticket, ack: Ack) -> Result<kluster_client::Done, ClientError> {
+async fn send(client: &Client, body: &Body, ticket: &Ticket, ack: Ack, patience: Duration) -> Result<kluster_client::Done, ClientError> {
     if !body.list {
         let (sql, params, _) = &body.statements[0];
         let ask = params.iter().fold(client.execute(sql.clone()), |ask, value| ask.bind(value.clone()));
-        return ask.retry(ticket.clone()).answered_by(ack).await;
+        return ask.retry(ticket.clone()).timeout(patience).answered_by(ack).await;
     }
     let mut ask = client.transaction();
     for (sql, params, expect) in &body.statements {
@@ -113,7 +116,7 @@ async fn send(client: &Client, body: &Body, ticket: &Ticket, ack: Ack) -> Result
             ask = ask.expect_rows(*count);
         }
     }
-    ask.retry(ticket.clone()).answered_by(ack).await
+    ask.retry(ticket.clone()).timeout(patience).answered_by(ack).await
 }
 
 /// One client.
@@ -151,8 +154,11 @@ impl One {
                 true => Duration::from_millis(self.chance.draw(|rng| rng.random_range(0..200))),
                 false => ENDS,
             };
+            // Some wait too short a time to be answered, and ask again.
+            let hurried = self.chance.strikes(0.1);
+            let waits = if hurried { Duration::from_millis(self.chance.draw(|rng| rng.random_range(1..100))) } else { PATIENCE };
             let asked = format!("{id} ({ack:?}, attempt {attempt}): {:?}", body.statements);
-            let answer = match tokio::time::timeout(patience, send(&client, body, &ticket, ack)).await {
+            let answer = match tokio::time::timeout(patience, send(&client, body, &ticket, ack, waits)).await {
                 Err(_) if dies => {
                     self.counts.met("client died while it waited");
                     drop(client);
