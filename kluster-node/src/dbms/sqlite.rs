@@ -13,10 +13,7 @@ mod address;
 mod cell;
 mod errors;
 mod execute;
-#[allow(
-    unsafe_code,
-    reason = "two calls of SQLite that rusqlite does not offer; each block is justified there"
-)]
+#[allow(unsafe_code, reason = "what rusqlite does not offer; each block is justified there")]
 mod ffi;
 mod guard;
 mod reads;
@@ -140,6 +137,7 @@ impl Sqlite {
         self.open = None;
         self.seat
             .renew()
+            .await
             .map_err(|error| Fault::Lost(Cause::new("open", error.to_string())))?;
         match connect(&self.seat, &self.address, &self.node_id).await {
             Ok(()) => Ok(()),

@@ -116,12 +116,13 @@ impl Session {
     /// Prepares and steps user SQL as the user.
     fn as_user(&self, statement: &WorkStatement, budget: u64) -> Result<Rows, Stop> {
         let stop = |error: Error| stop(&error, &statement.sql);
-        let _user = self.guard.user();
+        let user = self.guard.user();
         let mut prepared = self.conn.prepare_cached(&statement.sql).map_err(stop)?;
         cell::bind(&mut prepared, &statement.params).map_err(|error| match error {
             BindError::Refused(refusal) => Stop::Refused(refusal),
             BindError::Failed(error) => stop(error),
         })?;
+        user.steps();
         let ran = self.collect(&mut prepared, budget).map_err(|failure| match failure {
             Failure::Sqlite(error) => no_statement(&error, &prepared).unwrap_or_else(|| stop(error)),
             Failure::Spool(error) => Stop::Fault(spool_fault(&error)),

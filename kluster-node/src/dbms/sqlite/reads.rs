@@ -254,7 +254,7 @@ impl Reader {
         out: &mut impl FnMut(ReadEvent) -> Result<(), ReadError>,
     ) -> Result<u64, Stop> {
         let stop = |error: Error| user_stop(&error, &statement.sql);
-        let _user = self.guard.user();
+        let user = self.guard.user();
         let mut prepared = self.conn.prepare(&statement.sql).map_err(stop)?;
         if !prepared.readonly() {
             let message = "reads do not write; send it to ALL";
@@ -272,6 +272,7 @@ impl Reader {
             )));
         }
         out(ReadEvent::Columns(columns.clone()))?;
+        user.steps();
         let mut rows = prepared.raw_query();
         let mut count = 0;
         while let Some(row) = rows.next().map_err(stop)? {

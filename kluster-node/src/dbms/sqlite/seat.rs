@@ -38,10 +38,9 @@ impl Seat {
         })
     }
 
-    /// A seat whose thread ended (a job panicked) gets another; the session goes with the old one.
-    pub fn renew(&mut self) -> std::io::Result<()> {
-        self.slot = Slot::default();
-        if self.worker.is_some() {
+    /// Gives a seat whose thread ended (a job panicked) another thread. Its session is still there, for [`super::connect`] to close.
+    pub async fn renew(&mut self) -> std::io::Result<()> {
+        if self.on_slot(|_| ()).await.is_err() {
             self.worker = Some(worker()?);
         }
         Ok(())

@@ -111,8 +111,9 @@ impl Session {
     /// Opens the file, pins every setting, makes or checks Kluster's own tables, and sets the guard.
     pub fn connect(path: &Path, node_id: &str) -> Result<Self, OpenError> {
         let failed = |error| errors::open_error(path, &error);
+        ffi::register_vfs().map_err(failed)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let mut conn = Connection::open_with_flags_and_vfs(path, flags, ffi::VFS).map_err(failed)?;
         pin(&conn).map_err(failed)?;
         journal(&conn).map_err(failed)?;
         if !has_tables(&conn).map_err(failed)? {
