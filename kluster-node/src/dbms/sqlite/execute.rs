@@ -43,16 +43,16 @@ impl Session {
     }
 
     fn work(&self, predecessor: Option<Offset>, work: &Work, alone: bool) -> Result<Ran, Fault> {
-        self.own_step(&self.own.savepoint)?;
+        self.savepoint_step(&self.own.savepoint)?;
         let ran = match self.statements(work).and_then(|rows| self.check_late(rows)) {
             Ok(rows) => {
-                self.release()?;
+                self.savepoint_step(&self.own.release)?;
                 Ok(rows)
             }
             Err(Stop::Fault(fault)) => return Err(fault),
             Err(Stop::Refused(refusal)) if self.is_open() => {
-                self.own_step(&self.own.rollback_to)?;
-                self.release()?;
+                self.savepoint_step(&self.own.rollback_to)?;
+                self.savepoint_step(&self.own.release)?;
                 Err(refusal)
             }
             // OR ROLLBACK and RAISE(ROLLBACK) took the whole transaction: only alone do they take no neighbour with them.
@@ -184,17 +184,8 @@ impl Session {
         }
     }
 
-    fn own_step(&self, sql: &str) -> Result<(), Fault> {
-        let step = self.conn.prepare_cached(sql).and_then(|mut step| step.execute([]));
-        step.map(drop).map_err(|error| errors::own_fault(&error))
-    }
-
-    fn release(&self) -> Result<(), Fault> {
-        let release = self
-            .conn
-            .prepare_cached(&self.own.release)
-            .and_then(|mut release| release.execute([]));
-        release.map(drop).map_err(|error| match errors::own_fault(&error) {
+    fn savepoint_step(&self, sql: &str) -> Result<(), Fault> {
+        self.own_step(sql).map_err(|error| match errors::own_fault(&error) {
             Fault::Fatal(cause) if cause.message.contains("no such savepoint") => {
                 Fault::Fatal(Cause::new("canary", "user SQL ended the transaction of its batch"))
             }

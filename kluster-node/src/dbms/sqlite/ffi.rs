@@ -1,4 +1,4 @@
-//! Calls of SQLite that rusqlite does not offer: the count of deferred foreign keys, and a clock that can be closed.
+//! Calls of SQLite that rusqlite does not offer: the count of deferred foreign keys, a clock that can be closed, and no local time.
 //!
 //! The clock: SQLite asks its operating system layer (VFS) for the time, whatever the SQL looks like: `CURRENT_TIMESTAMP`, `'now'` as text, as
 //! a param or put together at run time, in a DEFAULT, a trigger or a view. While user SQL of ALL runs on a thread, that thread's clock is
@@ -34,8 +34,9 @@ pub(super) fn clock_was_asked() -> bool {
     ASKED.get()
 }
 
-/// Makes [`VFS`] known to SQLite; once for the process.
-pub(super) fn register_vfs() -> Result<()> {
+/// Makes [`VFS`] known to SQLite and takes the local time zone from it, which is each process's own (`'localtime'`, `'utc'`); once for the
+/// process.
+pub(super) fn set_time() -> Result<()> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     match *REGISTERED.get_or_init(register) {
         ffi::SQLITE_OK => Ok(()),
@@ -47,6 +48,9 @@ pub(super) fn register_vfs() -> Result<()> {
 }
 
 fn register() -> c_int {
+    // SAFETY: the operation takes one int and sets a flag of SQLite's, which no call is reading yet: the first connection comes later.
+    // It is meant for SQLite's own tests; ours see to it that it still works in the version that is built in.
+    unsafe { ffi::sqlite3_test_control(ffi::SQLITE_TESTCTRL_LOCALTIME_FAULT, 1 as c_int) };
     // SAFETY: null asks for the default VFS, which SQLite keeps for the life of the process once it has given it out.
     let system = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
     // SAFETY: the pointer is null or that VFS, a plain structure that nobody changes after it was registered.

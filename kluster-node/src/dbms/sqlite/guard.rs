@@ -218,6 +218,9 @@ impl Inner {
             AuthAction::Read { table_name, .. } if !self.reads_only && is_physical(table_name) => {
                 Err((ErrorCode::Environment, format!("{table_name} differs between nodes")))
             }
+            AuthAction::CreateVtable { module_name, .. } if is_physical(module_name) => {
+                Err((ErrorCode::Environment, format!("{module_name} differs between nodes")))
+            }
             AuthAction::Unknown { code, .. } => Err((
                 ErrorCode::PrivilegeViolation,
                 format!("the action {code} is not known to be harmless"),

@@ -83,6 +83,8 @@ pub(super) struct OwnSql {
     pub savepoint: String,
     pub release: String,
     pub rollback_to: String,
+    begin: String,
+    commit: String,
     claim: String,
     state: String,
     outcomes: String,
@@ -98,6 +100,8 @@ impl OwnSql {
             savepoint: format!("SAVEPOINT kluster_{secret}"),
             release: format!("RELEASE kluster_{secret}"),
             rollback_to: format!("ROLLBACK TO kluster_{secret}"),
+            begin: own("BEGIN IMMEDIATE"),
+            commit: own("COMMIT"),
             claim: own("SELECT applied FROM kluster_state WHERE id = 1"),
             state: own("UPDATE kluster_state SET applied = ?1, state = ?2 WHERE id = 1"),
             outcomes: own("INSERT INTO kluster_outcomes (first, last, outcomes, rows) VALUES (?1, ?2, ?3, ?4)"),
@@ -111,7 +115,7 @@ impl Session {
     /// Opens the file, pins every setting, makes or checks Kluster's own tables, and sets the guard.
     pub fn connect(path: &Path, node_id: &str) -> Result<Self, OpenError> {
         let failed = |error| errors::open_error(path, &error);
-        ffi::register_vfs().map_err(failed)?;
+        ffi::set_time().map_err(failed)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags_and_vfs(path, flags, ffi::VFS).map_err(failed)?;
         pin(&conn).map_err(failed)?;
@@ -173,10 +177,14 @@ impl Session {
     /// Opens a transaction with the write lock and raises unless the state row is where the caller left it.
     pub fn claim(&self, predecessor: Option<Offset>) -> Result<(), Fault> {
         self.clear()?;
-        self.conn
-            .execute_batch("BEGIN IMMEDIATE")
+        self.own_step(&self.own.begin)
             .map_err(|error| errors::own_fault(&error))?;
         self.check_claim(predecessor).map_err(|fault| self.fail(fault))
+    }
+
+    /// Runs a statement of Kluster's own that returns nothing.
+    pub fn own_step(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     fn check_claim(&self, predecessor: Option<Offset>) -> Result<(), Fault> {
@@ -228,7 +236,7 @@ impl Session {
 
     /// Commits a transaction of so many works. A refusal that only COMMIT finds belongs to the work that was alone in it.
     pub fn commit(&self, works: usize) -> Result<Option<Refusal>, Fault> {
-        let Err(error) = self.conn.execute_batch("COMMIT") else {
+        let Err(error) = self.own_step(&self.own.commit) else {
             return Ok(None);
         };
         self.clear()?;
@@ -348,4 +356,56 @@ fn number(offset: Offset) -> i64 {
 
 fn offset(number: i64) -> Offset {
     Offset::new(u64::try_from(number).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{How, Work, WorkStatement};
+    use super::*;
+
+    #[test]
+    fn a_full_disk_rolls_back_and_is_no_outcome() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::connect(&dir.path().join("a.db"), "n1").unwrap();
+        session
+            .conn
+            .execute_batch("CREATE TABLE t (b); PRAGMA max_page_count = 20")
+            .unwrap();
+        let statement = WorkStatement {
+            sql: "insert into t values (zeroblob(100000))".into(),
+            params: vec![],
+            expect_rows: None,
+        };
+        let work = Work {
+            offset: Offset::ZERO,
+            how: How::Batched,
+            statements: vec![statement],
+            max_result_bytes: 1 << 20,
+        };
+        session.claim(None).unwrap();
+        let fault = session.execute(None, &[work]).unwrap_err();
+        assert!(matches!(fault, Fault::DiskFull(_)), "{fault}");
+        assert!(!session.is_open());
+    }
+
+    #[test]
+    fn a_session_waits_for_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Session::connect(&dir.path().join("a.db"), "n1").unwrap();
+        let (first, second) = (open(), open());
+        first.claim(None).unwrap();
+        assert!(matches!(second.claim(None), Err(Fault::Transient(_))));
+        let finish = Finish {
+            predecessor: None,
+            applied: Offset::new(3),
+            state: "{}".into(),
+            outcomes: None,
+            prune_below: None,
+            drop_rows_below: None,
+        };
+        first.store(&finish).unwrap();
+        assert_eq!(first.commit(0), Ok(None));
+        assert!(matches!(second.claim(None), Err(Fault::ClaimRaised(_))));
+        second.claim(Some(Offset::new(3))).unwrap();
+    }
 }
