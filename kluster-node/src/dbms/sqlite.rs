@@ -1,7 +1,7 @@
 //! SQLite: the adapter that has its DBMS inside. Every call is synchronous, so it runs on one thread of its own, or, when `inline`, on the
 //! calling one, where a simulated cluster stays deterministic.
 //!
-//! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit),
+//! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit; `pins` and `tables` set it up),
 //! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `reads` is the door of ONE.
 //!
 //! Beyond the contract of [`super`]
@@ -16,9 +16,12 @@ mod execute;
 #[allow(unsafe_code, reason = "what rusqlite does not offer; each block is justified there")]
 mod ffi;
 mod guard;
+mod pins;
+mod reader;
 mod reads;
 mod seat;
 mod session;
+mod tables;
 
 use super::*;
 use crate::fault::Cause;

@@ -4,7 +4,8 @@
 
 use super::cell::{self, BindError};
 use super::errors;
-use super::session::{OWN_NAMES, Session};
+use super::session::Session;
+use super::tables::OWN_NAMES;
 use super::{How, Ran, Work, WorkStatement};
 use crate::fault::{Cause, Class, Fault, Refusal};
 use crate::rows::Rows;
