@@ -6,6 +6,7 @@
 //!
 //! The same seed gives the same history, so a failing seed that is printed can be replayed.
 
+mod campaign;
 mod checker;
 mod clients;
 mod counts;
@@ -14,5 +15,6 @@ mod nodes;
 mod workload;
 mod world;
 
+pub use campaign::{Campaign, Report, run};
 pub use counts::Counts;
 pub use world::{Failure, simulate};

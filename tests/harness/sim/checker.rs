@@ -31,13 +31,18 @@ pub struct Expected {
     pub repeats: Option<u64>,
     /// SQL was executed and took effect.
     pub took_effect: bool,
+    /// Who had joined by then: these must answer; nobody yet: everybody must.
+    pub voters: Vec<String>,
 }
+
+/// Rows by table, sorted.
+pub type Tables = BTreeMap<String, Vec<Value>>;
 
 /// What the whole log must come to.
 pub struct Replay {
     pub expected: BTreeMap<u64, Expected>,
     pub reads: HashMap<(u64, String), Result<(u64, Vec<Value>), String>>,
-    pub tables: BTreeMap<String, Vec<Value>>,
+    pub tables: Tables,
     /// How often a request was known again, refused as another under the same id, or expired.
     pub seen_again: u64,
     pub reused: u64,
@@ -61,10 +66,13 @@ pub fn replay(log: &[Logged], window: u64, asked: &[(u64, String)]) -> Replay {
         asked_at.entry(*offset).or_default().push(sql);
     }
     let mut first: HashMap<(String, String), (u64, Value)> = HashMap::new();
+    let mut members = (0, Vec::new());
     for record in log {
-        if !record.control {
+        if record.control {
+            join(&mut members, record);
+        } else {
             let expected = replay.record(&database, record, window, &mut first);
-            replay.expected.insert(record.offset, expected);
+            replay.expected.insert(record.offset, Expected { voters: members.1.clone(), ..expected });
         }
         for sql in asked_at.remove(&record.offset).unwrap_or_default() {
             let answer = select(&database, sql, &[]).map(|(count, rows)| (count, rows));
@@ -73,6 +81,16 @@ pub fn replay(log: &[Logged], window: u64, asked: &[(u64, String)]) -> Replay {
     }
     replay.tables = tables(&database);
     replay
+}
+
+/// Simulated nodes only ever ask to be voters; a question at another version than the current one changes nothing.
+fn join((version, voters): &mut (u64, Vec<String>), record: &Logged) {
+    let control: Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or_default();
+    let (Some(node), Some(replaces)) = (control["nodeId"].as_str(), control["replaces"].as_u64()) else { return };
+    if replaces == *version && !voters.iter().any(|voter| voter == node) {
+        voters.push(node.to_owned());
+        *version += 1;
+    }
 }
 
 impl Replay {
@@ -89,6 +107,7 @@ impl Replay {
             results: Vec::new(),
             repeats: None,
             took_effect: false,
+            voters: Vec::new(),
         };
         let unnamed = format!("@{}", record.offset);
         let Some(value) = &record.value else { return refused(&unnamed, "bad_request") };
@@ -137,7 +156,7 @@ impl Replay {
             }
         }
         match execute(database, &statements) {
-            Ok(results) => Expected { request_id: id, code: None, results, repeats: None, took_effect: true },
+            Ok(results) => Expected { request_id: id, code: None, results, repeats: None, took_effect: true, voters: Vec::new() },
             Err(code) => refused(&id, &code),
         }
     }
@@ -182,7 +201,7 @@ impl ToSql for Param<'_> {
 /// Runs one statement: (rows matched or returned, rows as objects).
 fn select(database: &Connection, sql: &str, params: &[Value]) -> Result<(u64, Vec<Value>), String> {
     let mut statement = database.prepare(&sql.replace('$', "?")).map_err(|error| code(&error))?;
-    let columns: Vec<String> = statement.column_names().iter().map(|name| (*name).to_owned()).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query(rusqlite::params_from_iter(params.iter().map(Param))).map_err(|error| code(&error))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(|error| code(&error))? {
@@ -230,7 +249,7 @@ fn code(error: &rusqlite::Error) -> String {
 }
 
 /// Every table but Kluster's own, its rows sorted.
-pub fn tables(database: &Connection) -> BTreeMap<String, Vec<Value>> {
+pub fn tables(database: &Connection) -> Tables {
     let names = select(
         database,
         "select name from sqlite_schema where type = 'table' and name not like 'kluster\\_%' escape '\\' and name not like 'sqlite\\_%' escape '\\'",
@@ -246,6 +265,6 @@ pub fn tables(database: &Connection) -> BTreeMap<String, Vec<Value>> {
 }
 
 /// Every table of a node's database file.
-pub fn tables_of(file: &Path) -> BTreeMap<String, Vec<Value>> {
+pub fn tables_of(file: &Path) -> Tables {
     tables(&Connection::open(file).expect("a node's database can be opened"))
 }

@@ -99,13 +99,11 @@ impl Seat {
                 tokio::spawn(async move {
                     let later = chance.draw(|rng| rng.random_range(1..3000));
                     tokio::time::sleep(Duration::from_millis(later)).await;
-                    match death {
-                        Death::OrphanCommits if orphan.commit() => counts.met("orphan committed"),
-                        Death::OrphanCommits => counts.met("orphan had nothing to commit"),
-                        _ => {
-                            orphan.rollback();
-                            counts.met("orphan rolled back");
-                        }
+                    if death == Death::OrphanRollsBack {
+                        orphan.rollback();
+                        counts.met("orphan rolled back");
+                    } else if orphan.commit() {
+                        counts.met("orphan committed");
                     }
                 });
             }

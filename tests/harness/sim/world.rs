@@ -10,7 +10,7 @@ use kluster_log::MemoryLog;
 use kluster_protocol::{NodeState, Topic};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -139,9 +139,7 @@ fn check(log: &MemoryLog, seats: &[Seat], told: &[Told], counts: &Counts) -> Vec
     findings.extend(clients::check(&replay, told, counts));
     for seat in seats {
         let tables = checker::tables_of(&seat.file);
-        if tables != replay.tables {
-            findings.push(format!("the tables of {} differ from the replay:\n  node   {tables:?}\n  replay {:?}", seat.name, replay.tables));
-        }
+        findings.extend(differences(&seat.name, &tables, &replay.tables));
     }
     let money: i64 = replay.tables["account"].iter().filter_map(|row| row["balance"].as_i64()).sum();
     if money != workload::ACCOUNTS * workload::OPENING {
@@ -149,6 +147,17 @@ fn check(log: &MemoryLog, seats: &[Seat], told: &[Told], counts: &Counts) -> Vec
     }
     findings.truncate(12);
     findings
+}
+
+/// Where a node's tables differ from the replay's.
+fn differences(node: &str, tables: &checker::Tables, replay: &checker::Tables) -> Vec<String> {
+    let names: BTreeSet<&String> = tables.keys().chain(replay.keys()).collect();
+    let differing = names.into_iter().filter(|name| tables.get(*name) != replay.get(*name));
+    let only = |these: &checker::Tables, those: &checker::Tables, name: &String| -> Vec<String> {
+        let those = those.get(name).cloned().unwrap_or_default();
+        these.get(name).into_iter().flatten().filter(|row| !those.contains(row)).map(ToString::to_string).collect()
+    };
+    differing.map(|name| format!("table {name}: only on {node}: {:?}; only in the replay: {:?}", only(tables, replay, name), only(replay, tables, name))).collect()
 }
 
 fn responses(log: &MemoryLog) -> Vec<serde_json::Value> {
@@ -189,7 +198,8 @@ fn answers_of_all(replay: &checker::Replay, responses: &[serde_json::Value], sea
     }
     for (offset, expected) in &replay.expected {
         let answer = expected.repeats.unwrap_or(*offset);
-        for seat in seats {
+        let answers = |seat: &&Seat| expected.voters.is_empty() || expected.voters.contains(&seat.name);
+        for seat in seats.iter().filter(answers) {
             if !answered.contains(&(seat.name.clone(), answer)) {
                 findings.push(format!("{} never answered offset {offset} ({})", seat.name, expected.request_id));
             }
