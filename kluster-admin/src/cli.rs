@@ -89,7 +89,12 @@ impl Cli {
     }
 
     /// Runs the command; `stop`: the operator has seen enough.
-    pub async fn run(&self, clock: &Clock, output: &mut Output<'_>, stop: &CancellationToken) -> Result<(), AdminError> {
+    pub async fn run(
+        &self,
+        clock: &Clock,
+        output: &mut Output<'_>,
+        stop: &CancellationToken,
+    ) -> Result<(), AdminError> {
         if let Command::Completions(completions) = &self.command {
             return completions.run(output);
         }
@@ -133,11 +138,13 @@ mod tests {
     fn the_settings_file_stands_behind_the_flags() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"bootstrap = \"file:1\"\ndatabase = \"shop\"\n").unwrap();
-        let path = file.path().display();
+        let path = file.path().display().to_string();
         let cli = parse(&format!("kluster-admin topics check --config {path} --database books")).unwrap();
         assert_eq!((cli.log.bootstrap.as_str(), cli.log.database.as_str()), ("file:1", "books"));
         file.write_all(b"node-id = \"n1\"\n").unwrap();
-        assert!(parse(&format!("kluster-admin status --config {path}")).unwrap_err().contains("no setting \"node-id\""));
+        assert!(
+            parse(&format!("kluster-admin status --config {path}")).unwrap_err().contains("no setting \"node-id\"")
+        );
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Cluster {
     /// Puts so many records into ALL.
     pub(crate) async fn fill(&self, count: u64) {
         for n in 0..count {
-            self.append(Topic::All, NewRecord::of(format!(r#"{{"messageId":"m{n}","clientId":"c","sqlString":"x"}}"#))).await;
+            self.append(Topic::All, NewRecord::of(format!(r#"{{"messageId":"m{n}","clientId":"c","sqlString":"x"}}"#)))
+                .await;
         }
     }
 }

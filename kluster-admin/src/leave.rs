@@ -46,7 +46,10 @@ impl Leave {
             false => {
                 let voters: Vec<&str> = members.voters.iter().map(NodeId::as_str).collect();
                 let voters = if voters.is_empty() { show::NONE.to_owned() } else { voters.join(", ") };
-                let text = format!("{node} has left at offset {offset}: membership version {}, voters {voters}", members.version);
+                let text = format!(
+                    "{node} has left at offset {offset}: membership version {}, voters {voters}",
+                    members.version
+                );
                 output.line(&text, Tone::Good)?;
             }
         }
@@ -74,7 +77,8 @@ impl Leave {
     async fn confirm(&self, nodes: &mut Nodes, node: &NodeId, offset: Offset) -> Result<(), AdminError> {
         let deadline = Instant::now() + WAIT;
         loop {
-            let applied = nodes.heard().filter(|(_, heard)| heard.heartbeat.applied.is_some_and(|applied| applied >= offset));
+            let applied =
+                nodes.heard().filter(|(_, heard)| heard.heartbeat.applied.is_some_and(|applied| applied >= offset));
             let newest = applied.map(|(_, heard)| &heard.heartbeat.membership).max_by_key(|members| members.version);
             match newest {
                 Some(members) if members.role(node).is_none() => return Ok(()),

@@ -12,16 +12,18 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let cli = Cli::parse_from(std::env::args_os().collect::<Vec<_>>()).unwrap_or_else(|error| error.exit());
     // Warnings of the Kafka client would stand between a table's lines; KLUSTER_LOG=info shows them and more.
     let filter = EnvFilter::try_from_env("KLUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).init();
-    let clock: Clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64));
+    let clock: Clock =
+        Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64));
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let (mut data, mut notes) = (stdout(), stderr());
-    let screen = data.is_terminal();
+    let (screen, bar) = (data.is_terminal(), notes.is_terminal());
     let mut output = Output::new(cli.output, &mut data, &mut notes);
+    output.progress = bar;
     output.screen = screen && !output.is_json();
     // https://no-color.org
     output.colour = output.screen && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -1,8 +1,8 @@
 //! Nodes: what the nodes said of themselves last, read from NODES, and whose heartbeat is gone.
 
-use crate::output::Output;
-use crate::source::{Start, Source};
 use crate::error::AdminError;
+use crate::output::Output;
+use crate::source::{Source, Start};
 use kluster_log::{Log, LogError, Record};
 use kluster_node::report::Clock;
 use kluster_protocol::{Heartbeat, Membership, NodeId, Topic};
@@ -27,7 +27,6 @@ pub struct Heard {
 }
 
 /// The newest heartbeat of each node.
-#[derive(Debug)]
 pub struct Nodes {
     source: Source,
     heard: BTreeMap<NodeId, Heard>,

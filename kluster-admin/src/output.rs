@@ -36,6 +36,8 @@ pub struct Output<'a> {
     pub colour: bool,
     /// stdout is a screen that can be cleared.
     pub screen: bool,
+    /// stderr is a terminal that can show a progress bar.
+    pub progress: bool,
     data: &'a mut (dyn Write + Send),
     notes: &'a mut (dyn Write + Send),
 }
@@ -43,7 +45,7 @@ pub struct Output<'a> {
 impl<'a> Output<'a> {
     /// Plain output to `data` and `notes`.
     pub fn new(format: Format, data: &'a mut (dyn Write + Send), notes: &'a mut (dyn Write + Send)) -> Self {
-        Self { format, colour: false, screen: false, data, notes }
+        Self { format, colour: false, screen: false, progress: false, data, notes }
     }
 
     /// The data are for scripts.
@@ -129,7 +131,7 @@ impl Rows {
 
     fn text(&self, colour: bool) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         match colour {
             true => table.enforce_styling(),
             false => table.force_no_tty(),

@@ -45,7 +45,8 @@ impl Picture {
             .map(|(node, heard)| (node.clone(), agreement::chains(&heard.heartbeat)))
             .collect();
         let comparison = agreement::compare(&chains);
-        let mut names: Vec<NodeId> = nodes.heard().map(|(node, _)| node.clone()).chain(expected.iter().cloned()).collect();
+        let mut names: Vec<NodeId> =
+            nodes.heard().map(|(node, _)| node.clone()).chain(expected.iter().cloned()).collect();
         names.sort();
         names.dedup();
         let drawn = names.into_iter().map(|name| Drawn {

@@ -47,7 +47,11 @@ async fn nodes_that_differ_are_named_and_exit_code_is_3() {
     let error = ended.unwrap_err();
     assert_eq!(error.exit_code(), 3);
     assert!(error.to_string().contains("Stop writing"), "{error}");
-    assert!(written.data().ends_with("\nn2 differs from n1, n3 since between offsets 256 and 512\n"), "{}", written.data());
+    assert!(
+        written.data().ends_with("\nn2 differs from n1, n3 since between offsets 256 and 512\n"),
+        "{}",
+        written.data()
+    );
     assert!(written.data().contains("differs, 256 to 512"), "{}", written.data());
 }
 
@@ -121,7 +125,9 @@ async fn watch_looks_anew_until_stopped() {
     cluster.beat(&node("n1").applied(0).members(one.clone())).await;
     let (mut written, stop) = (Written::default(), CancellationToken::new());
     let (ended, ()) = tokio::join!(
-        async { Status { watch: true }.run(&cluster.log, &cluster.clock, &mut written.output(Format::Json), &stop).await },
+        async {
+            Status { watch: true }.run(&cluster.log, &cluster.clock, &mut written.output(Format::Json), &stop).await
+        },
         async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             cluster.beat(&node("n1").applied(1).members(one)).await;

@@ -78,16 +78,19 @@ fn trouble(node: &Drawn) -> Option<String> {
     }
     let Drawn { name, .. } = node;
     let Some(beat) = &node.heartbeat else {
-        return Some(format!("voter {name} was never heard of on NODES: start it, or take it out with kluster-admin leave {name}"));
+        return Some(format!(
+            "voter {name} was never heard of on NODES: start it, or take it out with kluster-admin leave {name}"
+        ));
     };
     match () {
         () if node.gone => Some(format!(
             "voter {name} is gone, heard of {}: start it, or take it out with kluster-admin leave {name}",
             node.heard()
         )),
-        () if !beat.state.is_live() => {
-            Some(format!("voter {name} is {}: kluster-admin tail errors --from beginning says why", show::state(&beat.state)))
-        }
+        () if !beat.state.is_live() => Some(format!(
+            "voter {name} is {}: kluster-admin tail errors --from beginning says why",
+            show::state(&beat.state)
+        )),
         () => None,
     }
 }

@@ -71,7 +71,8 @@ impl<'a> Entry<'a> {
     fn json(&self) -> Value {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = self.record.headers.iter().map(|(name, value)| (name.clone(), Value::from(text(value))));
-        let value = self.record.value.as_deref().map(|value| serde_json::from_slice(value).unwrap_or_else(|_| text(value).into()));
+        let json = |value: &[u8]| serde_json::from_slice::<Value>(value).unwrap_or_else(|_| text(value).into());
+        let value = self.record.value.as_deref().map(json);
         json!({
             "topic": self.topic,
             "partition": self.record.partition,
@@ -111,7 +112,10 @@ fn request(value: Option<&[u8]>) -> Option<Words> {
         }
         Err(bad) => {
             let what = format!("no request: {}", show::one_line(&bad.reason, SHOWN));
-            Some(Words { tone: Tone::Warning, ..words(show::or_none(bad.client_id), show::or_none(bad.message_id), what) })
+            Some(Words {
+                tone: Tone::Warning,
+                ..words(show::or_none(bad.client_id), show::or_none(bad.message_id), what)
+            })
         }
     }
 }
@@ -164,7 +168,12 @@ fn error(value: Option<&[u8]>) -> Option<Words> {
 
 fn heartbeat(value: Option<&[u8]>) -> Option<Words> {
     let beat: Heartbeat = serde_json::from_slice(value?).ok()?;
-    let what = format!("{}, applied {}, chain {}", show::state(&beat.state), show::or_none(beat.applied), show::or_none(beat.chain));
+    let what = format!(
+        "{}, applied {}, chain {}",
+        show::state(&beat.state),
+        show::or_none(beat.applied),
+        show::or_none(beat.chain)
+    );
     let tone = if beat.state.is_live() { Tone::Plain } else { Tone::Warning };
     Some(Words { tone, ..words(&beat.node_id, show::first(&beat.instance_id, 8), what) })
 }

@@ -48,7 +48,7 @@ async fn the_past_is_told_in_the_order_of_its_times() {
     let expected = "\
 2026-03-04T05:06:07.000Z  ALL               0  control  –  n1 joins as voter, if membership is at version 0
 2026-03-04T05:06:07.001Z  ALL               1  c1  r1  insert into t values (1)
-2026-03-04T05:06:07.002Z  RESPONSES/1       0  n1  r1  OK, offset 1, 1 row
+2026-03-04T05:06:07.002Z  RESPONSES/3       0  n1  r1  OK, offset 1, 1 row
 2026-03-04T05:06:07.003Z  ALL               2  –  –  no request: the record is no request: expected value at line 1 column 1
 2026-03-04T05:06:07.004Z  ONE/1             0  c1  r2  2 statements: select 1
 2026-03-04T05:06:07.005Z  ERRORS            0  n1  r9  unknown at offset 3 (XX000): what now
@@ -60,7 +60,8 @@ async fn the_past_is_told_in_the_order_of_its_times() {
 async fn from_an_offset_only_what_is_about_it() {
     let cluster = cluster().await;
     let written = run(&cluster, &tail(&[], From::Offset(Offset::new(2))), Format::Table).await;
-    let topics: Vec<_> = written.data().lines().map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect();
+    let topics: Vec<_> =
+        written.data().lines().map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect();
     assert_eq!(topics, ["ALL", "ERRORS"]);
     let written = run(&cluster, &tail(&[What::Nodes], From::Beginning), Format::Table).await;
     assert!(written.data().contains("n1  n1-8a5c1  ready, applied 3, chain "), "{}", written.data());
@@ -69,7 +70,8 @@ async fn from_an_offset_only_what_is_about_it() {
 #[tokio::test(start_paused = true)]
 async fn json_lines_hold_the_record() {
     let written = run(&cluster().await, &tail(&[What::Requests], From::Beginning), Format::Json).await;
-    let lines: Vec<serde_json::Value> = written.data().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        written.data().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 4);
     assert_eq!(lines[0]["headers"]["kluster-kind"], "control");
     assert_eq!(lines[1]["value"]["sqlString"], "insert into t\n  values (1)");
