@@ -1,12 +1,11 @@
 //! What may be said.
-
-/// The SQL of one kind of DBMS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// PostgreSQL.
-    Postgres,
-    /// MariaDB and MySQL.
-    MariaDb,
-    /// SQLite.
-    Sqlite,
-}
+mod dialect;
+mod lexer;
+mod limits;
+mod literal;
+mod refusal;
+mod token;
+pub use dialect::Dialect;
+pub use lexer::{LexError, Lexer};
+pub use refusal::{Refusal, RefusalCode};
+pub use token::{Kind, Token};

@@ -20,6 +20,15 @@ use sqlx::{AssertSqlSafe, Either, Executor, Row, SqlSafeStr, Statement};
 
 type Stream<'s> = BoxStream<'s, Result<Either<MySqlQueryResult, MySqlRow>, sqlx::Error>>;
 
+/// Why a statement was not sent, or not taken.
+#[derive(Debug)]
+pub enum Failed {
+    /// By us: its params do not fit.
+    Refused(Refusal),
+    /// By the server, or the connection.
+    Met(sqlx::Error),
+}
+
 /// A statement under way.
 pub struct Execution<'s> {
     stream: Stream<'s>,
@@ -34,9 +43,9 @@ pub struct Execution<'s> {
 }
 
 impl<'s> Execution<'s> {
-    /// Sends the statement. `alone`: it is of the only work of its transaction.
-    pub async fn start(session: &'s mut Session, statement: &WorkStatement, alone: bool) -> Result<Self, Stop> {
-        let (sql, values) = params::translate(&statement.sql, &statement.params).map_err(Stop::Refused)?;
+    /// Sends the statement.
+    pub async fn start(session: &'s mut Session, statement: &WorkStatement) -> Result<Self, Failed> {
+        let (sql, values) = params::translate(&statement.sql, &statement.params).map_err(Failed::Refused)?;
         let text = || AssertSqlSafe(sql.clone());
         let prepared = session.connection.prepare(text().into_sql_str()).await;
         let (stream, shape, protocol): (Stream<'s>, _, _) = match prepared {
@@ -48,7 +57,7 @@ impl<'s> Execution<'s> {
             Err(error) if errors::number(&error) == Some(NOT_PREPARABLE) && statement.params.is_empty() => {
                 (session.connection.fetch_many(text()), Shape::default(), Protocol::Text)
             }
-            Err(error) => return Err(errors::stop(error, alone)),
+            Err(error) => return Err(Failed::Met(error)),
         };
         Ok(Self { stream, shape, protocol, returned: 0, matched: 0, ended: false })
     }
@@ -90,11 +99,11 @@ fn check_count(
     wanted: Option<Either<&[sqlx::mysql::MySqlTypeInfo], usize>>,
     values: &MySqlArguments,
     statement: &WorkStatement,
-) -> Result<(), Stop> {
+) -> Result<(), Failed> {
     let wanted = wanted.map_or(0, |wanted| wanted.either(<[_]>::len, |count| count));
     match wanted == sqlx::Arguments::len(values) {
         true => Ok(()),
-        false => Err(Stop::Refused(params::wrong_count(wanted, statement.params.len()))),
+        false => Err(Failed::Refused(params::wrong_count(wanted, statement.params.len()))),
     }
 }
 
@@ -105,7 +114,11 @@ pub async fn collect(
     budget: &mut u64,
     alone: bool,
 ) -> Result<Rows, Stop> {
-    let mut execution = Execution::start(session, statement, alone).await?;
+    let started = Execution::start(session, statement).await;
+    let mut execution = started.map_err(|failed| match failed {
+        Failed::Refused(refusal) => Stop::Refused(refusal),
+        Failed::Met(error) => errors::stop(error, alone),
+    })?;
     let mut rows = Rows::default();
     let mut fits = true;
     // Rows beyond the limit are read all the same: the connection is in step only behind the last one.

@@ -11,7 +11,7 @@
 use super::accounts::Logins;
 use super::batch::{self, Batch};
 use super::errors::{self, Stop};
-use super::execution::{self, Execution};
+use super::execution::{self, Execution, Failed};
 use super::owner::state_row;
 use super::session::{Session, params};
 use super::settings::Settings;
@@ -168,7 +168,10 @@ async fn tell(
     let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
     // 0 would mean no limit.
     session.run(format!("set session max_statement_time = {:.3}", left.max(0.001))).await.map_err(lost)?;
-    let mut execution = Execution::start(session, statement, true).await.map_err(refused)?;
+    let mut execution = Execution::start(session, statement).await.map_err(|failed| match failed {
+        Failed::Refused(refusal) => ReadError::Refused(refusal),
+        Failed::Met(error) => ended(error),
+    })?;
     let mut row = execution.next().await.map_err(ended)?;
     say(events, ReadEvent::Columns(execution.columns().to_vec())).await?;
     while let Some(text) = row {
