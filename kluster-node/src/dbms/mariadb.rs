@@ -42,7 +42,6 @@ use app::App;
 use batch::Batch;
 use owner::Owner;
 pub use reads::Reads;
-use sqlx::Connection;
 
 /// The MariaDB beside this node.
 #[derive(Debug)]

@@ -65,9 +65,12 @@ impl Session {
 
 /// Params of one of our own calls.
 macro_rules! params {
-    ($($value:expr),* $(,)?) => {{
+    () => {
+        sqlx::mysql::MySqlArguments::default()
+    };
+    ($($value:expr),+ $(,)?) => {{
         let mut params = sqlx::mysql::MySqlArguments::default();
-        $(sqlx::Arguments::add(&mut params, $value).map_err(sqlx::Error::Encode)?;)*
+        $(sqlx::Arguments::add(&mut params, $value).map_err(sqlx::Error::Encode)?;)+
         params
     }};
 }
