@@ -97,8 +97,11 @@ impl App {
 
     /// See [`crate::dbms::Dbms::commit`].
     pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
-        let open = self.open.take().ok_or_else(|| Fault::Lost(Cause::new("session", "no transaction is open")))?;
         let mut session = self.take()?;
+        let Some(open) = self.open.take() else {
+            self.session = Some(session);
+            return Err(Fault::Fatal(Cause::new("batch", "there is nothing to commit; this is a fault of Kluster")));
+        };
         let committed = self.commit_in(&mut session, open, finish).await;
         match &committed {
             Ok(None) => {
