@@ -75,7 +75,10 @@ impl MariaDb {
 
     /// See [`Dbms::info`].
     pub fn info(&self) -> Info {
-        Info { name: "MariaDB", version: self.version.clone() }
+        Info {
+            name: "MariaDB",
+            version: self.version.clone(),
+        }
     }
 
     /// See [`Dbms::load`].

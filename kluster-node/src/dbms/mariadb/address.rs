@@ -60,7 +60,10 @@ impl Address {
             format!("CREATE DATABASE IF NOT EXISTS {};", identifier(&names.database)),
             format!("CREATE DATABASE IF NOT EXISTS {};", identifier(&names.state)),
             format!("GRANT ALL ON {}.* TO {owner};", Names::pattern(&names.database)),
-            format!("GRANT ALL ON {}.* TO {owner} WITH GRANT OPTION;", Names::pattern(&names.state)),
+            format!(
+                "GRANT ALL ON {}.* TO {owner} WITH GRANT OPTION;",
+                Names::pattern(&names.state)
+            ),
             format!("GRANT PROCESS ON *.* TO {owner};"),
             format!("CREATE USER {app} IDENTIFIED BY 'app-password';"),
             format!("CREATE USER {read} IDENTIFIED BY 'read-password';"),
@@ -93,13 +96,18 @@ mod tests {
         assert_eq!((address.login.get_host(), address.login.get_port()), ("h", 3307));
         assert_eq!(address.names.database, "shop");
         assert!(matches!(Address::of("mysql://h"), Err(OpenError::Unusable(text)) if text.contains("name one")));
-        assert!(matches!(Address::of("mysql://u:secret@h:x/"), Err(OpenError::Unusable(text)) if !text.contains("secret")));
+        assert!(
+            matches!(Address::of("mysql://u:secret@h:x/"), Err(OpenError::Unusable(text)) if !text.contains("secret"))
+        );
     }
 
     #[test]
     fn what_an_administrator_runs_is_said() {
         let sql = Address::of("mysql://o:p@h/my_shop").unwrap().administrator_sql();
-        assert!(sql.contains("GRANT SELECT, SHOW VIEW ON `my\\_shop`.* TO 'kluster_read_my_shop'@'%';"), "{sql}");
+        assert!(
+            sql.contains("GRANT SELECT, SHOW VIEW ON `my\\_shop`.* TO 'kluster_read_my_shop'@'%';"),
+            "{sql}"
+        );
         assert!(sql.contains("GRANT PROCESS ON *.* TO 'o'@'%'"), "{sql}");
     }
 }

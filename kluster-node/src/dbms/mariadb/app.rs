@@ -43,7 +43,13 @@ impl App {
         let mut session = Session::open(&logins.app.0, &logins.app.1).await?;
         orphans::end(&mut session).await?;
         let intent = owner.intent(&batch).await?;
-        Ok(Self { session: Some(session), logins, batch, open: None, intent })
+        Ok(Self {
+            session: Some(session),
+            logins,
+            batch,
+            open: None,
+            intent,
+        })
     }
 
     /// See [`crate::dbms::Dbms::run`].
@@ -58,7 +64,10 @@ impl App {
         let ran = self.run_in(&mut session, owner, predecessor, works, unfinished).await;
         if ran.is_ok() {
             let how = works.first().map_or(How::Batched, |work| work.how);
-            self.open = Some(Open { works: works.len(), how });
+            self.open = Some(Open {
+                works: works.len(),
+                how,
+            });
         }
         self.give_back(session, ran.as_ref().err()).await;
         ran
@@ -100,7 +109,10 @@ impl App {
         let mut session = self.take()?;
         let Some(open) = self.open.take() else {
             self.session = Some(session);
-            return Err(Fault::Fatal(Cause::new("batch", "there is nothing to commit; this is a fault of Kluster")));
+            return Err(Fault::Fatal(Cause::new(
+                "batch",
+                "there is nothing to commit; this is a fault of Kluster",
+            )));
         };
         let committed = self.commit_in(&mut session, open, finish).await;
         match &committed {
@@ -117,12 +129,19 @@ impl App {
         committed
     }
 
-    async fn commit_in(&mut self, session: &mut Session, open: Open, finish: &Finish) -> Result<Option<Refusal>, Fault> {
+    async fn commit_in(
+        &mut self,
+        session: &mut Session,
+        open: Open,
+        finish: &Finish,
+    ) -> Result<Option<Refusal>, Fault> {
         if open.how == How::SelfCommitting {
             self.batch.claim(session, finish.predecessor).await?;
         }
         self.batch.store(session, finish).await?;
-        let Err(error) = self.batch.commit(session).await else { return Ok(None) };
+        let Err(error) = self.batch.commit(session).await else {
+            return Ok(None);
+        };
         match errors::stop(error, open.works == 1) {
             Stop::Refused(refusal) if open.works == 1 => Ok(Some(refusal)),
             Stop::Refused(refusal) => Err(Fault::RunAlone(Cause::new("commit", refusal.message))),
@@ -131,7 +150,9 @@ impl App {
     }
 
     fn take(&mut self) -> Result<Session, Fault> {
-        self.session.take().ok_or_else(|| Fault::Lost(Cause::new("session", "there is no session of user SQL")))
+        self.session
+            .take()
+            .ok_or_else(|| Fault::Lost(Cause::new("session", "there is no session of user SQL")))
     }
 
     /// Keeps the session after `fault`, its transaction rolled back, unless it is gone.

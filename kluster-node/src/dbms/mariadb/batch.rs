@@ -118,9 +118,10 @@ async fn statements(session: &mut Session, work: &Work, alone: bool) -> Result<V
 /// A refusal says which of several statements it is about.
 pub fn at(stop: Stop, index: usize, statements: usize) -> Stop {
     match stop {
-        Stop::Refused(refusal) if statements > 1 => {
-            Stop::Refused(crate::fault::Refusal { statement_index: u32::try_from(index).ok(), ..refusal })
-        }
+        Stop::Refused(refusal) if statements > 1 => Stop::Refused(crate::fault::Refusal {
+            statement_index: u32::try_from(index).ok(),
+            ..refusal
+        }),
         stop => stop,
     }
 }

@@ -77,7 +77,12 @@ pub fn class(number: u16, state: &str, message: &str) -> Class {
         return class_inside(message);
     }
     let listed = NUMBERS.iter().find(|(_, numbers)| numbers.contains(&number));
-    let by_state = || STATES.iter().find(|(class, _)| state.starts_with(class)).map(|(_, code)| Deterministic(*code));
+    let by_state = || {
+        STATES
+            .iter()
+            .find(|(class, _)| state.starts_with(class))
+            .map(|(_, code)| Deterministic(*code))
+    };
     listed.map(|(class, _)| *class).or_else(by_state).unwrap_or(Unknown)
 }
 
@@ -143,7 +148,10 @@ pub fn fault(error: sqlx::Error) -> Fault {
             Stop::Fault(fault) => fault,
             Stop::Refused(refusal) => Fault::Unknown(Cause::new(
                 refusal.sql_state.clone().unwrap_or_default(),
-                format!("a statement of Kluster's own was refused: {}", without_quotes(&refusal.message)),
+                format!(
+                    "a statement of Kluster's own was refused: {}",
+                    without_quotes(&refusal.message)
+                ),
             )),
         },
     }
@@ -151,7 +159,10 @@ pub fn fault(error: sqlx::Error) -> Fault {
 
 /// The refusal in the server's words, its code not yet Kluster's.
 pub fn refusal(error: &MySqlDatabaseError) -> Refusal {
-    Refusal { sql_state: error.code().map(str::to_owned), ..Refusal::new(Refused, error.message()) }
+    Refusal {
+        sql_state: error.code().map(str::to_owned),
+        ..Refusal::new(Refused, error.message())
+    }
 }
 
 /// The server's own error, if it is one.
@@ -182,7 +193,10 @@ fn cause(error: &sqlx::Error) -> Cause {
 fn without_quotes(message: &str) -> String {
     let mut parts = message.split('\'');
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.enumerate().fold(first, |text, (n, part)| if n % 2 == 0 { text + "'…'" } else { text + part })
+    parts.enumerate().fold(
+        first,
+        |text, (n, part)| if n % 2 == 0 { text + "'…'" } else { text + part },
+    )
 }
 
 #[cfg(test)]
@@ -234,7 +248,11 @@ mod tests {
             assert_eq!(class(number, "HY000", ""), Unknown, "{number}");
         }
         assert_eq!(class(1243, "HY000", ""), RunAlone);
-        assert_eq!(class(1461, "42000", ""), Unknown, "a limit of this server, whatever its SQLSTATE");
+        assert_eq!(
+            class(1461, "42000", ""),
+            Unknown,
+            "a limit of this server, whatever its SQLSTATE"
+        );
     }
 
     #[test]
@@ -249,14 +267,27 @@ mod tests {
     fn errors_inside_errors() {
         let foreign_key = r#"Can't create table `t`.`c` (errno: 150 "Foreign key constraint is incorrectly formed")"#;
         assert_eq!(class(1005, "HY000", foreign_key), Class::Refused(InvalidStatement));
-        assert_eq!(class(1030, "HY000", r#"Got error 28 "No space left on device" from storage engine InnoDB"#), DiskFull);
-        assert_eq!(class(1030, "HY000", r#"Got error 168 "Unknown" from storage engine InnoDB"#), Unknown);
+        assert_eq!(
+            class(
+                1030,
+                "HY000",
+                r#"Got error 28 "No space left on device" from storage engine InnoDB"#
+            ),
+            DiskFull
+        );
+        assert_eq!(
+            class(1030, "HY000", r#"Got error 168 "Unknown" from storage engine InnoDB"#),
+            Unknown
+        );
     }
 
     #[test]
     fn causes_hold_no_text_of_users() {
         assert_eq!(without_quotes("near 'select secret' at line 1"), "near '…' at line 1");
-        assert_eq!(without_quotes("Duplicate entry 'a' for key 'k'"), "Duplicate entry '…' for key '…'");
+        assert_eq!(
+            without_quotes("Duplicate entry 'a' for key 'k'"),
+            "Duplicate entry '…' for key '…'"
+        );
         assert_eq!(without_quotes("open 'rest"), "open '…'");
     }
 }

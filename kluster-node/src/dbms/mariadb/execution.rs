@@ -52,14 +52,25 @@ impl<'s> Execution<'s> {
             Ok(prepared) => {
                 check_count(prepared.parameters(), &values, statement)?;
                 let shape = Shape::of(prepared.columns());
-                (session.connection.fetch_many(sqlx::query_with(text(), values)), shape, Protocol::Binary)
+                (
+                    session.connection.fetch_many(sqlx::query_with(text(), values)),
+                    shape,
+                    Protocol::Binary,
+                )
             }
             Err(error) if errors::number(&error) == Some(NOT_PREPARABLE) && statement.params.is_empty() => {
                 (session.connection.fetch_many(text()), Shape::default(), Protocol::Text)
             }
             Err(error) => return Err(Failed::Met(error)),
         };
-        Ok(Self { stream, shape, protocol, returned: 0, matched: 0, ended: false })
+        Ok(Self {
+            stream,
+            shape,
+            protocol,
+            returned: 0,
+            matched: 0,
+            ended: false,
+        })
     }
 
     /// The next row.
@@ -91,7 +102,11 @@ impl<'s> Execution<'s> {
 
     /// Rows returned, or matched by a statement that returns none.
     pub fn affected(&self) -> u64 {
-        if self.shape.columns.is_empty() { self.matched } else { self.returned }
+        if self.shape.columns.is_empty() {
+            self.matched
+        } else {
+            self.returned
+        }
     }
 }
 
@@ -150,9 +165,15 @@ pub fn check_rows(expected: Option<u64>, found: u64) -> Result<(), Refusal> {
 }
 
 fn too_large() -> Refusal {
-    Refusal::new(ErrorCode::ResultTooLarge, "the result is larger than the cluster allows; ask for fewer rows, or for pages")
+    Refusal::new(
+        ErrorCode::ResultTooLarge,
+        "the result is larger than the cluster allows; ask for fewer rows, or for pages",
+    )
 }
 
 fn spool(error: std::io::Error) -> Fault {
-    Fault::DiskFull(Cause::new("spool", format!("cannot write rows to the node's own temporary file: {error}")))
+    Fault::DiskFull(Cause::new(
+        "spool",
+        format!("cannot write rows to the node's own temporary file: {error}"),
+    ))
 }

@@ -39,7 +39,10 @@ impl Owner {
         let sql = format!("select `offset`, fingerprint from {}", batch.names.own("intent"));
         let rows = self.session.rows(sql, params![]).await?;
         let intent = |row: &sqlx::mysql::MySqlRow| {
-            Ok(Intent { offset: Offset::new(row.try_get(0)?), fingerprint: row.try_get(1)? })
+            Ok(Intent {
+                offset: Offset::new(row.try_get(0)?),
+                fingerprint: row.try_get(1)?,
+            })
         };
         rows.first().map(intent).transpose()
     }
@@ -64,7 +67,8 @@ pub fn check(intent: Option<&Intent>, works: &[Work]) -> Result<(), Fault> {
 /// A work of several statements cannot be taken back as a whole when one of them commits by itself.
 pub fn refusal(work: &Work) -> Option<Refusal> {
     (work.statements.len() != 1).then(|| {
-        let message = "a statement that changes the schema commits by itself here and must be the only one of its request";
+        let message =
+            "a statement that changes the schema commits by itself here and must be the only one of its request";
         Refusal::new(ErrorCode::NotTransactional, message)
     })
 }
@@ -80,9 +84,25 @@ pub async fn run(
     open: &mut Option<Intent>,
 ) -> Result<Ran, Fault> {
     let (database, in_dictionary) = (&batch.names.database, batch.names.in_dictionary());
-    let fingerprint = owner.fingerprint(database, &in_dictionary).await.map_err(errors::fault)?;
+    let fingerprint = owner
+        .fingerprint(database, &in_dictionary)
+        .await
+        .map_err(errors::fault)?;
     match open {
-        None => announce(batch, owner, session, predecessor, Intent { offset: work.offset, fingerprint }, open).await?,
+        None => {
+            announce(
+                batch,
+                owner,
+                session,
+                predecessor,
+                Intent {
+                    offset: work.offset,
+                    fingerprint,
+                },
+                open,
+            )
+            .await?
+        }
         Some(intent) => {
             // Only the claim says that no other process has gone on from here.
             batch.claim(session, predecessor).await?;
@@ -123,7 +143,9 @@ async fn write(batch: &Batch, session: &mut Session, intent: &Intent) -> Result<
 
 async fn execute(session: &mut Session, work: &Work) -> Result<Ran, Fault> {
     let mut budget = work.max_result_bytes;
-    let Some(statement) = work.statements.first() else { return Ok(Ok(Vec::new())) };
+    let Some(statement) = work.statements.first() else {
+        return Ok(Ok(Vec::new()));
+    };
     match execution::collect(session, statement, &mut budget, true).await {
         Ok(_) => Ok(Ok(vec![Rows::affected(0)])),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),

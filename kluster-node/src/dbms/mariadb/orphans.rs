@@ -15,7 +15,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Ends all other sessions of this session's account in this database and waits until they are gone.
 pub async fn end(session: &mut Session) -> Result<(), sqlx::Error> {
-    let place = session.one("select substring_index(user(), '@', 1), database()", params![]).await?;
+    let place = session
+        .one("select substring_index(user(), '@', 1), database()", params![])
+        .await?;
     let (user, database): (String, String) = (place.try_get(0)?, place.try_get(1)?);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -24,7 +26,11 @@ pub async fn end(session: &mut Session) -> Result<(), sqlx::Error> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(Error::new(ErrorKind::TimedOut, format!("sessions {orphans:?} of before do not end")).into());
+            return Err(Error::new(
+                ErrorKind::TimedOut,
+                format!("sessions {orphans:?} of before do not end"),
+            )
+            .into());
         }
         // The server tells nobody when a session ends; there is nothing to wait on but the list.
         sleep(PAUSE).await;
@@ -33,7 +39,7 @@ pub async fn end(session: &mut Session) -> Result<(), sqlx::Error> {
 
 /// Tells all sessions of `user` in `database` but this one to end. The answer is which there were.
 pub async fn kill(session: &mut Session, user: &str, database: &str) -> Result<Vec<u64>, sqlx::Error> {
-    let sql = "select id from information_schema.processlist where user = ? and db = ? and id <> connection_id()";
+    let sql = "select cast(id as unsigned) from information_schema.processlist where user = ? and db = ? and id <> connection_id()";
     let rows = session.rows(sql, params![user, database]).await?;
     let ids: Vec<u64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     for id in &ids {

@@ -18,7 +18,9 @@ pub fn translate(sql: &str, values: &[Value]) -> Result<(String, MySqlArguments)
         return Err(wrong_count(named, values.len()));
     }
     for number in order {
-        let value = values.get(number - 1).ok_or_else(|| wrong_count(number, values.len()))?;
+        let value = values
+            .get(number - 1)
+            .ok_or_else(|| wrong_count(number, values.len()))?;
         bind(&mut bound, value).map_err(|error| Refusal::new(ErrorCode::InvalidValue, error.to_string()))?;
     }
     Ok((text, bound))
@@ -26,7 +28,10 @@ pub fn translate(sql: &str, values: &[Value]) -> Result<(String, MySqlArguments)
 
 /// What is refused where a statement names more params than there are values.
 pub fn wrong_count(wanted: usize, given: usize) -> Refusal {
-    Refusal::new(ErrorCode::WrongParams, format!("the statement takes {wanted} params and {given} were given"))
+    Refusal::new(
+        ErrorCode::WrongParams,
+        format!("the statement takes {wanted} params and {given} were given"),
+    )
 }
 
 /// JSON as MariaDB takes it: false and true are 0 and 1, arrays and objects their JSON text.
@@ -52,7 +57,12 @@ fn placeholders(sql: &str) -> Result<(String, Vec<usize>), Refusal> {
         let token = token.map_err(|error| Refusal::new(ErrorCode::SyntaxError, error.to_string()))?;
         match token.kind {
             Kind::Param => {
-                let number = token.text(sql).trim_start_matches('$').parse().ok().filter(|number| *number > 0);
+                let number = token
+                    .text(sql)
+                    .trim_start_matches('$')
+                    .parse()
+                    .ok()
+                    .filter(|number| *number > 0);
                 order.push(number.ok_or_else(|| Refusal::new(ErrorCode::WrongParams, "params are numbered from $1"))?);
                 text.push_str(" ? ");
             }
@@ -71,7 +81,10 @@ mod tests {
     #[test]
     fn numbers_become_question_marks_outside_of_strings_and_comments() {
         let (text, order) = placeholders("select $2, '$1', `$3` /* $4 */ from t where a=$1 or b=$2 -- $5").unwrap();
-        assert_eq!(text, "select  ? , '$1', `$3` /* $4 */ from t where a= ?  or b= ?  -- $5");
+        assert_eq!(
+            text,
+            "select  ? , '$1', `$3` /* $4 */ from t where a= ?  or b= ?  -- $5"
+        );
         assert_eq!(order, [2, 1, 2]);
     }
 
@@ -79,7 +92,13 @@ mod tests {
     fn every_param_has_a_value() {
         let (_, bound) = translate("select $1, $2, $1", &[json!(1), json!({"a": null})]).unwrap();
         assert_eq!(bound.len(), 3);
-        assert_eq!(translate("select $2", &[json!(1)]).unwrap_err().code, ErrorCode::WrongParams);
-        assert_eq!(translate("select $0", &[json!(1)]).unwrap_err().code, ErrorCode::WrongParams);
+        assert_eq!(
+            translate("select $2", &[json!(1)]).unwrap_err().code,
+            ErrorCode::WrongParams
+        );
+        assert_eq!(
+            translate("select $0", &[json!(1)]).unwrap_err().code,
+            ErrorCode::WrongParams
+        );
     }
 }

@@ -39,7 +39,12 @@ impl Login {
     /// The login for reads among `logins`.
     pub fn new(logins: &Logins, batch: &Batch) -> Self {
         let (options, settings) = logins.read.clone();
-        Self { options, settings, secret: batch.secret.clone(), applied: format!("call {}(?)", batch.names.own("applied")) }
+        Self {
+            options,
+            settings,
+            secret: batch.secret.clone(),
+            applied: format!("call {}(?)", batch.names.own("applied")),
+        }
     }
 }
 
@@ -58,7 +63,11 @@ impl Reads {
     /// A door for at most `max_reads` at once.
     pub fn new(login: Login, max_reads: usize) -> Self {
         let places = Semaphore::new(max_reads.max(1));
-        Self(Arc::new(Door { login: Mutex::new(login), idle: Mutex::new(Vec::new()), places }))
+        Self(Arc::new(Door {
+            login: Mutex::new(login),
+            idle: Mutex::new(Vec::new()),
+            places,
+        }))
     }
 
     /// From now on sessions log in so; those of before are closed.
@@ -98,11 +107,17 @@ impl Reads {
             let idle = held(&self.0.idle).pop();
             let Some(mut session) = idle else { break };
             if session.connection.ping().await.is_ok() {
-                return Ok(Reading { session: Some(session), login: login.clone() });
+                return Ok(Reading {
+                    session: Some(session),
+                    login: login.clone(),
+                });
             }
         }
         let session = Session::open(&login.options, &login.settings).await.map_err(lost)?;
-        Ok(Reading { session: Some(session), login: login.clone() })
+        Ok(Reading {
+            session: Some(session),
+            login: login.clone(),
+        })
     }
 
     async fn give_back(&self, mut session: Session) {
@@ -125,9 +140,14 @@ struct Reading {
 
 impl Reading {
     async fn run(&mut self, login: &Login, read: &Read, events: &Sender<ReadEvent>) -> Result<(), ReadError> {
-        let Some(session) = &mut self.session else { return Err(ReadError::Lost("no session".to_owned())) };
+        let Some(session) = &mut self.session else {
+            return Err(ReadError::Lost("no session".to_owned()));
+        };
         let deadline = Instant::now() + read.timeout;
-        session.run("start transaction with consistent snapshot, read only").await.map_err(lost)?;
+        session
+            .run("start transaction with consistent snapshot, read only")
+            .await
+            .map_err(lost)?;
         let state = applied(session, login).await.map_err(lost)?;
         say(events, ReadEvent::Snapshot(state)).await?;
         for (index, statement) in read.statements.iter().enumerate() {
@@ -140,12 +160,19 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) else { return };
+        let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
         let (id, login) = (session.id, self.login.clone());
         // Closed first: if the session was idle, it is gone before it can be killed.
         drop(session);
         runtime.spawn(async move {
-            let killed = async { Session::open(&login.options, &Settings::none()).await?.run(format!("kill {id}")).await };
+            let killed = async {
+                Session::open(&login.options, &Settings::none())
+                    .await?
+                    .run(format!("kill {id}"))
+                    .await
+            };
             if let Err(error) = killed.await {
                 tracing::debug!(%error, "an abandoned read was over before it was ended");
             }
@@ -154,7 +181,9 @@ impl Drop for Reading {
 }
 
 async fn applied(session: &mut Session, login: &Login) -> Result<Option<StateRow>, sqlx::Error> {
-    let row = session.one(login.applied.as_str(), params![login.secret.as_str()]).await?;
+    let row = session
+        .one(login.applied.as_str(), params![login.secret.as_str()])
+        .await?;
     state_row(&row)
 }
 
@@ -167,11 +196,16 @@ async fn tell(
 ) -> Result<(), ReadError> {
     let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
     // 0 would mean no limit.
-    session.run(format!("set session max_statement_time = {:.3}", left.max(0.001))).await.map_err(lost)?;
-    let mut execution = Execution::start(session, statement).await.map_err(|failed| match failed {
-        Failed::Refused(refusal) => ReadError::Refused(refusal),
-        Failed::Met(error) => ended(error),
-    })?;
+    session
+        .run(format!("set session max_statement_time = {:.3}", left.max(0.001)))
+        .await
+        .map_err(lost)?;
+    let mut execution = Execution::start(session, statement)
+        .await
+        .map_err(|failed| match failed {
+            Failed::Refused(refusal) => ReadError::Refused(refusal),
+            Failed::Met(error) => ended(error),
+        })?;
     let mut row = execution.next().await.map_err(ended)?;
     say(events, ReadEvent::Columns(execution.columns().to_vec())).await?;
     while let Some(text) = row {
@@ -230,9 +264,19 @@ fn refused(stop: Stop) -> ReadError {
 /// Whether a text may leave something in its session: anything but a plain query, and queries with variables, locks or the like.
 fn leaves_traces(sql: &str) -> bool {
     let lower = sql.to_lowercase();
-    let word: String = lower.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
-    let plain = ["select", "with", "values", "table", "show", "explain", "describe", "desc"].contains(&word.as_str());
-    !plain || ["@", "/*", "lock", "last_", "lastval", "setval", "found_rows", "rand"].iter().any(|sign| lower.contains(sign))
+    let word: String = lower
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .collect();
+    let plain = [
+        "select", "with", "values", "table", "show", "explain", "describe", "desc",
+    ]
+    .contains(&word.as_str());
+    !plain
+        || ["@", "/*", "lock", "last_", "lastval", "setval", "found_rows", "rand"]
+            .iter()
+            .any(|sign| lower.contains(sign))
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -246,10 +290,22 @@ mod tests {
 
     #[test]
     fn only_plain_queries_share_a_session() {
-        for plain in ["select 1", "  SELECT a from t", "with x as (select 1) select * from x", "values (1)"] {
+        for plain in [
+            "select 1",
+            "  SELECT a from t",
+            "with x as (select 1) select * from x",
+            "values (1)",
+        ] {
             assert!(!leaves_traces(plain), "{plain}");
         }
-        for other in ["select @a := 1", "set @a = 1", "(select 1)", "select get_lock('a', 1)", "/*! set x */ select 1", "do 1"] {
+        for other in [
+            "select @a := 1",
+            "set @a = 1",
+            "(select 1)",
+            "select get_lock('a', 1)",
+            "/*! set x */ select 1",
+            "do 1",
+        ] {
             assert!(leaves_traces(other), "{other}");
         }
     }

@@ -29,13 +29,22 @@ impl Session {
     pub async fn open(login: &MySqlConnectOptions, settings: &Settings) -> Result<Self, sqlx::Error> {
         // Statements are never logged by the driver: they hold users' data and our secret. What it would set by itself, `settings` sets.
         let login = login.clone().disable_statement_logging();
-        let login = login.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false);
-        let connection = timeout(LOGIN_PATIENCE, login.connect()).await.map_err(|_| Error::from(ErrorKind::TimedOut))??;
+        let login = login
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .set_names(false);
+        let connection = timeout(LOGIN_PATIENCE, login.connect())
+            .await
+            .map_err(|_| Error::from(ErrorKind::TimedOut))??;
         let mut session = Self { connection, id: 0 };
         for sql in settings.statements() {
             session.run(sql.clone()).await?;
         }
-        session.id = session.one("select connection_id()", MySqlArguments::default()).await?.try_get(0)?;
+        session.id = session
+            .one("select cast(connection_id() as unsigned)", MySqlArguments::default())
+            .await?
+            .try_get(0)?;
         Ok(session)
     }
 
@@ -52,7 +61,11 @@ impl Session {
 
     /// The first row of our own statement.
     pub async fn one(&mut self, sql: impl Into<String>, params: MySqlArguments) -> Result<MySqlRow, sqlx::Error> {
-        self.rows(sql, params).await?.into_iter().next().ok_or(sqlx::Error::RowNotFound)
+        self.rows(sql, params)
+            .await?
+            .into_iter()
+            .next()
+            .ok_or(sqlx::Error::RowNotFound)
     }
 
     /// Says goodbye; the server ends the session at once.
