@@ -1,7 +1,13 @@
 //! Record: bytes with a place in the log.
 
 use bytes::Bytes;
-use kluster_protocol::{Offset, RecordHash};
+use kluster_protocol::{MAX_REQUEST_BYTES, Offset, RECORD_OVERHEAD_BYTES, RecordHash};
+
+/// What Kafka's batch around one record may take of a topic's `max.message.bytes`.
+const BATCH_BYTES: usize = 1024;
+
+/// Key, headers and value of a record have at most this many bytes together.
+pub const MAX_RECORD_BYTES: usize = MAX_REQUEST_BYTES + RECORD_OVERHEAD_BYTES - BATCH_BYTES;
 
 /// A record to append.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,7 +23,10 @@ pub struct NewRecord {
 impl NewRecord {
     /// A record without key and headers.
     pub fn of(value: impl Into<Bytes>) -> Self {
-        Self { value: Some(value.into()), ..Self::default() }
+        Self {
+            value: Some(value.into()),
+            ..Self::default()
+        }
     }
 
     /// The record with this key.
@@ -32,6 +41,12 @@ impl NewRecord {
     pub fn header(mut self, name: &str, value: impl Into<Bytes>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// The size that counts against [`MAX_RECORD_BYTES`]: key, headers and value.
+    pub fn bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.key.as_ref().map_or(0, Bytes::len) + headers + self.value.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -55,7 +70,11 @@ pub struct Record {
 impl Record {
     /// The value of the last header of this name, as Kafka's own `lastHeader`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
+        self.headers
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_ref())
     }
 
     /// The hash by which a node knows this record again.

@@ -2,7 +2,7 @@
 //!
 //! Neighbours: the adapters of the ALL lane push rows while the DBMS sends them; `responses` cuts them into parts after COMMIT.
 
-use kluster_protocol::{Column, PART_BYTES};
+use kluster_protocol::{Column, MAX_ROW_BYTES, PART_BYTES};
 use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -36,9 +36,13 @@ impl Rows {
         }
     }
 
-    /// Adds a row: an object of the columns' names.
+    /// Adds a row: an object of the columns' names. A row that no record can carry counts as more bytes than any limit allows.
     pub fn push(&mut self, row: Box<RawValue>) -> std::io::Result<()> {
-        self.bytes += row.get().len() as u64 + 1;
+        if row.get().len() > MAX_ROW_BYTES {
+            self.bytes = u64::MAX;
+            return Ok(());
+        }
+        self.bytes = self.bytes.saturating_add(row.get().len() as u64 + 1);
         match &mut self.spool {
             Some(file) => write_line(file, &row),
             None if self.bytes <= PART_BYTES as u64 => {

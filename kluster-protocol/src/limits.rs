@@ -12,6 +12,9 @@ pub const RECORD_OVERHEAD_BYTES: usize = 64 * 1024;
 /// A response is cut into parts of about this many bytes of rows.
 pub const PART_BYTES: usize = 512 * 1024;
 
+/// One row of a result has at most this many bytes as JSON, so that it fits a record; beyond it the request is refused.
+pub const MAX_ROW_BYTES: usize = MAX_REQUEST_BYTES - PART_BYTES;
+
 /// A result of a request in ALL has at most this many bytes of rows; beyond it the request is refused and has no effect.
 pub const MAX_RESULT_BYTES: u64 = 1024 * 1024 * 1024;
 
