@@ -21,11 +21,11 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        Self::with(|clock| MemoryLog::with_clock(clock))
+        Self::with(MemoryLog::with_clock)
     }
 
     pub(crate) fn without_topics() -> Self {
-        Self::with(|clock| MemoryLog::without_topics(clock))
+        Self::with(MemoryLog::without_topics)
     }
 
     fn with(make: impl Fn(kluster_log::Clock) -> MemoryLog) -> Self {
