@@ -6,7 +6,7 @@ use crate::output::{Output, Tone};
 use crate::show;
 use kluster_log::Log;
 use kluster_node::{membership, report::Clock};
-use kluster_protocol::{Control, NodeId, Offset, Topic};
+use kluster_protocol::{Control, NodeId, NodeState, Offset, Topic};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// What `leave` is asked with.
 ///
 /// From then on nobody waits for the node. Stop it first: a node that runs asks to be counted again. Its database stays as it is, and when the
-/// node is started again it catches up and joins by itself.
+/// node is started again it catches up and joins by itself. Ends when a live node has applied the change.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Leave {
     /// The node's name, as `status` shows it
@@ -65,7 +65,8 @@ impl Leave {
                 false => format!("{node} is no member: the members are {}", names.join(", ")),
             }));
         }
-        if !self.force && !nodes.is_silent(node) {
+        let ended = nodes.of(node).is_some_and(|heard| heard.heartbeat.state == NodeState::Leaving);
+        if !self.force && !ended && !nodes.is_silent(node) {
             return Err(AdminError::Refused(format!(
                 "{node} still runs and would join again at once: stop it, wait until its heartbeat is gone (5 s), and ask again; --force takes it out all the same"
             )));

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// A node not heard of for so long counts as gone: five heartbeats.
 pub const GONE_AFTER: Duration = Duration::from_secs(5);
-/// How long a node that seems gone is listened for: it beats every second.
+/// How long a node is listened for: it beats every second.
 const LISTEN: Duration = Duration::from_millis(2500);
 
 /// The newest heartbeat of a node.
@@ -59,8 +59,13 @@ impl Nodes {
 
     /// Listens for those who seem gone, at most 2.5 s: this machine's clock may only be ahead of the broker's.
     pub async fn listen(&mut self) -> Result<(), LogError> {
+        self.listen_until(|_| true).await
+    }
+
+    /// Listens until nobody who is expected seems gone and `settled` holds, at most 2.5 s.
+    pub async fn listen_until(&mut self, settled: impl Fn(&Self) -> bool) -> Result<(), LogError> {
         let deadline = Instant::now() + LISTEN;
-        while self.expected().iter().any(|node| self.is_silent(node)) {
+        while self.expected().iter().any(|node| self.is_silent(node)) || !settled(self) {
             match timeout_at(deadline, self.next()).await {
                 Ok(heard) => heard?,
                 Err(_) => break,

@@ -36,10 +36,14 @@ impl Status {
         output: &mut Output<'_>,
         stop: &CancellationToken,
     ) -> Result<(), AdminError> {
+        let database = log.names().database.as_str();
+        // The end before the heartbeats: lag says what a node had not applied of what was there.
+        let mut all = log.range(Topic::All, 0).await?;
         let mut nodes = Nodes::read(log, clock).await?;
-        nodes.listen().await?;
+        // Heartbeats of different moments show a busy cluster at different offsets, so a newer one is waited for.
+        nodes.listen_until(|nodes| Picture::of(nodes, all, database).is_settled()).await?;
         loop {
-            let picture = Picture::of(&nodes, log.range(Topic::All, 0).await?, log.names().database.as_str());
+            let picture = Picture::of(&nodes, all, database);
             let verdict = verdict::of(&picture);
             if self.watch {
                 output.clear()?;
@@ -50,6 +54,7 @@ impl Status {
                 false => picture.show(&verdict, output)?,
             }
             nodes.note(output)?;
+            all = log.range(Topic::All, 0).await?;
             if !self.watch || follow(&mut nodes, stop).await? {
                 return verdict.result();
             }

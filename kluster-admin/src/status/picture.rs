@@ -60,6 +60,16 @@ impl Picture {
         Self { database: database.to_owned(), all, nodes: drawn.collect(), members, comparison }
     }
 
+    /// Every live member has applied all there was, and nobody's agreement is unknown.
+    pub(super) fn is_settled(&self) -> bool {
+        let settled = |node: &Drawn| match node.role {
+            _ if node.gone || !node.is_live() => true,
+            Some(_) => self.lag(node) == Some(0) && node.agreement != Agreement::Unknown,
+            None => true,
+        };
+        self.comparison.nodes.len() < 2 || self.nodes.iter().all(settled)
+    }
+
     pub(super) fn show(&self, verdict: &Verdict, output: &mut Output) -> io::Result<()> {
         let mut rows = Rows::new(
             &["node", "role", "dbms", "state", "applied", "lag", "chain", "agreement", "heard", "instance"],
@@ -97,6 +107,10 @@ impl Picture {
 }
 
 impl Drawn {
+    fn is_live(&self) -> bool {
+        self.heartbeat.as_ref().is_some_and(|beat| beat.state.is_live())
+    }
+
     fn row(&self, lag: Option<u64>) -> Vec<(String, Tone)> {
         let heartbeat = self.heartbeat.as_ref();
         let plain = |text: String| (text, Tone::Plain);

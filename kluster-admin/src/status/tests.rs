@@ -81,6 +81,36 @@ voter n3 was never heard of on NODES: start it, or take it out with kluster-admi
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_stopped_in_order_is_no_mystery() {
+    let cluster = Cluster::new();
+    cluster.fill(1).await;
+    for name in ["n1", "n2"] {
+        cluster.beat(&node(name).applied(0)).await;
+    }
+    cluster.beat(&node("n3").applied(0).state(NodeState::Leaving)).await;
+    let (written, ended) = status(&cluster, Format::Table).await;
+    assert_eq!(ended.unwrap_err().exit_code(), 1);
+    let end = "\nvoter n3 was stopped, heard of 0s ago: start it, or take it out with kluster-admin leave n3\n";
+    assert!(written.data().ends_with(end), "{}", written.data());
+}
+
+#[tokio::test(start_paused = true)]
+async fn newer_heartbeats_of_a_busy_cluster_are_waited_for() {
+    let cluster = Cluster::new();
+    cluster.fill(9).await;
+    let voters = members(2, &["n1", "n2"]);
+    cluster.beat(&node("n1").applied(3).members(voters.clone())).await;
+    cluster.beat(&node("n2").applied(5).members(voters.clone())).await;
+    let ((written, ended), ()) = tokio::join!(status(&cluster, Format::Table), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cluster.beat(&node("n1").applied(8).members(voters.clone())).await;
+        cluster.beat(&node("n2").applied(8).members(voters.clone())).await;
+    });
+    ended.unwrap();
+    assert!(written.data().ends_with("\n2 voters, one chain at offset 8\n"), "{}", written.data());
+}
+
+#[tokio::test(start_paused = true)]
 async fn json_holds_everything() {
     let cluster = Cluster::new();
     cluster.fill(20).await;

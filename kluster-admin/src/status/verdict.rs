@@ -5,7 +5,7 @@ use crate::agreement::Agreement;
 use crate::error::AdminError;
 use crate::output::Tone;
 use crate::show;
-use kluster_protocol::{NodeId, Offset, Role};
+use kluster_protocol::{NodeId, NodeState, Offset, Role};
 
 /// What a picture amounts to.
 #[derive(Debug)]
@@ -76,22 +76,20 @@ fn trouble(node: &Drawn) -> Option<String> {
     if node.role != Some(Role::Voter) {
         return None;
     }
-    let Drawn { name, .. } = node;
+    let name = &node.name;
+    let start = format!("start it, or take it out with kluster-admin leave {name}");
     let Some(beat) = &node.heartbeat else {
-        return Some(format!(
-            "voter {name} was never heard of on NODES: start it, or take it out with kluster-admin leave {name}"
-        ));
+        return Some(format!("voter {name} was never heard of on NODES: {start}"));
     };
-    match () {
-        () if node.gone => Some(format!(
-            "voter {name} is gone, heard of {}: start it, or take it out with kluster-admin leave {name}",
-            node.heard()
-        )),
-        () if !beat.state.is_live() => Some(format!(
-            "voter {name} is {}: kluster-admin tail errors --from beginning says why",
-            show::state(&beat.state)
-        )),
-        () => None,
+    match beat.state {
+        NodeState::Leaving => Some(format!("voter {name} was stopped, heard of {}: {start}", node.heard())),
+        _ if node.gone => Some(format!("voter {name} is gone, heard of {}: {start}", node.heard())),
+        NodeState::Ready | NodeState::CatchingUp => None,
+        NodeState::Starting => Some(format!("voter {name} is starting: its own log says what it waits for")),
+        NodeState::Retrying { .. } | NodeState::Stopped { .. } => {
+            let state = show::state(&beat.state);
+            Some(format!("voter {name} is {state}: kluster-admin tail errors --from beginning says why"))
+        }
     }
 }
 
