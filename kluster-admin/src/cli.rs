@@ -60,16 +60,22 @@ pub enum Command {
     #[command(subcommand)]
     Topics(Topics),
     /// Show members, what they do, how far they are, and whether their chains agree
+    #[command(long_about = crate::status::MANUAL)]
     Status(Status),
     /// Show how far each node and consumer group is
+    #[command(long_about = crate::offsets::MANUAL)]
     Offsets(Offsets),
     /// Print requests, responses and errors as they happen
+    #[command(long_about = crate::tail::MANUAL)]
     Tail(Tail),
     /// Send a script of SQL statements through ALL
+    #[command(long_about = crate::load::MANUAL)]
     Load(Load),
     /// Take a node out of the members
+    #[command(long_about = crate::leave::MANUAL)]
     Leave(Leave),
     /// Print a completion script for a shell
+    #[command(long_about = crate::completions::MANUAL)]
     Completions(Completions),
 }
 
@@ -153,6 +159,7 @@ mod tests {
         for word in ["topics", "status", "offsets", "tail", "load", "leave", "completions", "--bootstrap", "--output"] {
             assert!(help.contains(word), "{word}");
         }
-        assert!(parse("kluster-admin load --help").unwrap_err().contains("--in-flight"));
+        let load = parse("kluster-admin load --help").unwrap_err();
+        assert!(load.contains("--in-flight") && load.contains("passed over and listed"), "{load}");
     }
 }

@@ -4,11 +4,14 @@ use crate::error::AdminError;
 use crate::output::{Output, Tone};
 use clap_complete::Shell;
 
+/// The manual of the command.
+pub const MANUAL: &str = "\
+Print a completion script for a shell.
+
+For example: kluster-admin completions bash > /etc/bash_completion.d/kluster-admin";
+
 /// What `completions` is asked with.
-///
-/// For example: kluster-admin completions bash > /etc/bash_completion.d/kluster-admin
 #[derive(Debug, Clone, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Completions {
     /// The shell
     #[arg(value_enum)]

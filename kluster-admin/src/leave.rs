@@ -14,10 +14,14 @@ use tokio::time::{Instant, timeout_at};
 /// How long a live node may take to apply the record.
 const WAIT: Duration = Duration::from_secs(30);
 
+/// The manual of the command.
+pub const MANUAL: &str = "\
+Take a node out of the members, so that nobody waits for it any more.
+
+Stop the node first: one that runs asks to be counted again. The change is a record in ALL; the command ends when a live node has applied it. The \
+node's database stays as it is: started again, it catches up and joins by itself.";
+
 /// What `leave` is asked with.
-///
-/// From then on nobody waits for the node. Stop it first: a node that runs asks to be counted again. Its database stays as it is, and when the
-/// node is started again it catches up and joins by itself. Ends when a live node has applied the change.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Leave {
     /// The node's name, as `status` shows it

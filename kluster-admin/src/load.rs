@@ -32,19 +32,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// The manual of the command.
+pub const MANUAL: &str = "\
+Send a script of SQL statements through ALL.
+
+The script is cut into statements as the DBMS's own tool would. Statements for that tool at its start (DROP and CREATE DATABASE, \\c, USE, SET \
+NAMES) are passed over and listed; so are the settings that dump tools write, wherever they stand. Everything else is judged by the rules that \
+the nodes go by before anything is sent, and a statement that they would refuse ends the load with its line and why.
+
+Each statement is a transaction of its own. They come into the log in the script's order, many before their answers are there; a statement that \
+is not plain DML is awaited alone. When the DBMS refuses one, nothing more is sent; what was in flight behind it may have been executed and is \
+told. With --in-flight 1 nothing is ever behind it.
+
+A load that ended early (Ctrl-C, a crash, no answer in time) is gone on with by --resume: every statement is executed once, as long as the cluster \
+remembers outcomes (2^18 records). After a refusal mend the script or the data and begin at that line with --from-line, which is a load of its own.";
+
 /// What `load` is asked with.
-///
-/// The script is cut into statements as the DBMS's own tool would. Statements for that tool at its start (DROP and CREATE DATABASE, \c, USE, SET
-/// NAMES) are passed over and listed; so are the settings that dump tools write, wherever they stand. Everything else is judged by the rules
-/// of docs/sql-rules.md before anything is sent, and a statement that nodes would refuse ends the load with its line and why.
-///
-/// Each statement is a transaction of its own. Statements that are not plain DML are awaited alone. When the DBMS refuses a statement, nothing
-/// more is sent; what was in flight behind it may have been executed and is told. With --in-flight 1 nothing is ever behind it.
-///
-/// A load that ended early (Ctrl-C, crash, no answer in time) is gone on with by --resume: every statement is executed once. After a
-/// refusal mend the script or the data and begin at that line with --from-line, which is a load of its own.
 #[derive(Debug, Clone, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Load {
     /// The script
     #[arg(value_name = "FILE")]

@@ -9,10 +9,15 @@ use kluster_node::report::Clock;
 use kluster_protocol::{Offset, Topic};
 use serde_json::{Value, json};
 
+/// The manual of the command.
+pub const MANUAL: &str = "\
+Show how far each node and consumer group is.
+
+APPLIED is the last offset in a node's database, as its heartbeat of the last second says. COMMITTED is the place behind the last record that a \
+consumer group has answered; for ALL that is a hint only. LAG counts the records from there to the end; markers of other programs' Kafka \
+transactions count too, though nobody reads them.";
+
 /// What `offsets` is asked with.
-///
-/// APPLIED is the last offset in a node's database, as its heartbeat says. COMMITTED is the place behind the last record answered, per consumer
-/// group and partition; for ALL it is a hint only, and lags behind applied by a moment. LAG counts the records before the end.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Offsets {}
 

@@ -19,6 +19,18 @@ use tokio_util::sync::CancellationToken;
 /// How often `--watch` looks anew.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// The manual of the command.
+pub const MANUAL: &str = "\
+Show members, what they do, how far they are, and whether their chains agree.
+
+Reads the newest heartbeats on NODES and the end of ALL. A chain is a running hash of outcomes: nodes with the same chain at an offset did the \
+same up to it. Nodes are compared where they are and at the offsets whose chains they keep (multiples of 256); AGREEMENT shows the newest \
+offset at which a node's chain is that of the others, or between which two offsets it went astray. LAG counts the records that a node had not \
+applied of those in ALL when the command began. HEARD is the age of the heartbeat; without one for 5 s a node counts as gone.
+
+A busy or incomplete cluster is listened to for up to 2.5 s. Exit code 3: nodes differ, observers included; else 1: a voter is not live (gone, \
+stopped, retrying, starting), or no node was ever heard of.";
+
 /// What `status` is asked with.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Status {

@@ -17,6 +17,13 @@ use merged::Merged;
 use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
+/// The manual of the command.
+pub const MANUAL: &str = "\
+Print requests, responses and errors as they happen, one line each: time, topic, offset in it, who wrote it, the request's id, and what it says.
+
+Records that were there before come in the order of their times. With --output json each line is the record itself. Ctrl-C ends it, or --count, or \
+--until-end.";
+
 /// What `tail` is asked with.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Tail {
