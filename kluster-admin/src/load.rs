@@ -125,7 +125,13 @@ impl Load {
         let text = read(&self.file)?;
         let dialect = match self.dialect {
             Some(dialect) => dialect,
-            None => dialect_of(&Nodes::read(log, clock).await?)?,
+            None => {
+                let mut nodes = Nodes::read(log, clock).await?;
+                let dialect = dialect_of(&nodes)?;
+                nodes.listen().await?;
+                check_live(&nodes)?;
+                dialect
+            }
         };
         let script = Script::cut(&self.file, &text, dialect, self.from_line)?;
         report::tell_passed(&script, output)?;
@@ -176,6 +182,17 @@ fn read(file: &Path) -> Result<String, AdminError> {
             file.display()
         ))
     })
+}
+
+/// Without a live node nothing would be answered, and the script would wait in the log.
+fn check_live(nodes: &Nodes) -> Result<(), AdminError> {
+    match nodes.expected().iter().any(|node| nodes.is_live(node)) {
+        true => Ok(()),
+        false => Err(AdminError::Refused(
+            "no node is live, so nothing would be answered: start one (kluster-admin status shows them); with --dialect it is sent all the same"
+                .to_owned(),
+        )),
+    }
 }
 
 /// The dialect of the nodes' DBMS.

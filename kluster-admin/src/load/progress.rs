@@ -18,8 +18,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Of `total` statements; `bar`: stderr is a terminal.
     pub(super) fn begin(name: &str, total: usize, bar: bool) -> Self {
-        let style =
-            || ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} statements, {per_sec}, {eta} left");
+        let style = || ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} statements, {eta} left");
         let bar = bar.then(|| {
             let bar = ProgressBar::new(total as u64).with_prefix(name.to_owned());
             style().map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))

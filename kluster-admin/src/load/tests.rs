@@ -229,6 +229,10 @@ async fn the_dialect_is_that_of_the_nodes() {
     loading.cluster.beat(&node("n2").dbms("MariaDB").members(voters)).await;
     let error = loading.run(Format::Table).await.1.unwrap_err();
     assert!(error.to_string().starts_with("n1 runs PostgreSQL and n2 runs MariaDB"), "{error}");
+    loading.cluster.beat(&node("n2").dbms("PostgreSQL").members(members(1, &["n1", "n2"]))).await;
+    loading.cluster.pass(60_000);
+    let error = loading.run(Format::Table).await.1.unwrap_err();
+    assert!(error.to_string().starts_with("no node is live"), "{error}");
     let nobody = Loading { cluster: Cluster::new(), ..loading };
     let error = nobody.run(Format::Table).await.1.unwrap_err();
     assert!(error.to_string().contains("--dialect"), "{error}");
@@ -244,4 +248,22 @@ async fn files_that_cannot_be_read_are_wrong_settings() {
     assert_eq!(error.exit_code(), 2);
     loading.load.file = "/nowhere/a.sql".into();
     assert_eq!(loading.run(Format::Table).await.1.unwrap_err().exit_code(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nodes_have_forgotten_is_not_sent_again() {
+    let mut loading = Loading::of(&inserts(5)).await;
+    play_node(&loading.cluster);
+    loading.run(Format::Table).await.1.unwrap();
+    loading.load.resume = true;
+    loading.cluster.memory.leave_hole(Topic::All, 0, kluster_protocol::DEFAULT_WINDOW - 3);
+    let (written, ended) = loading.run(Format::Json).await;
+    ended.unwrap();
+    assert_eq!((&written.json()["executed"], &written.json()["executedBefore"]), (&0.into(), &5.into()));
+    let again: Vec<String> = loading.sent().split_off(5);
+    assert_eq!(again, [2, 3, 4].map(|n| format!("INSERT INTO t VALUES ({n})")));
+    loading.cluster.memory.leave_hole(Topic::All, 0, kluster_protocol::DEFAULT_WINDOW);
+    let error = loading.run(Format::Table).await.1.unwrap_err();
+    assert!(error.to_string().contains("older ones are not remembered"), "{error}");
+    assert_eq!(error.exit_code(), 5);
 }
