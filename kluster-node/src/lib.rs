@@ -1,1 +1,2 @@
 //! kluster-node
+pub mod dbms;

@@ -1,0 +1,2 @@
+//! The database beside the node.
+pub mod postgres;

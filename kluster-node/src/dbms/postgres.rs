@@ -1,0 +1,6 @@
+//! PostgreSQL.
+pub mod address;
+pub mod connection;
+pub mod error;
+pub mod types;
+pub mod value;
