@@ -146,6 +146,9 @@ pub enum Unsendable {
     /// The protocol ends texts with a zero byte.
     #[error("the SQL text contains a zero byte, which PostgreSQL cannot take; remove it")]
     ZeroByte,
+    /// COPY speaks with the client in ways that end a pipelined session.
+    #[error("COPY cannot be used here; use INSERT with several rows, or SELECT")]
+    Copy,
     /// The protocol counts parameters in 16 bits.
     #[error("a statement takes at most 65535 parameters; split it")]
     TooManyParams,
@@ -200,7 +203,10 @@ mod tests {
         assert_eq!(error.constraint.as_deref(), Some("person_pkey"));
         assert_eq!(error.routine.as_deref(), Some("_bt_check_unique"));
         assert!(!error.ends_session());
-        assert_eq!(error.to_string(), "ERROR 23505: duplicate key (Key (id)=(1) already exists.)");
+        assert_eq!(
+            error.to_string(),
+            "ERROR 23505: duplicate key (Key (id)=(1) already exists.)"
+        );
     }
 
     #[test]

@@ -52,7 +52,11 @@ pub struct Type {
 impl Type {
     /// For what is not known: the text, and a name that says so.
     fn unknown() -> Self {
-        Self { name: Cow::Borrowed("unknown"), form: Form::Text, array: None }
+        Self {
+            name: Cow::Borrowed("unknown"),
+            form: Form::Text,
+            array: None,
+        }
     }
 }
 
@@ -63,7 +67,7 @@ with recursive base(oid, at, depth) as (
     select t.oid, case when e.oid is null then t.oid else e.oid end, 0
       from pg_catalog.pg_type t
       left join pg_catalog.pg_type e
-        on e.oid operator(pg_catalog.=) t.typelem and t.typsubscript operator(pg_catalog.=) 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
+        on e.oid operator(pg_catalog.=) t.typelem and t.typoutput operator(pg_catalog.=) 'pg_catalog.array_out'::pg_catalog.regproc
      where t.oid operator(pg_catalog.=) any ($1::pg_catalog.oid[])
     union all
     select b.oid, d.typbasetype, b.depth operator(pg_catalog.+) 1
@@ -74,7 +78,7 @@ select distinct on (b.oid) b.oid, coalesce(e.typname, t.typname), b.at, e.oid is
   from base b
   join pg_catalog.pg_type t on t.oid operator(pg_catalog.=) b.oid
   left join pg_catalog.pg_type e
-    on e.oid operator(pg_catalog.=) t.typelem and t.typsubscript operator(pg_catalog.=) 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
+    on e.oid operator(pg_catalog.=) t.typelem and t.typoutput operator(pg_catalog.=) 'pg_catalog.array_out'::pg_catalog.regproc
  order by b.oid, b.depth desc";
 
 /// The types of one database, as far as results have shown them.
@@ -106,7 +110,9 @@ impl TypeNames {
 
     /// The type of a column; one never looked up gives its text under the name `unknown`.
     pub fn get(&self, oid: u32) -> Type {
-        builtin(oid).or_else(|| self.learnt.get(&oid).cloned()).unwrap_or_else(Type::unknown)
+        builtin(oid)
+            .or_else(|| self.learnt.get(&oid).cloned())
+            .unwrap_or_else(Type::unknown)
     }
 }
 
@@ -119,8 +125,19 @@ fn learnt(row: &Row) -> Option<(u32, Type)> {
         _ => Form::Text,
     };
     let array = (row.text(3)? == "t").then_some(*row.text(4)?.as_bytes().first()?);
-    let name = if array.is_some() { format!("{name}[]") } else { name.into_owned() };
-    Some((oid, Type { name: name.into(), form, array }))
+    let name = if array.is_some() {
+        format!("{name}[]")
+    } else {
+        name.into_owned()
+    };
+    Some((
+        oid,
+        Type {
+            name: name.into(),
+            form,
+            array,
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -128,14 +145,23 @@ mod tests {
     use super::*;
 
     fn column(type_oid: u32) -> Column {
-        Column { name: "c".into(), type_oid, type_modifier: -1 }
+        Column {
+            name: "c".into(),
+            type_oid,
+            type_modifier: -1,
+        }
     }
 
     #[test]
     fn only_strangers_are_asked_for_once_each() {
         let types = TypeNames::default();
         assert_eq!(types.unknown(&[column(23), column(1007)]), None);
-        assert_eq!(types.unknown(&[column(90001), column(23), column(90000), column(90001)]).unwrap(), "{90000,90001}");
+        assert_eq!(
+            types
+                .unknown(&[column(90001), column(23), column(90000), column(90001)])
+                .unwrap(),
+            "{90000,90001}"
+        );
         assert_eq!(types.get(90000), Type::unknown());
     }
 }

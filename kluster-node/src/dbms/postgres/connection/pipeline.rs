@@ -4,32 +4,26 @@
 //! queue ─▶ Parse? Bind Describe Execute │ sync ─▶ Sync │ next_event ─▶ flush, then one event per call
 //! ```
 //! A segment is what lies between two Syncs: when a statement fails, the server skips the rest of its segment.
-//! Neighbours: `plans` says which texts are prepared, `copy` deals with COPY, `collect` gathers events into replies.
+//! Neighbours: `plans` says which texts are prepared, `statement` writes messages, `copy` keeps COPY out, `collect` gathers events into replies.
 //! Invariant: [`Outstanding`] mirrors what the server still has to answer; if it is not empty when a pipeline is dropped, the
 //! connection is broken.
 
 mod copy;
+mod statement;
 
 use std::collections::VecDeque;
-use std::io;
 
-use bytes::{BufMut, BytesMut};
-use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::Message;
-use postgres_protocol::message::frontend::{self, BindError};
+use postgres_protocol::message::frontend;
 
 use super::super::error::{Error, PgError, Unsendable};
 use super::Connection;
 use super::plans::{Choice, Planned};
 use super::reply::{CommandTag, Event, Ready, Row, TransactionStatus, columns};
 use super::transport::{Incoming, not_understood};
-use copy::Copying;
 
 /// For statements without parameters.
 pub const NO_PARAMS: [Option<&str>; 0] = [];
-
-/// PostgreSQL's MaxAllocSize, less room for names.
-const LARGEST_STATEMENT: usize = 1024 * 1024 * 1024 - 1024;
 
 /// Whether a text is worth keeping prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +40,6 @@ pub(super) struct Outstanding {
     queue: VecDeque<Expected>,
     /// A statement of the current segment failed: the server skips up to the Sync.
     skipping: bool,
-    /// The status to tell for a Sync that the server swallowed (see `copy`).
-    carried: Option<TransactionStatus>,
     /// The Sync at the front has failed.
     sync_error: Option<Box<PgError>>,
     /// Counts segments as they are queued.
@@ -55,16 +47,12 @@ pub(super) struct Outstanding {
 }
 
 enum Expected {
-    Statement(Statement),
+    Statement {
+        /// Its Parse under a name is not answered yet.
+        parsing: Option<Planned>,
+    },
     Close,
-    Sync { swallowed: bool },
-}
-
-#[derive(Default)]
-struct Statement {
-    /// Its Parse under a name is not answered yet.
-    parsing: Option<Planned>,
-    copying: Option<Copying>,
+    Sync,
 }
 
 /// Statements on their way; borrowed from its connection.
@@ -86,27 +74,31 @@ impl<'a> Pipeline<'a> {
         P: IntoIterator<Item = Option<T>>,
         T: AsRef<[u8]>,
     {
-        if sql.as_bytes().contains(&0) {
-            return Err(Unsendable::ZeroByte);
-        }
-        if sql.len() > LARGEST_STATEMENT {
-            return Err(Unsendable::TooLarge);
-        }
+        statement::check(sql)?;
         self.close_surplus_plans();
-        let Connection { plans, replies, transport, .. } = &mut *self.connection;
+        let Connection {
+            plans,
+            replies,
+            transport,
+            ..
+        } = &mut *self.connection;
         let choice = match plan {
             Plan::Keep => plans.choose(sql, replies.segment),
             Plan::Once => Choice::Unnamed,
         };
         let start = transport.outgoing.len();
-        let written = write_statement(sql, &choice, params, &mut transport.outgoing);
-        let parsing = if let Choice::New(planned) = choice { Some(planned) } else { None };
+        let written = statement::write(sql, &choice, params, &mut transport.outgoing);
+        let parsing = if let Choice::New(planned) = choice {
+            Some(planned)
+        } else {
+            None
+        };
         if let Err(unsendable) = written {
             transport.outgoing.truncate(start);
             parsing.iter().for_each(|planned| plans.failed(planned));
             return Err(unsendable);
         }
-        replies.queue.push_back(Expected::Statement(Statement { parsing, copying: None }));
+        replies.queue.push_back(Expected::Statement { parsing });
         Ok(())
     }
 
@@ -114,7 +106,7 @@ impl<'a> Pipeline<'a> {
     pub fn sync(&mut self) {
         let Connection { replies, transport, .. } = &mut *self.connection;
         frontend::sync(&mut transport.outgoing);
-        replies.queue.push_back(Expected::Sync { swallowed: false });
+        replies.queue.push_back(Expected::Sync);
         replies.segment += 1;
     }
 
@@ -139,7 +131,12 @@ impl<'a> Pipeline<'a> {
 
     /// A Close that were skipped behind a failure would leave its plan in the server, so it goes first in a segment.
     fn close_surplus_plans(&mut self) {
-        let Connection { plans, replies, transport, .. } = &mut *self.connection;
+        let Connection {
+            plans,
+            replies,
+            transport,
+            ..
+        } = &mut *self.connection;
         if !replies.ends_with_sync() {
             return;
         }
@@ -161,7 +158,7 @@ impl Drop for Pipeline<'_> {
 impl Outstanding {
     /// Nothing is queued behind the last Sync.
     fn ends_with_sync(&self) -> bool {
-        matches!(self.queue.back(), None | Some(Expected::Sync { .. }))
+        matches!(self.queue.back(), None | Some(Expected::Sync))
     }
 }
 
@@ -179,19 +176,18 @@ impl Connection {
         Ok(None)
     }
 
-    /// What the server will not answer because of an earlier failure.
+    /// What the server will not answer because an earlier statement of the segment failed.
     fn event_without_message(&mut self) -> Option<Event> {
-        let Outstanding { queue, skipping, carried, .. } = &mut self.replies;
-        match queue.front_mut()? {
-            Expected::Statement(statement) if *skipping => {
-                if let Some(planned) = statement.parsing.take() {
-                    self.plans.failed(&planned);
-                }
-                queue.pop_front();
+        if !self.replies.skipping {
+            return None;
+        }
+        match self.replies.queue.front_mut()? {
+            Expected::Statement { parsing } => {
+                parsing.take().iter().for_each(|planned| self.plans.failed(planned));
+                self.replies.queue.pop_front();
                 Some(Event::Skipped)
             }
-            Expected::Sync { .. } => carried.take().map(|status| self.ready(status)),
-            Expected::Statement(_) | Expected::Close => None,
+            Expected::Close | Expected::Sync => None,
         }
     }
 
@@ -201,114 +197,81 @@ impl Connection {
             Incoming::OversizedRow { bytes } => return Ok(Some(Event::OversizedRow { bytes })),
         };
         match (message, self.replies.queue.front_mut()) {
-            (Message::DataRow(body), Some(Expected::Statement(_))) => Ok(Some(Event::Row(Row::check(&body)?))),
-            (Message::ErrorResponse(body), Some(_)) => Ok(self.failed(Self::refusal(&body)?)),
-            (Message::ReadyForQuery(body), Some(Expected::Sync { .. })) => {
+            (Message::ErrorResponse(body), Some(Expected::Statement { .. } | Expected::Sync)) => {
+                Ok(self.failed(Self::refusal(&body)?))
+            }
+            (Message::ReadyForQuery(body), Some(Expected::Sync)) => {
                 Ok(Some(self.ready(TransactionStatus::from_byte(body.status())?)))
             }
             (Message::CloseComplete, Some(Expected::Close)) => {
                 self.replies.queue.pop_front();
                 Ok(None)
             }
-            (message, Some(Expected::Statement(statement))) => match message {
-                Message::ParseComplete => {
-                    if let Some(planned) = statement.parsing.take() {
-                        self.plans.parsed(&planned);
-                    }
-                    Ok(None)
-                }
-                Message::BindComplete | Message::NoData | Message::CopyData(_) | Message::CopyDone => Ok(None),
-                Message::RowDescription(body) => Ok(Some(Event::Columns(columns(&body)?))),
-                Message::CommandComplete(body) => {
-                    let tag = CommandTag::parse(body.tag().map_err(not_understood)?);
-                    Ok(Some(self.done(tag)))
-                }
-                Message::EmptyQueryResponse => Ok(Some(self.done(CommandTag::parse("")))),
-                Message::CopyInResponse(_) => {
-                    statement.copying = Some(Copying::In);
-                    self.refuse_copy_in();
-                    Ok(None)
-                }
-                Message::CopyOutResponse(_) => {
-                    statement.copying = Some(Copying::Out);
-                    Ok(None)
-                }
-                _ => Err(Error::Protocol("a message that answers no statement".to_owned())),
-            },
-            _ => Err(Error::Protocol("a message that does not fit the outstanding replies".to_owned())),
+            (message, Some(Expected::Statement { .. })) => self.interpret_reply(message),
+            _ => Err(Error::Protocol(
+                "a message that does not fit the outstanding replies".to_owned(),
+            )),
         }
     }
 
-    fn done(&mut self, tag: CommandTag) -> Event {
-        match self.replies.queue.pop_front() {
-            Some(Expected::Statement(Statement { copying: Some(copying), .. })) => Event::Failed(copying.error()),
-            _ => Event::Done(tag),
+    /// A message that can only answer the statement at the front.
+    fn interpret_reply(&mut self, message: Message) -> Result<Option<Event>, Error> {
+        match message {
+            Message::DataRow(body) => Ok(Some(Event::Row(Row::check(&body)?))),
+            Message::RowDescription(body) => Ok(Some(Event::Columns(columns(&body)?))),
+            Message::BindComplete | Message::NoData => Ok(None),
+            Message::ParseComplete => {
+                if let Some(planned) = self.parsing() {
+                    self.plans.parsed(&planned);
+                }
+                Ok(None)
+            }
+            Message::CommandComplete(body) => {
+                self.replies.queue.pop_front();
+                Ok(Some(Event::Done(CommandTag::parse(
+                    body.tag().map_err(not_understood)?,
+                ))))
+            }
+            Message::EmptyQueryResponse => {
+                self.replies.queue.pop_front();
+                Ok(Some(Event::Done(CommandTag::parse(""))))
+            }
+            _ => Err(Error::Protocol("a message that answers no statement".to_owned())),
         }
     }
 
     /// The current statement, or the Sync itself, has failed.
     fn failed(&mut self, error: Box<PgError>) -> Option<Event> {
-        match self.replies.queue.front_mut() {
-            Some(Expected::Statement(statement)) => {
-                if let Some(planned) = statement.parsing.take() {
-                    self.plans.failed(&planned);
-                }
-                let error = statement.copying.map_or(error, |copying| copying.error());
-                self.replies.queue.pop_front();
-                self.replies.skipping = true;
-                Some(Event::Failed(error))
-            }
-            _ => {
-                self.replies.sync_error = Some(error);
-                None
-            }
+        if matches!(self.replies.queue.front(), Some(Expected::Sync)) {
+            self.replies.sync_error = Some(error);
+            return None;
+        }
+        if let Some(planned) = self.parsing() {
+            self.plans.failed(&planned);
+        }
+        self.replies.queue.pop_front();
+        self.replies.skipping = true;
+        Some(Event::Failed(error))
+    }
+
+    /// The plan of the current statement whose Parse is being answered.
+    fn parsing(&mut self) -> Option<Planned> {
+        match self.replies.queue.front_mut()? {
+            Expected::Statement { parsing } => parsing.take(),
+            Expected::Close | Expected::Sync => None,
         }
     }
 
     fn ready(&mut self, status: TransactionStatus) -> Event {
-        match self.replies.queue.pop_front() {
-            Some(Expected::Sync { swallowed: true }) => self.replies.carried = Some(status),
-            _ => self.replies.skipping = false,
-        }
+        self.replies.queue.pop_front();
+        self.replies.skipping = false;
         self.session.status = status;
         if self.replies.queue.is_empty() {
             self.transport.settle();
         }
-        Event::Ready(Ready { status, error: self.replies.sync_error.take() })
+        Event::Ready(Ready {
+            status,
+            error: self.replies.sync_error.take(),
+        })
     }
-}
-
-fn write_statement<P, T>(sql: &str, choice: &Choice, params: P, out: &mut BytesMut) -> Result<(), Unsendable>
-where
-    P: IntoIterator<Item = Option<T>>,
-    T: AsRef<[u8]>,
-{
-    let start = out.len();
-    let too_large = |_: io::Error| Unsendable::TooLarge;
-    let name: &str = match choice {
-        Choice::Unnamed => "",
-        Choice::New(planned) => &planned.name,
-        Choice::Known(name) => name,
-    };
-    if !matches!(choice, Choice::Known(_)) {
-        frontend::parse(name, sql, [], out).map_err(too_large)?;
-    }
-    let mut count = 0_usize;
-    let put = |param: Option<T>, out: &mut BytesMut| {
-        count += 1;
-        let Some(text) = param else { return Ok(IsNull::Yes) };
-        out.put_slice(text.as_ref());
-        Ok(IsNull::No)
-    };
-    // No formats given: text for all parameters and all columns.
-    let bound = frontend::bind("", name, [], params, put, [], out);
-    if count > usize::from(u16::MAX) {
-        return Err(Unsendable::TooManyParams);
-    }
-    match bound {
-        Ok(()) if out.len() - start <= LARGEST_STATEMENT => {}
-        Ok(()) | Err(BindError::Conversion(_) | BindError::Serialization(_)) => return Err(Unsendable::TooLarge),
-    }
-    frontend::describe(b'P', "", out).map_err(too_large)?;
-    frontend::execute("", 0, out).map_err(too_large)
 }

@@ -61,7 +61,11 @@ pub type Columns = Arc<[Column]>;
 pub(super) fn columns(body: &RowDescriptionBody) -> Result<Columns, Error> {
     let fields = body.fields().map(|field| {
         let name = field.name().to_owned();
-        Ok(Column { name, type_oid: field.type_oid(), type_modifier: field.type_modifier() })
+        Ok(Column {
+            name,
+            type_oid: field.type_oid(),
+            type_modifier: field.type_modifier(),
+        })
     });
     Ok(fields.collect::<Vec<_>>().map_err(not_understood)?.into())
 }
@@ -104,7 +108,9 @@ impl<'a> Iterator for Cells<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let Ok(length) = usize::try_from(self.0.get_i32()) else { return Some(None) };
+        let Ok(length) = usize::try_from(self.0.get_i32()) else {
+            return Some(None);
+        };
         let (cell, rest) = self.0.split_at(length);
         self.0 = rest;
         Some(Some(cell))

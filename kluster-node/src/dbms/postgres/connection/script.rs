@@ -7,9 +7,9 @@ use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
 use super::super::error::{Error, PgError, Unsendable};
+use super::Connection;
 use super::reply::TransactionStatus;
 use super::transport::Incoming;
-use super::Connection;
 
 impl Connection {
     /// Executes all commands; without BEGIN in the text or an open transaction they are one transaction. Rows are dropped.

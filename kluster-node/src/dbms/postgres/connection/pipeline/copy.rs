@@ -1,58 +1,83 @@
-//! COPY FROM STDIN and COPY TO STDOUT inside a pipeline: refused without hanging.
+//! Recognises COPY, which must not enter a pipeline.
 //!
-//! In COPY FROM STDIN the server swallows Sync messages and waits for data; any other message but copy data is an error that ends the
-//! COPY (PostgreSQL documentation 55.2.6). So the Sync that already went out is lost, and a new one must follow the refusal.
-//! Invariant: as many Ready events as Syncs, whatever was swallowed.
+//! In COPY FROM STDIN the server swallows a Sync that is behind it, and ends the session (08P01, "protocol synchronization was lost",
+//! seen on PostgreSQL 15) when another statement is behind it. Every retry would end the same way, so COPY is refused before it is
+//! sent. COPY can only be a statement's first word: neither PREPARE nor a function may hold a COPY with the client.
 
-use postgres_protocol::message::frontend;
-
-use super::super::super::error::PgError;
-use super::super::Connection;
-use super::Expected;
-
-/// How a statement turned out to be a COPY.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Copying {
-    In,
-    Out,
+/// The statement's first word is COPY, behind blanks, comments and empty statements as PostgreSQL's lexer skips them.
+pub(super) fn is_copy(sql: &str) -> bool {
+    let statement = skip_ignored(sql.as_bytes());
+    let word = statement
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 128..));
+    word.map(u8::to_ascii_lowercase).eq(*b"copy")
 }
 
-impl Copying {
-    /// The refusal, in place of the server's 57014 or 08P01, which would read as a passing trouble.
-    pub(super) fn error(self) -> Box<PgError> {
-        let (message, hint) = match self {
-            Self::In => ("COPY FROM STDIN is not supported here", "use INSERT with several rows"),
-            Self::Out => ("COPY TO STDOUT is not supported here", "use SELECT"),
-        };
-        Box::new(PgError {
-            severity: "ERROR".to_owned(),
-            sqlstate: "0A000".to_owned(),
-            message: message.to_owned(),
-            hint: Some(hint.to_owned()),
-            ..PgError::default()
-        })
+fn skip_ignored(mut sql: &[u8]) -> &[u8] {
+    loop {
+        sql = match sql {
+            [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | b';', rest @ ..] => rest,
+            [b'-', b'-', rest @ ..] => {
+                let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+                &rest[end.unwrap_or(rest.len())..]
+            }
+            [b'/', b'*', rest @ ..] => behind_comment(rest),
+            _ => return sql,
+        }
     }
 }
 
-impl Connection {
-    /// Ends the COPY FROM STDIN at the front of the queue.
-    pub(super) fn refuse_copy_in(&mut self) {
-        let behind = self.replies.queue.iter_mut().skip(1);
-        let mut syncs: Vec<_> = behind
-            .map_while(|expected| match expected {
-                Expected::Sync { swallowed } => Some(swallowed),
-                Expected::Statement(_) | Expected::Close => None,
-            })
-            .collect();
-        let count = syncs.len();
-        syncs.iter_mut().for_each(|swallowed| **swallowed = true);
-        if self.replies.queue.len() - 1 > count {
-            return; // the next statement's first message ends the COPY, its segment's Sync ends the skipping
+/// Comments nest.
+fn behind_comment(mut sql: &[u8]) -> &[u8] {
+    let mut depth = 1;
+    while depth > 0 {
+        sql = match sql {
+            [b'/', b'*', rest @ ..] => {
+                depth += 1;
+                rest
+            }
+            [b'*', b'/', rest @ ..] => {
+                depth -= 1;
+                rest
+            }
+            [_, rest @ ..] => rest,
+            [] => return sql,
         }
-        if let Some(Expected::Sync { swallowed }) = self.replies.queue.back_mut() {
-            *swallowed = false;
-            let _ = frontend::copy_fail("not supported", &mut self.transport.outgoing);
-            frontend::sync(&mut self.transport.outgoing);
+    }
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_copy;
+
+    #[test]
+    fn copy_is_seen_behind_everything_that_the_server_ignores() {
+        for sql in [
+            "copy t from stdin",
+            "COPY(select 1) to stdout",
+            " \t\r\n\x0b\x0c;CoPy t",
+            "--x\rcopy t",
+            "/*/**/*/copy\tt",
+        ] {
+            assert!(is_copy(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn other_words_are_not_copy() {
+        for sql in [
+            "",
+            "select 'copy'",
+            "copyright",
+            "copy_1",
+            "copyé",
+            "\"copy\"",
+            "--copy",
+            "/* copy",
+            "/*/**/copy */",
+        ] {
+            assert!(!is_copy(sql), "{sql}");
         }
     }
 }
