@@ -1,1 +1,41 @@
-//! kluster-protocol
+//! What is said: every record of a Kluster cluster, as JSON, and the rules that tie them together.
+//!
+//! | topic | written by | read by | record |
+//! |---|---|---|---|
+//! | ALL | clients; nodes and operators (control records) | every node, serially | [`Request`], [`Control`] |
+//! | ONE | clients | one node each, in parallel | [`Request`] |
+//! | RESPONSES | nodes | clients | [`Response`] |
+//! | ERRORS | nodes | operators | [`SystemError`] |
+//! | NODES | nodes | clients, operators | [`Heartbeat`] |
+//!
+//! Neighbours: everything depends on this crate and this crate on none of ours; outsiders may depend on it alone.
+//!
+//! How a message may change: a field may be added at any time, for readers ignore fields they do not know. Any other change is a new
+//! [`MAJOR_VERSION`], carried in a header, and a node that meets a newer major version in ALL stops: it must not skip what newer nodes run.
+
+mod chain;
+mod control;
+mod error_code;
+pub mod header;
+mod heartbeat;
+mod id;
+mod limits;
+mod offset;
+mod request;
+mod response;
+mod system_error;
+mod topic;
+pub mod value;
+
+pub use chain::{Chain, RecordHash};
+pub use control::{Control, Membership, Role};
+pub use error_code::ErrorCode;
+pub use header::{Kind, MAJOR_VERSION};
+pub use heartbeat::{ChainPoint, Heartbeat, NodeState};
+pub use id::{ClientId, DatabaseName, MessageId, NodeId};
+pub use limits::*;
+pub use offset::Offset;
+pub use request::{BadRequest, Body, Request, Statement};
+pub use response::{Column, Members, RequestTopic, Response, ResponseError, Row, StatementResult};
+pub use system_error::{ErrorClass, SystemError};
+pub use topic::{Topic, TopicNames, partition_of};

@@ -1,0 +1,63 @@
+//! Heartbeat: says on NODES what the node is doing, every second and at each change of state.
+//!
+//! Neighbours: reads `status`; clients and operators read NODES.
+
+use crate::dbms::Info;
+use crate::report::Clock;
+use crate::status::Status;
+use kluster_log::{Log, NewRecord};
+use kluster_protocol::{Heartbeat, NodeId, Topic};
+use std::time::Duration;
+
+/// How often a node says that it lives.
+pub const EVERY: Duration = Duration::from_secs(1);
+
+/// What does not change while the node runs.
+pub struct Pulse {
+    /// This node.
+    pub node: NodeId,
+    /// This run of its process.
+    pub instance_id: String,
+    /// Its DBMS.
+    pub info: Info,
+    /// The address of its HTTP port.
+    pub http: Option<String>,
+    /// The node's own clock.
+    pub clock: Clock,
+}
+
+impl Pulse {
+    /// Beats until dropped.
+    pub async fn run(self, log: Log, status: Status) {
+        let mut changes = status.watch();
+        loop {
+            let now = changes.borrow_and_update().clone();
+            let said = now.state.clone();
+            if let Err(error) = self.beat(&log, now).await {
+                tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log");
+            }
+            let state_changes = changes.wait_for(|now| now.state != said);
+            let _ = tokio::time::timeout(EVERY, state_changes).await;
+        }
+    }
+
+    async fn beat(&self, log: &Log, now: crate::status::Now) -> Result<(), kluster_log::LogError> {
+        let heartbeat = Heartbeat {
+            node_id: self.node.clone(),
+            instance_id: self.instance_id.clone(),
+            state: now.state,
+            applied: now.applied,
+            chain: now.chain,
+            points: now.points,
+            membership: now.membership,
+            dbms: self.info.name.to_owned(),
+            dbms_version: self.info.version.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rule_set: kluster_sql::RULE_SET_VERSION,
+            http: self.http.clone(),
+            at_ms: (self.clock)(),
+        };
+        let value = serde_json::to_vec(&heartbeat).expect("a heartbeat can be written as JSON");
+        log.append(Topic::Nodes, None, NewRecord::of(value).keyed(self.node.to_string())).await.map(drop)
+    }
+}

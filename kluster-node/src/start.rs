@@ -1,0 +1,155 @@
+//! Start: finds the place in ALL where this database goes on, and refuses a log that is not the one its state comes from.
+//!
+//! Neighbours: the ALL lane starts here, and comes back here whenever it no longer knows what its database holds.
+//!
+//! Invariant: reading goes on at the record behind the applied offset, and only after the record *at* the applied offset was read again and
+//! its hash was found equal. That catches another log, a rewritten one and a truncated one without asking the broker anything special.
+
+use crate::dbms::Dbms;
+use crate::fault::{Cause, Fault};
+use crate::outcome::{KeptByOffset, Outcome, Window};
+use crate::state::State;
+use kluster_log::{Log, LogError, LogIdentity, Reader};
+use kluster_protocol::{MAX_KEPT_BYTES, NodeId, Offset, Topic};
+
+/// How many outcome rows are read at a time.
+const PAGE: usize = 200;
+
+/// What the database holds: where to go on, and what is remembered.
+#[derive(Debug)]
+pub struct Held {
+    /// The state; `fresh` tells whether anything was ever applied.
+    pub state: State,
+    /// Nothing was ever applied.
+    pub fresh: bool,
+    /// The keys of the last W offsets.
+    pub window: Window,
+}
+
+/// Reads state and window from the database.
+pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity) -> Result<Held, Fault> {
+    let Some(row) = dbms.load().await? else {
+        let state = State::empty(node.clone(), identity.cluster_id.clone(), identity.topic_id.clone());
+        return Ok(Held { state, fresh: true, window: Window::default() });
+    };
+    let state: State = serde_json::from_str(&row.state).map_err(|error| unreadable("state row", &error))?;
+    if state.applied != row.applied {
+        let message = format!("the state row says {} and its state says {}: it was changed by hand; restore this node", row.applied, state.applied);
+        return Err(Fault::Fatal(Cause::new("state_row", message)));
+    }
+    belongs(&state, node, identity)?;
+    let mut window = Window::default();
+    let floor = state.floor(state.applied.next());
+    let mut from = floor;
+    loop {
+        let rows = dbms.outcome_rows(from, PAGE).await?;
+        let Some(last) = rows.last().map(|row| row.last) else { break };
+        for row in rows {
+            let outcomes: Vec<Outcome> = serde_json::from_str(&row.outcomes).map_err(|error| unreadable("outcome row", &error))?;
+            let kept = kept_rows(row.rows.as_deref())?;
+            for outcome in outcomes.iter().filter(|outcome| outcome.offset >= floor) {
+                window.remember(outcome, kept.get(&outcome.offset).map_or(0, |kept| kept_bytes(kept)));
+            }
+        }
+        from = last.next();
+    }
+    window.forget(floor, MAX_KEPT_BYTES as u64);
+    Ok(Held { state, fresh: false, window })
+}
+
+/// The rows kept in an outcome row.
+pub fn kept_rows(json: Option<&str>) -> Result<KeptByOffset, Fault> {
+    match json {
+        None => Ok(KeptByOffset::new()),
+        Some(json) => serde_json::from_str(json).map_err(|error| unreadable("kept rows", &error)),
+    }
+}
+
+/// What kept rows count for: as when they were first counted.
+fn kept_bytes(kept: &[crate::outcome::KeptRows]) -> u64 {
+    let bytes: u64 = kept.iter().flat_map(|kept| &kept.rows).map(|row| row.get().len() as u64 + 1).sum();
+    bytes.max(1)
+}
+
+fn unreadable(what: &str, error: &serde_json::Error) -> Fault {
+    Fault::Fatal(Cause::new("state_unreadable", format!("the {what} in this database cannot be read ({error}); restore this node")))
+}
+
+fn belongs(state: &State, node: &NodeId, identity: &LogIdentity) -> Result<(), Fault> {
+    let refuse = |code: &str, message: String| Err(Fault::Fatal(Cause::new(code, message)));
+    if state.node_id != *node {
+        return refuse(
+            "other_node",
+            format!("this database belongs to node {}, not to {node}; start it with --node-id {}, or give {node} a database of its own", state.node_id, state.node_id),
+        );
+    }
+    if state.cluster_id != identity.cluster_id {
+        return refuse(
+            "other_cluster",
+            format!(
+                "this database follows the log of Kafka cluster {}, but the bootstrap address leads to {}; correct --bootstrap, or restore this node from a snapshot of that cluster",
+                state.cluster_id, identity.cluster_id
+            ),
+        );
+    }
+    if state.topic_id != identity.topic_id && !state.topic_id.is_empty() && !identity.topic_id.is_empty() {
+        return refuse(
+            "other_topic",
+            format!(
+                "the topic ALL was deleted and made anew: this database follows topic id {}, the broker has {}; restore the topic, or begin a new cluster with empty databases",
+                state.topic_id, identity.topic_id
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Opens ALL behind the applied offset, after reading the record there again.
+pub async fn open(log: &Log, held: &Held) -> Result<Reader, Fault> {
+    let range = log.range(Topic::All, 0).await.map_err(log_fault)?;
+    if held.fresh {
+        if range.start > Offset::ZERO {
+            let message = format!(
+                "the log begins at offset {}, and this database is empty: what came before is gone; restore this node from a snapshot at or behind that offset",
+                range.start
+            );
+            return Err(Fault::Fatal(Cause::new("log_trimmed", message)));
+        }
+        return log.read(Topic::All, 0, range.start).await.map_err(log_fault);
+    }
+    let applied = held.state.applied;
+    if applied < range.start {
+        let message = format!(
+            "the log begins at offset {}, but this database has applied only {applied}: what lies between is gone; restore this node from a newer snapshot",
+            range.start
+        );
+        return Err(Fault::Fatal(Cause::new("log_trimmed", message)));
+    }
+    if applied >= range.end {
+        let message = format!(
+            "the log ends at offset {}, but this database has applied {applied}: the log lost its tail or is another one; restore the log, or restore this node from a snapshot below that offset",
+            range.end
+        );
+        return Err(Fault::Fatal(Cause::new("log_truncated", message)));
+    }
+    let mut reader = log.read(Topic::All, 0, applied).await.map_err(log_fault)?;
+    let record = reader.next().await.map_err(log_fault)?;
+    if record.offset != applied || record.hash() != held.state.record_hash {
+        let message = format!(
+            "the record at offset {applied} is not the one that this database applied (found offset {}): the log was rewritten or is another one; restore the log, or restore this node",
+            record.offset
+        );
+        return Err(Fault::Fatal(Cause::new("log_rewritten", message)));
+    }
+    Ok(reader)
+}
+
+/// What a trouble of the log means for the lane.
+pub fn log_fault(error: LogError) -> Fault {
+    let cause = |code: &str| Cause::new(code, error.to_string());
+    match &error {
+        LogError::Unreachable { .. } => Fault::Transient(cause("log_unreachable")),
+        LogError::OutOfRange { .. } => Fault::Fatal(cause("log_out_of_range")),
+        _ => Fault::Fatal(cause("log")),
+    }
+}

@@ -1,0 +1,143 @@
+//! State: what a node knows of itself and the cluster as of its applied offset; one row in its own database, written with the effects.
+//!
+//! Neighbours: the ALL lane moves it on record by record; `outcome` and the window hang on its low water.
+//!
+//! Invariants
+//! 1. But for `node_id`, the state at an offset is a function of the log up to it, so the same on every node.
+//! 2. `applied` and `low_water` only rise.
+
+use kluster_log::Record;
+use kluster_protocol::{Chain, ChainPoint, Control, DEFAULT_WINDOW, ErrorCode, Membership, NodeId, Offset, RecordHash};
+use serde::{Deserialize, Serialize};
+
+/// The state row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// The node whose database this is.
+    pub node_id: NodeId,
+    /// Kafka's cluster id: binds the state to one Kafka.
+    pub cluster_id: String,
+    /// Kafka's id of the topic ALL, which a topic made anew under the same name does not share; empty where the broker has none.
+    pub topic_id: String,
+    /// The last record whose effects are in the database.
+    pub applied: Offset,
+    /// The hash of that record, compared with the record there on start.
+    pub record_hash: RecordHash,
+    /// The running hash of outcomes up to it.
+    pub chain: Chain,
+    /// The newest time of any record, in milliseconds since 1970: the log's clock made monotonic.
+    pub clock_ms: i64,
+    /// The version of the rules over SQL by which the records were judged.
+    pub rule_set: u32,
+    /// The members.
+    pub membership: Membership,
+    /// Outcomes below this are forgotten, whatever rows still lie there.
+    pub low_water: Offset,
+    /// Outcomes are remembered for this many offsets (W).
+    pub window: u64,
+    /// The chain at the last two multiples of 2^k for k = 8…40, for comparison with other nodes.
+    pub points: Vec<ChainPoint>,
+}
+
+impl State {
+    /// The state of a database that has applied nothing: what `node` at this log begins with.
+    pub fn empty(node_id: NodeId, cluster_id: String, topic_id: String) -> Self {
+        Self {
+            node_id,
+            cluster_id,
+            topic_id,
+            applied: Offset::ZERO,
+            record_hash: RecordHash::default(),
+            chain: Chain::default(),
+            clock_ms: 0,
+            rule_set: kluster_sql::RULE_SET_VERSION,
+            membership: Membership::default(),
+            low_water: Offset::ZERO,
+            window: DEFAULT_WINDOW,
+            points: Vec::new(),
+        }
+    }
+
+    /// The oldest offset that dedupe looks at for a record at `offset`.
+    pub fn floor(&self, offset: Offset) -> Offset {
+        self.low_water.max(offset.back(self.window))
+    }
+
+    /// Moves on over one record that came to `code` and matched `rows`.
+    pub fn advance(&mut self, record: &Record, hash: RecordHash, code: Option<ErrorCode>, rows: &[u64]) {
+        self.applied = record.offset;
+        self.record_hash = hash;
+        self.chain = self.chain.after(record.offset, &hash, code, rows);
+        self.clock_ms = self.clock_ms.max(record.timestamp_ms);
+        self.low_water = self.floor(record.offset);
+        self.note_point();
+    }
+
+    /// Applies a control record's content.
+    pub fn control(&mut self, control: &Control) {
+        self.membership.apply(control);
+    }
+
+    /// Keeps the chain at the last two multiples of 2^k, for k = 8…40. A hole may take the multiple itself; then no node has it.
+    fn note_point(&mut self) {
+        let number = self.applied.get();
+        if number == 0 || number % 256 != 0 {
+            return;
+        }
+        self.points.insert(0, ChainPoint { offset: self.applied, chain: self.chain });
+        let mut seen = [0_u8; 41];
+        self.points.retain(|point| {
+            let mut wanted = false;
+            for (k, seen) in seen.iter_mut().enumerate().skip(8) {
+                if point.offset.get() % (1 << k) == 0 && *seen < 2 {
+                    *seen += 1;
+                    wanted = true;
+                }
+            }
+            wanted
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(offset: u64, timestamp_ms: i64) -> Record {
+        let offset = Offset::new(offset);
+        Record { partition: 0, offset, timestamp_ms, key: None, headers: vec![], value: None }
+    }
+
+    fn state() -> State {
+        State::empty("n1".into(), "k".into(), "t".into())
+    }
+
+    #[test]
+    fn clock_never_goes_back_and_low_water_only_rises() {
+        let mut state = State { window: 10, ..state() };
+        for (offset, time, clock, low) in [(5, 100, 100, 0), (30, 50, 100, 20), (31, 200, 200, 21)] {
+            let record = record(offset, time);
+            state.advance(&record, record.hash(), None, &[]);
+            assert_eq!((state.clock_ms, state.low_water.get()), (clock, low));
+        }
+        state.window = 1000;
+        assert_eq!(state.floor(Offset::new(40)).get(), 21);
+    }
+
+    #[test]
+    fn any_two_nodes_share_a_point() {
+        let at = |last: u64| {
+            let mut state = state();
+            (0..=last).for_each(|n| {
+                let record = record(n, 0);
+                state.advance(&record, record.hash(), None, &[]);
+            });
+            state
+        };
+        let (behind, ahead) = (at(700), at(5000));
+        assert!(ahead.points.len() <= 66);
+        let shared = ahead.points.iter().filter(|point| behind.points.contains(point)).count();
+        assert!(shared > 0, "{:?} {:?}", behind.points, ahead.points);
+    }
+}

@@ -1,0 +1,88 @@
+//! Steps: the places at which a test may stop, kill or crash a node. In production nobody watches and a step costs nothing.
+//!
+//! Neighbours: both lanes and the DBMS adapters reach steps; the simulation and the fault tests watch them.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A place in the life of a batch, in the order in which they are passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Records were read from ALL.
+    Fetched,
+    /// The batch's transaction is open.
+    Begun,
+    /// The claim has replied: the state row is locked and as expected.
+    Claimed,
+    /// The first statement is about to be sent.
+    Executing,
+    /// Every statement has replied.
+    Executed,
+    /// State and outcomes are written, not yet committed.
+    Stored,
+    /// COMMIT is about to be sent.
+    Committing,
+    /// COMMIT has replied.
+    Committed,
+    /// The first response is about to be sent.
+    Responding,
+    /// Every response is acknowledged by the log.
+    Responded,
+    /// The group offset is committed.
+    Hinted,
+    /// MariaDB: the intent of a statement that commits by itself is durable.
+    Intended,
+    /// MariaDB: that statement has replied, its outcome is not yet written.
+    SelfCommitted,
+}
+
+impl Step {
+    /// Every step.
+    pub const EACH: [Self; 13] = [
+        Self::Fetched,
+        Self::Begun,
+        Self::Claimed,
+        Self::Executing,
+        Self::Executed,
+        Self::Stored,
+        Self::Committing,
+        Self::Committed,
+        Self::Responding,
+        Self::Responded,
+        Self::Hinted,
+        Self::Intended,
+        Self::SelfCommitted,
+    ];
+}
+
+/// Watches the steps of a node.
+pub trait Watch: Send + Sync {
+    /// Called at each step; the node goes on when the future ends. It may end the process or never end.
+    fn reached(&self, step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// Who watches, if anyone.
+#[derive(Clone, Default)]
+pub struct Steps(Option<Arc<dyn Watch>>);
+
+impl Steps {
+    /// Steps watched by `watch`.
+    pub fn watched(watch: Arc<dyn Watch>) -> Self {
+        Self(Some(watch))
+    }
+
+    /// The node has come to `step`.
+    pub async fn reach(&self, step: Step) {
+        if let Some(watch) = &self.0 {
+            watch.reached(step).await;
+        }
+    }
+}
+
+impl fmt::Debug for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Steps(watched)" } else { "Steps" })
+    }
+}

@@ -1,0 +1,109 @@
+//! The value encoding: one JSON form per kind of SQL value, the same from every DBMS.
+//!
+//! | kind | JSON | example |
+//! |---|---|---|
+//! | NULL | null | `null` |
+//! | boolean (MariaDB: `tinyint(1)` is a number) | boolean | `true` |
+//! | integer within ±(2⁵³ − 1) | number | `42` |
+//! | larger integer | string | `"9007199254740993"` |
+//! | numeric, decimal | string, digits as the DBMS gives them | `"12.50"`, `"NaN"` |
+//! | real, double | number; NaN and infinities as strings | `0.1`, `"-Infinity"` |
+//! | text, enum, uuid, inet, … | string | `"a"` |
+//! | bytes | string, base64 (RFC 4648 §4, padded) | `"AP8="` |
+//! | date | string, ISO 8601, astronomical year (1 BC = 0000), signed beyond 0000…9999 | `"2024-02-29"`, `"-0043-03-15"`, `"infinity"` |
+//! | time | string | `"12:34:56.5"` |
+//! | timestamp without zone | string, ISO 8601 without zone | `"2024-02-29T12:34:56.5"`, `"infinity"` |
+//! | timestamp with zone | string, RFC 3339 in UTC | `"2024-02-29T12:34:56.5Z"` |
+//! | interval | string, ISO 8601 duration | `"P1Y2M3DT4H"` |
+//! | json | the value itself | `{"a":[1]}` |
+//! | array | array of its elements' forms | `[1,null]` |
+//! | anything else | string, its text in the DBMS | `"(1,2)"` |
+//!
+//! MariaDB's zero date stays what it is, `"0000-00-00"`, for no other form says the same. Fractions of seconds lose their trailing zeros.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// Integers beyond ± this lose digits in readers whose numbers are doubles (JavaScript's `Number.MAX_SAFE_INTEGER`, 2⁵³ − 1).
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// An integer: a number where every reader holds it exactly, else a string.
+pub fn integer(value: i128) -> Value {
+    match u64::try_from(value.unsigned_abs()) {
+        Ok(size) if size <= MAX_SAFE_INTEGER => Value::from(value as i64),
+        _ => Value::from(value.to_string()),
+    }
+}
+
+/// A double: a number, or `"NaN"`, `"Infinity"`, `"-Infinity"`.
+pub fn double(value: f64) -> Value {
+    match value {
+        _ if value.is_nan() => Value::from("NaN"),
+        f64::INFINITY => Value::from("Infinity"),
+        f64::NEG_INFINITY => Value::from("-Infinity"),
+        _ => Value::from(value),
+    }
+}
+
+/// A real: the number with the fewest digits that reads back as the same real, so that 0.1 stays 0.1.
+pub fn real(value: f32) -> Value {
+    double(value.to_string().parse().unwrap_or(f64::NAN))
+}
+
+/// Bytes: base64.
+pub fn bytes(value: &[u8]) -> Value {
+    Value::from(STANDARD.encode(value))
+}
+
+/// JSON text: the value itself; text that is no JSON stays text.
+pub fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+/// Names of columns made unique: a name that repeats is followed by `#2`, `#3`, …
+pub fn unique_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut taken: Vec<String> = Vec::new();
+    for name in names {
+        let mut unique = name.to_owned();
+        let mut count = 1;
+        while taken.contains(&unique) {
+            count += 1;
+            unique = format!("{name}#{count}");
+        }
+        taken.push(unique);
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_that_doubles_cannot_hold_are_strings() {
+        assert_eq!(integer(9_007_199_254_740_991), json!(9_007_199_254_740_991_i64));
+        assert_eq!(integer(9_007_199_254_740_992), json!("9007199254740992"));
+        assert_eq!(integer(i64::MIN.into()), json!("-9223372036854775808"));
+        assert_eq!(integer(u64::MAX.into()), json!("18446744073709551615"));
+        assert_eq!(double(f64::NAN), json!("NaN"));
+        assert_eq!(double(f64::NEG_INFINITY), json!("-Infinity"));
+        assert_eq!(real(0.1), json!(0.1));
+    }
+
+    #[test]
+    fn repeated_names_are_numbered() {
+        assert_eq!(
+            unique_names(["a", "a", "b", "a", "a#2"]),
+            ["a", "a#2", "b", "a#3", "a#2#2"]
+        );
+    }
+
+    #[test]
+    fn bytes_and_json() {
+        assert_eq!(bytes(&[0, 255]), json!("AP8="));
+        assert_eq!(super::json("{\"a\":[1]}"), json!({"a": [1]}));
+        assert_eq!(super::json("no"), json!("no"));
+    }
+}
