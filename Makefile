@@ -1,0 +1,48 @@
+# Everything one does with this repository. `make check` is exactly what CI runs.
+#
+#   make            builds the programs
+#   make setup      gets what is missing on this machine (docs/development.md)
+#   make test       all tests, against real Kafka, PostgreSQL and MariaDB
+#   make check      format, lint, test, documentation, dependencies
+#   make simulate   seeded schedules of faults: make simulate SEEDS=1000 FROM=1
+#   make bench      measurements
+
+.DEFAULT_GOAL := build
+.PHONY: build setup test check format lint docs deny simulate bench
+
+# How many seeds, and the first of them.
+SEEDS ?= 100
+FROM ?= 1
+
+build:
+	cargo build --workspace --release
+	@echo
+	@echo "The programs are in target/release. Go on with README.md; each program's --help is its manual."
+
+setup:
+	@scripts/setup
+
+test: setup
+	@scripts/test
+
+check: format test lint docs deny
+
+format:
+	cargo fmt --all -- --check
+
+lint:
+	cargo clippy --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# Optional: compiling the tool takes longer than all tests.
+deny:
+	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check bans licenses sources; \
+	else echo "cargo-deny is not installed: the rules of deny.toml were not checked (cargo install cargo-deny --locked)"; fi
+
+simulate:
+	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
+
+bench:
+	cargo bench --workspace

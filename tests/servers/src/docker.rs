@@ -1,0 +1,247 @@
+//! Servers as containers: the same images for everyone, where a Docker engine runs.
+//!
+//! All calls go through one runtime of this module, because a test's own runtime ends with the test while a shared server stays,
+//! and the connection to the engine would die with it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use testcontainers::core::{ContainerPort, ExecCommand, IntoContainerPort};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt, TestcontainersError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use crate::error::{During, ServerError};
+use crate::home;
+use crate::port;
+use crate::process::{Launch, Process};
+
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+
+/// How one sees that a container's server answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Answers {
+    /// A Kafka broker at this address answers the first request of every client.
+    Kafka(SocketAddr),
+    /// This command succeeds inside the container.
+    Command(Vec<String>),
+}
+
+/// A container with one server; removed when dropped, and when the test process ends.
+#[derive(Debug)]
+pub(crate) struct Container {
+    inner: Option<Arc<ContainerAsync<GenericImage>>>,
+    answers: Answers,
+    _remover: Process,
+}
+
+impl Container {
+    /// Starts an image, its port mapped to a free one here that stays over restarts; `request` gets that port.
+    pub(crate) async fn start<F>(
+        port_inside: u16,
+        answers: F,
+        image: GenericImage,
+        set: Settings,
+    ) -> Result<(Self, u16), ServerError>
+    where
+        F: FnOnce(u16) -> Answers,
+    {
+        let port = port::free(1)?;
+        let mut request: ContainerRequest<GenericImage> = image
+            .with_exposed_port(ContainerPort::Tcp(port_inside))
+            .with_mapped_port(port, port_inside.tcp())
+            .with_startup_timeout(READY_WITHIN)
+            .with_cmd(set.arguments);
+        for (name, value) in set.environment {
+            request = request.with_env_var(name, value.replace("{port}", &port.to_string()));
+        }
+        let container = on_runtime(async move { request.start().await }).await?;
+        let remover = remover_of(container.id())?;
+        let container = Self {
+            inner: Some(Arc::new(container)),
+            answers: answers(port),
+            _remover: remover,
+        };
+        container.answering().await?;
+        Ok((container, port))
+    }
+
+    /// Ends the server without a grace period; its files stay.
+    pub(crate) async fn kill9(&self) -> Result<(), ServerError> {
+        let container = self.inner()?;
+        on_runtime(async move { container.stop_with_timeout(Some(0)).await }).await
+    }
+
+    pub(crate) async fn restart(&self) -> Result<(), ServerError> {
+        self.kill9().await?;
+        let container = self.inner()?;
+        on_runtime(async move { container.start().await }).await?;
+        self.answering().await
+    }
+
+    pub(crate) async fn pause(&self) -> Result<(), ServerError> {
+        let container = self.inner()?;
+        on_runtime(async move { container.pause().await }).await
+    }
+
+    pub(crate) async fn unpause(&self) -> Result<(), ServerError> {
+        let container = self.inner()?;
+        on_runtime(async move { container.unpause().await }).await
+    }
+
+    /// Runs a command inside; its output, or an error with what it complained about.
+    pub(crate) async fn exec(&self, command: &[String]) -> Result<String, ServerError> {
+        let container = self.inner()?;
+        let (name, command) = (command.join(" "), ExecCommand::new(command.to_vec()));
+        let (output, complaint, code) = on_thread(async move || {
+            let mut run = container.exec(command).await?;
+            let output = run.stdout_to_vec().await?;
+            let complaint = run.stderr_to_vec().await?;
+            Ok((output, complaint, run.exit_code().await?))
+        })
+        .await?;
+        if code == Some(0) {
+            return Ok(String::from_utf8_lossy(&output).into_owned());
+        }
+        Err(ServerError::Command {
+            command: name,
+            output: String::from_utf8_lossy(&complaint).into_owned(),
+        })
+    }
+
+    async fn answering(&self) -> Result<(), ServerError> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let answered = match &self.answers {
+                Answers::Kafka(address) => kafka_answers(*address).await.is_ok(),
+                Answers::Command(command) => self.exec(command).await.is_ok(),
+            };
+            if answered {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(ServerError::Docker(format!(
+                    "no answer within {READY_WITHIN:?} ({:?})",
+                    self.answers
+                )));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn inner(&self) -> Result<Arc<ContainerAsync<GenericImage>>, ServerError> {
+        self.inner
+            .clone()
+            .ok_or_else(|| ServerError::Docker("the container was removed".to_owned()))
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let (Some(container), Some(runtime)) = (self.inner.take(), RUNTIME.get()) else {
+            return;
+        };
+        // On a thread of its own: a drop may happen inside another runtime, which must not block on this one.
+        let removal = std::thread::spawn(move || {
+            let _inside = runtime.enter();
+            drop(container);
+        });
+        let _ = removal.join();
+    }
+}
+
+/// Command line and environment of a container; `{port}` in a value becomes the port on this machine.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// The image that `variable` names as `name:tag`, else `default`.
+pub(crate) fn image(variable: &str, default: &str) -> GenericImage {
+    let named = std::env::var(variable)
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| default.to_owned());
+    // A registry's port has a colon too, but what follows it has a slash.
+    match named.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => GenericImage::new(name, tag),
+        _ => GenericImage::new(named.as_str(), "latest"),
+    }
+}
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+fn runtime() -> Result<&'static Runtime, ServerError> {
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
+    let made = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let made = made.during("starting a runtime for Docker")?;
+    Ok(RUNTIME.get_or_init(|| made))
+}
+
+async fn on_runtime<T, F>(work: F) -> Result<T, ServerError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, TestcontainersError>> + Send + 'static,
+{
+    let done = runtime()?
+        .spawn(work)
+        .await
+        .map_err(|error| ServerError::Docker(error.to_string()))?;
+    done.map_err(|error| ServerError::Docker(error.to_string()))
+}
+
+/// As `on_runtime`, for futures that must stay on one thread.
+async fn on_thread<T, F>(work: F) -> Result<T, ServerError>
+where
+    T: Send + 'static,
+    F: AsyncFnOnce() -> Result<T, TestcontainersError> + Send + 'static,
+{
+    let runtime = runtime()?;
+    let done = runtime.spawn_blocking(move || runtime.block_on(work()));
+    let done = done.await.map_err(|error| ServerError::Docker(error.to_string()))?;
+    done.map_err(|error| ServerError::Docker(error.to_string()))
+}
+
+/// Removes the container when the test process is gone, which no destructor of a static does.
+fn remover_of(id: &str) -> Result<Process, ServerError> {
+    let script = format!("trap 'docker rm -f -v {id}; exit' TERM; while :; do sleep 5 & wait; done");
+    let home = home::make("kluster-docker-", None)?;
+    Process::spawn(&Launch {
+        server: "the remover of a container",
+        command: vec!["sh".into(), "-c".into(), script.into()],
+        environment: Vec::new(),
+        home,
+        account: None,
+        parting_signal: "TERM",
+        ready_line: "",
+    })
+}
+
+/// Asks for the broker's API versions (key 18, version 0, no client id), as every client does first; any whole answer will do.
+async fn kafka_answers(address: SocketAddr) -> std::io::Result<()> {
+    const REQUEST: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
+    let ask = async {
+        let mut broker = TcpStream::connect(address).await?;
+        broker.write_all(&REQUEST).await?;
+        let length = broker.read_i32().await?;
+        let correlation = broker.read_i32().await?;
+        if length > 4 && correlation == 1 {
+            Ok(())
+        } else {
+            Err(std::io::ErrorKind::InvalidData.into())
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), ask)
+        .await
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+}

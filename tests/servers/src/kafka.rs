@@ -1,0 +1,178 @@
+//! Apache Kafka: a combined KRaft broker and controller, made for one test or shared by the tests of a process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::docker::{self, Answers, Container, Settings};
+use crate::engine::Engine;
+use crate::error::ServerError;
+use crate::home;
+use crate::local::LocalServer;
+use crate::place::{self, Place};
+use crate::process::Launch;
+use crate::programs;
+
+/// One for clients, one for the controller.
+const PORTS: u16 = 2;
+const PORT_INSIDE: u16 = 9092;
+/// The same version as in scripts/kafka/pom.xml.
+const IMAGE: &str = "apache/kafka-native:4.3.1";
+
+/// What differs from the defaults of `scripts/kafka/bin/kafka-server` (one copy of everything, records up to 16 MiB, no automatic
+/// topics, no waiting for a group's second member).
+#[derive(Debug, Clone, Default)]
+pub struct KafkaOptions {
+    /// Lines of server.properties; they win over the defaults.
+    pub properties: Vec<(String, String)>,
+}
+
+/// A running Kafka. Dropped, it is gone with all its data.
+#[derive(Debug)]
+pub struct KafkaServer {
+    engine: Engine,
+    bootstrap: String,
+}
+
+impl KafkaServer {
+    /// Starts a private Kafka, in the place that `KLUSTER_TEST_SERVERS` chooses; ready when this returns.
+    pub async fn start(options: KafkaOptions) -> Result<Self, ServerError> {
+        match Place::chosen() {
+            Place::Local => Self::start_local(options).await,
+            Place::Docker => Self::start_docker(options).await,
+        }
+    }
+
+    /// The Kafka of `KLUSTER_TEST_BOOTSTRAP` when that is set, else a private one. What such a Kafka holds from earlier runs stays:
+    /// take new topic names.
+    pub async fn external_or_start() -> Result<Self, ServerError> {
+        match place::external_bootstrap() {
+            Some(bootstrap) => Ok(Self {
+                engine: Engine::External(bootstrap.clone()),
+                bootstrap,
+            }),
+            None => Self::start(KafkaOptions::default()).await,
+        }
+    }
+
+    async fn start_local(options: KafkaOptions) -> Result<Self, ServerError> {
+        let script = programs::kafka_script("kafka-server")?;
+        let (server, port) = LocalServer::start(PORTS, async |port| {
+            let home = home::make("kluster-kafka-", None)?;
+            let mut command = vec![script.clone().into_os_string(), "--dir".into(), home.clone().into()];
+            command.extend(["--port".into(), port.to_string().into()]);
+            for (name, value) in &options.properties {
+                command.extend(["--property".into(), format!("{name}={value}").into()]);
+            }
+            Ok(Launch {
+                server: "Kafka",
+                command,
+                environment: Vec::new(),
+                home,
+                account: None,
+                parting_signal: "KILL",
+                ready_line: "Kafka Server started",
+            })
+        })
+        .await?;
+        Ok(Self {
+            engine: Engine::Local(Box::new(server)),
+            bootstrap: format!("127.0.0.1:{port}"),
+        })
+    }
+
+    async fn start_docker(options: KafkaOptions) -> Result<Self, ServerError> {
+        let settings = Settings {
+            arguments: Vec::new(),
+            environment: container_environment(&options),
+        };
+        let answers = |port| Answers::Kafka(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let image = docker::image("KLUSTER_TEST_KAFKA_IMAGE", IMAGE);
+        let (container, port) = Container::start(PORT_INSIDE, answers, image, settings).await?;
+        Ok(Self {
+            engine: Engine::Docker(Box::new(container)),
+            bootstrap: format!("127.0.0.1:{port}"),
+        })
+    }
+
+    /// `host:port`, for `bootstrap.servers`.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Kills the broker without warning. What it acknowledged stays (the machine does not crash). An error when it is not ours.
+    pub async fn kill9(&self) -> Result<(), ServerError> {
+        self.engine.kill9().await
+    }
+
+    /// Starts the broker again at the same address with the same data, killing it first if it runs. After a kill it is back in
+    /// about 3 s: the controller lets a broker in again only when its old session has ended (2 s).
+    pub async fn restart(&self) -> Result<(), ServerError> {
+        self.engine.restart().await
+    }
+
+    /// Stops the broker where it is (SIGSTOP): connections stay open, nothing answers.
+    pub async fn stop(&self) -> Result<(), ServerError> {
+        self.engine.stop().await
+    }
+
+    /// Lets a stopped broker go on (SIGCONT).
+    pub async fn cont(&self) -> Result<(), ServerError> {
+        self.engine.cont().await
+    }
+
+    /// One of Kafka's own tools (`kafka-topics`, `kafka-console-producer`, `kafka-console-consumer`, `kafka-consumer-groups`,
+    /// `kafka-configs`, `kafka-delete-records`), already told this server's address.
+    pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<Command, ServerError> {
+        let mut command = Command::new(programs::kafka_script(name)?);
+        command.args(["--bootstrap-server", &self.bootstrap]).args(arguments);
+        Ok(command)
+    }
+
+    /// The process id of the broker, while it runs as a process of this machine.
+    pub async fn id(&self) -> Option<u32> {
+        self.engine.id().await
+    }
+
+    /// The broker's log file, when it runs as a process of this machine.
+    pub fn log(&self) -> Option<PathBuf> {
+        self.engine.log()
+    }
+}
+
+/// The settings of scripts/kafka/bin/kafka-server in the image's own form: `KAFKA_` and the name with underscores.
+fn container_environment(options: &KafkaOptions) -> Vec<(String, String)> {
+    let fixed = [
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.voters", "1@localhost:9093"),
+        ("controller.listener.names", "CONTROLLER"),
+        ("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://localhost:9093"),
+        ("advertised.listeners", "PLAINTEXT://127.0.0.1:{port}"),
+        (
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        ),
+        ("inter.broker.listener.name", "PLAINTEXT"),
+        ("auto.create.topics.enable", "false"),
+        ("offsets.topic.replication.factor", "1"),
+        ("offsets.topic.num.partitions", "4"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("transaction.state.log.num.partitions", "4"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("share.coordinator.state.topic.min.isr", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("message.max.bytes", "16777216"),
+        ("replica.fetch.max.bytes", "16777216"),
+        ("broker.session.timeout.ms", "2000"),
+        ("broker.heartbeat.interval.ms", "500"),
+    ];
+    let fixed = fixed
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    fixed
+        .chain(options.properties.iter().cloned())
+        .map(|(name, value)| (format!("KAFKA_{}", name.to_uppercase().replace('.', "_")), value))
+        .collect()
+}
