@@ -1,83 +1,288 @@
 //! KafkaLog: the log on Apache Kafka, through librdkafka.
+//!
+//! Neighbours: the seam ([`crate::Log`]) above; below it `producer` appends, `reader` and `group` read, `ask` asks the brokers, `topics`
+//! creates and checks. Nothing of librdkafka leaves this module.
+//!
+//! Invariants
+//! 1. Nothing here blocks the async runtime: blocking calls run on threads for them, clients end apart.
+//! 2. Offsets of the seam are Kafka's own in epoch 0.
 
-use crate::*;
+mod apart;
+mod ask;
+mod config;
+mod context;
+mod fault;
+mod group;
+mod producer;
+mod raw;
+mod reader;
+mod topics;
+mod watch;
+
+pub(crate) use group::KafkaGroupReader;
+pub(crate) use reader::KafkaReader;
+
+use crate::{Appended, LogError, LogIdentity, LogSettings, NewRecord, Range, Record};
+use apart::Apart;
+use ask::Asker;
+use bytes::Bytes;
+use config::{Config, refused};
+use context::Context;
+use futures_util::future::try_join_all;
 use kluster_protocol::{Offset, Topic, TopicNames};
-use std::future::ready;
+use producer::Producer;
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A handle of the log on Kafka.
+/// A place behind the end is looked up again so often: a new leader may not know its end yet.
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+
+/// A handle of the log on Kafka. Clones share its clients.
 #[derive(Debug, Clone)]
-pub struct KafkaLog {
+pub struct KafkaLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     names: TopicNames,
-}
-
-#[derive(Debug)]
-pub(crate) struct KafkaReader;
-#[derive(Debug)]
-pub(crate) struct KafkaGroupReader;
-
-macro_rules! later {
-    ($($name:ident($($arg:ty),*) -> $out:ty;)*) => {
-        $(pub(crate) async fn $name(&self, $(_: $arg),*) -> Result<$out, LogError> { Err(LogError::Closed) })*
-    };
+    bootstrap: String,
+    deadline: Duration,
+    config: Config,
+    producer: Producer,
+    asker: Asker,
+    /// One client for each group whose places were asked for.
+    groups: Mutex<BTreeMap<String, Asker>>,
 }
 
 impl KafkaLog {
     pub(crate) async fn connect(settings: LogSettings) -> Result<Self, LogError> {
-        settings.brokers()?;
-        settings.properties()?;
-        Ok(Self {
+        let config = Config::new(&settings)?;
+        let log = Self(Arc::new(Inner {
             names: settings.names(),
-        })
+            bootstrap: settings.brokers()?,
+            deadline: settings.deadline,
+            producer: Producer::new(config.clone())?,
+            asker: Asker::new(&config, None, settings.deadline)?,
+            config,
+            groups: Mutex::default(),
+        }));
+        match log.partitions(Topic::All).await {
+            // Whether the topics are there is asked by who needs them.
+            Ok(_) | Err(LogError::MissingTopic { .. }) => Ok(log),
+            Err(LogError::Unreachable { reason, .. }) => {
+                let doing = format!("connecting to {}", log.0.bootstrap);
+                Err(LogError::Unreachable { doing, reason })
+            }
+            Err(error) => Err(error),
+        }
     }
+
     pub(crate) fn names(&self) -> &TopicNames {
-        &self.names
+        &self.0.names
     }
+
     pub(crate) fn append_now(
         &self,
-        _: Topic,
-        _: Option<u32>,
-        _: NewRecord,
+        topic: Topic,
+        partition: Option<u32>,
+        record: NewRecord,
     ) -> impl Future<Output = Result<Appended, LogError>> + Send + 'static + use<> {
-        ready(Err(LogError::Closed))
+        let handed = self.0.producer.hand_over(&self.0.names.name(topic), partition, &record);
+        async move {
+            let lost = |_| {
+                Err(LogError::OutcomeOpen {
+                    reason: "the producer was closed before the answer came".into(),
+                })
+            };
+            handed?.await.unwrap_or_else(lost)
+        }
     }
-    later! {
-        partitions(Topic) -> u32;
-        range(Topic, u32) -> Range;
-        read_many(Topic, Vec<(u32, Offset)>) -> KafkaReader;
-        join(Topic, &str) -> KafkaGroupReader;
-        committed(&str, Topic, u32) -> Option<Offset>;
-        commit(&str, Topic, u32, Offset) -> ();
-        identity() -> LogIdentity;
-        create_topics(&TopicSettings) -> Vec<(Topic, Created)>;
-        check_topics(&TopicSettings) -> TopicCheck;
+
+    pub(crate) async fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        Ok(self.metadata(&self.0.names.name(topic)).await?.partitions)
+    }
+
+    pub(crate) async fn range(&self, topic: Topic, partition: u32) -> Result<Range, LogError> {
+        let name = self.0.names.name(topic);
+        let doing = format!("asking for the range of {name}/{partition}");
+        let question = {
+            let name = name.clone();
+            move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
+                client.fetch_watermarks(&name, partition as i32, timeout)
+            }
+        };
+        let (start, end) = self.0.asker.ask(doing, name, question).await?;
+        Ok(Range {
+            start: place(start),
+            end: place(end),
+        })
+    }
+
+    pub(crate) async fn read_many(&self, topic: Topic, from: Vec<(u32, Offset)>) -> Result<KafkaReader, LogError> {
+        try_join_all(
+            from.iter()
+                .map(|(partition, place)| self.admit(topic, *partition, *place)),
+        )
+        .await?;
+        KafkaReader::new(self.clone(), topic, from)
+    }
+
+    /// Whether a reader may start there.
+    async fn admit(&self, topic: Topic, partition: u32, place: Offset) -> Result<(), LogError> {
+        let mut looks = 1;
+        loop {
+            let range = self.range(topic, partition).await?;
+            if range.admits(place) {
+                return Ok(());
+            }
+            if looks == LOOKS || place < range.start {
+                return Err(self.out_of_range(topic, partition, place, range));
+            }
+            looks += 1;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    pub(crate) async fn join(&self, topic: Topic, group: &str) -> Result<KafkaGroupReader, LogError> {
+        // A member of a topic that is missing would wait without a word.
+        self.partitions(topic).await?;
+        KafkaGroupReader::new(self, topic, group)
+    }
+
+    pub(crate) async fn committed(
+        &self,
+        group: &str,
+        topic: Topic,
+        partition: u32,
+    ) -> Result<Option<Offset>, LogError> {
+        let name = self.0.names.name(topic);
+        let doing = format!("asking for the place of group {group} in {name}/{partition}");
+        let question = {
+            let name = name.clone();
+            move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
+                let mut list = TopicPartitionList::with_capacity(1);
+                list.add_partition(&name, partition as i32);
+                let list = client.committed_offsets(list, timeout)?;
+                let element = list.find_partition(&name, partition as i32);
+                element.map_or(Ok(None), |element| element.error().map(|()| Some(element.offset())))
+            }
+        };
+        let found = self.group(group)?.ask(doing, name, question).await?;
+        Ok(match found {
+            Some(KafkaOffset::Offset(next)) => Some(place(next)),
+            _ => None,
+        })
+    }
+
+    pub(crate) async fn commit(&self, group: &str, topic: Topic, partition: u32, next: Offset) -> Result<(), LogError> {
+        let name = self.0.names.name(topic);
+        let doing = format!("committing the place of group {group} in {name}/{partition}");
+        let question = {
+            let name = name.clone();
+            move |client: &rdkafka::consumer::BaseConsumer<Context>, _| {
+                let mut list = TopicPartitionList::with_capacity(1);
+                list.add_partition_offset(&name, partition as i32, KafkaOffset::Offset(next.in_kafka() as i64))?;
+                client.commit(&list, CommitMode::Sync)
+            }
+        };
+        self.group(group)?.ask(doing, name, question).await
+    }
+
+    pub(crate) async fn identity(&self) -> Result<LogIdentity, LogError> {
+        let name = self.0.names.name(Topic::All);
+        // Says in its errors whether the broker is away or the topic missing, which the two questions below do not.
+        self.metadata(&name).await?;
+        let question = {
+            let name = name.clone();
+            move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
+                let cluster_id = client.client().fetch_cluster_id(timeout).unwrap_or_default();
+                let topic_id = raw::topic_id(client.client(), &name, timeout).unwrap_or_default();
+                Ok(LogIdentity {
+                    cluster_id,
+                    topic_id,
+                    leader_epoch: None,
+                })
+            }
+        };
+        self.0
+            .asker
+            .ask("asking for the log's identity".to_owned(), name, question)
+            .await
     }
 }
 
-impl KafkaReader {
-    pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
-        Err(LogError::Closed)
+/// For the parts.
+impl KafkaLog {
+    fn config(&self) -> &Config {
+        &self.0.config
     }
-    pub(crate) async fn next_batch(&mut self, _: usize) -> Result<Vec<Record>, LogError> {
-        Err(LogError::Closed)
+
+    fn asker(&self) -> &Asker {
+        &self.0.asker
     }
-    pub(crate) fn stalled_for(&self) -> Option<Duration> {
-        None
+
+    fn deadline(&self) -> Duration {
+        self.0.deadline
     }
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        None
+
+    fn config_bootstrap(&self) -> &str {
+        &self.0.bootstrap
+    }
+
+    fn consumer(&self, config: &ClientConfig, purpose: String) -> Result<Apart<StreamConsumer<Context>>, LogError> {
+        let consumer = StreamConsumer::from_config_and_context(config, Context::new(purpose));
+        consumer.map(Apart::new).map_err(|error| refused(&error))
+    }
+
+    fn group(&self, group: &str) -> Result<Asker, LogError> {
+        let mut groups = self.0.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asker) = groups.get(group) {
+            return Ok(asker.clone());
+        }
+        let asker = Asker::new(&self.0.config, Some(group), self.0.deadline)?;
+        groups.insert(group.to_owned(), asker.clone());
+        Ok(asker)
+    }
+
+    fn out_of_range(&self, topic: Topic, partition: u32, asked: Offset, range: Range) -> LogError {
+        let Range { start, end } = range;
+        LogError::OutOfRange {
+            topic: self.0.names.name(topic),
+            partition,
+            asked,
+            start,
+            end,
+        }
     }
 }
 
-impl KafkaGroupReader {
-    pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
-        Err(LogError::Closed)
-    }
-    pub(crate) fn done(&mut self, _: &Record) {}
-    pub(crate) async fn leave(self) -> Result<(), LogError> {
-        Ok(())
-    }
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        None
+/// Kafka's own offset as a place; its negative ones mean "none yet".
+fn place(offset: i64) -> Offset {
+    Offset::new(u64::try_from(offset).unwrap_or_default())
+}
+
+fn record_of(message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
+            (
+                header.key.to_owned(),
+                Bytes::copy_from_slice(header.value.unwrap_or_default()),
+            )
+        };
+        headers.iter().map(owned).collect()
+    });
+    Record {
+        partition: message.partition() as u32,
+        offset: place(message.offset()),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
+        key: message.key().map(Bytes::copy_from_slice),
+        headers,
+        value: message.payload().map(Bytes::copy_from_slice),
     }
 }

@@ -144,7 +144,7 @@ fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(W
             _ => Refusal { statement_index: Some(index as u32), ..refusal },
         };
         let verdict = kluster_sql::admit(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
-        check_params(statement, verdict.params).map_err(named)?;
+        check_params(statement, verdict.params as usize).map_err(named)?;
         reads &= verdict.class == Class::Read;
         how = match (verdict.class, how) {
             (Class::Read | Class::Write, how) => how,
@@ -161,12 +161,8 @@ fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(W
 
 /// A rule's refusal in the words of the protocol.
 pub fn by_rule(refusal: kluster_sql::Refusal) -> Refusal {
-    let message = match refusal.hint {
-        Some(hint) => format!("{}; {hint}", refusal.message),
-        None => refusal.message,
-    };
     let position = refusal.position.and_then(|position| u32::try_from(position).ok());
-    Refusal { position, ..ResponseError::new(ErrorCode::from_text(refusal.code.as_str()), message) }
+    Refusal { position, ..ResponseError::new(ErrorCode::from_text(refusal.code.as_str()), refusal.to_string()) }
 }
 
 /// The number of params must be what the text uses: some DBMS would take more in silence, others not.

@@ -14,7 +14,7 @@ use crate::dbms::{Dbms, Finish, OutcomeRow};
 use crate::fault::{Cause, Fault};
 use crate::membership::Joiner;
 use crate::outcome::{KeptByOffset, Outcome};
-use crate::plan::{Answer, Plan, Settled};
+use crate::plan::{Plan, Settled};
 use crate::report::Reporter;
 use crate::retry::{Retry, Verdict};
 use crate::start::{self, Held};
@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 /// Records are read this many at a time: a few batches.
 const READ: usize = 4 * MAX_BATCH;
 
-/// Old outcome rows are deleted each time the low water has risen by this much.
-const PRUNE_EVERY: u64 = 4096;
+/// Old outcome rows are deleted each time the low water has risen by this part of the window.
+const PRUNE_PART: u64 = 64;
 
 /// A record's time this far ahead of the node's own clock raises an alarm, and nothing else.
 const AHEAD_MS: i64 = 5 * 60 * 1000;
@@ -55,6 +55,8 @@ pub struct AllLane {
     pub reporter: Reporter,
     /// Makes this node a member once it has caught up.
     pub joiner: Joiner,
+    /// Outcomes are remembered for this many offsets, where the database is new.
+    pub window: u64,
     /// At most this many works a batch; for tests with random batch borders.
     pub max_batch: BatchLimit,
     /// Where tests may stop the node.
@@ -109,7 +111,7 @@ impl AllLane {
     async fn begin(&mut self, retry: &mut Retry, drain: &CancellationToken) -> Result<Option<(Held, Reader)>, Stopped> {
         loop {
             let began = async {
-                let held = start::load(&mut self.dbms, &self.node, &self.identity).await?;
+                let held = start::load(&mut self.dbms, &self.node, &self.identity, self.window).await?;
                 let reader = start::open(&self.log, &held).await?;
                 Ok((held, reader))
             };
@@ -319,6 +321,7 @@ impl AllLane {
         retry: &mut Retry,
         drain: &CancellationToken,
     ) -> Result<(), Stopped> {
+        self.steps.meet(&fault);
         let offset = first.unwrap_or_else(|| self.status.now().applied.map_or(Offset::ZERO, Offset::next));
         match retry.judge(fault, records) {
             Verdict::Again(pause, cause) => {
@@ -393,7 +396,8 @@ fn finish(predecessor: Option<Offset>, held: &Held, settled: &Settled) -> Result
         _ => None,
     };
     let low = settled.state.low_water;
-    let prune = low.get() / PRUNE_EVERY > held.state.low_water.get() / PRUNE_EVERY;
+    let every = (settled.state.window / PRUNE_PART).max(1);
+    let prune = low.get() / every > held.state.low_water.get() / every;
     Ok(Finish {
         predecessor,
         applied: settled.state.applied,

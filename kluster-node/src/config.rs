@@ -81,7 +81,7 @@ fn http(text: &str) -> Result<Http, String> {
 impl Config {
     /// Reads the command line, the environment and the settings file. Wrong settings end the process with exit code 2 and say which.
     pub fn read() -> Self {
-        let parsed = with_file(Self::command(), std::env::args_os());
+        let parsed = with_file(Self::command(), std::env::args_os().collect::<Vec<_>>());
         let result = parsed.and_then(|matches| Self::from_arg_matches(&matches));
         result.unwrap_or_else(|error| error.exit())
     }

@@ -4,7 +4,7 @@ use kluster_node::config::Config;
 use kluster_node::dbms::DbmsSettings;
 use kluster_node::node::{Node, NodeError, NodeSettings};
 use kluster_node::step::Steps;
-use kluster_protocol::{NodeId, Role};
+use kluster_protocol::{DEFAULT_WINDOW, NodeId, Role};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -58,16 +58,27 @@ fn settings(config: &Config) -> NodeSettings {
             node_id: node.node_id.clone(),
             max_reads: node.max_reads,
             inline: false,
-            steps: Steps::default(),
+            steps: steps(),
         },
         role: if node.observer { Role::Observer } else { Role::Voter },
         http: node.http.0,
         trust_topics: node.trust_topics,
         development: node.development,
         clock: Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)),
+        window: DEFAULT_WINDOW,
         max_batch: Default::default(),
         instance_id: uuid::Uuid::new_v4().to_string(),
     }
+}
+
+#[cfg(feature = "test-steps")]
+fn steps() -> Steps {
+    Steps::from_environment().unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+#[cfg(not(feature = "test-steps"))]
+fn steps() -> Steps {
+    Steps::default()
 }
 
 async fn drain_on_signal(drain: CancellationToken) {

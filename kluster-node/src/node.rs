@@ -14,7 +14,6 @@ use crate::membership::Joiner;
 use crate::one_lane::OneLane;
 use crate::report::{Clock, Reporter};
 use crate::status::Status;
-use crate::step::Steps;
 use crate::{fault::Fault, http};
 use kluster_log::{Log, LogError, LogIdentity, TopicSettings};
 use kluster_protocol::{ErrorClass, NodeId, NodeState, Role, Topic};
@@ -44,6 +43,8 @@ pub struct NodeSettings {
     pub development: bool,
     /// Its own clock, for alarms and people only.
     pub clock: Clock,
+    /// Outcomes are remembered for this many offsets; the same on every node of a cluster.
+    pub window: u64,
     /// Batch borders, for tests.
     pub max_batch: BatchLimit,
     /// Names this run of the process.
@@ -96,6 +97,11 @@ impl Node {
         Ok(Self { settings, log, identity, partitions, dbms, status: Status::default(), listener })
     }
 
+    /// Its database, before it runs.
+    pub fn dbms(&self) -> &Dbms {
+        &self.dbms
+    }
+
     /// What its database is.
     pub fn info(&self) -> Info {
         self.dbms.info()
@@ -146,6 +152,7 @@ impl Node {
             status: status.clone(),
             reporter: reporter.clone(),
             joiner: Joiner::new(node.clone(), settings.role),
+            window: settings.window,
             max_batch: settings.max_batch.clone(),
             steps: settings.dbms.steps.clone(),
         };

@@ -26,10 +26,11 @@ pub struct Held {
     pub window: Window,
 }
 
-/// Reads state and window from the database.
-pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity) -> Result<Held, Fault> {
+/// Reads state and window from the database. A database that is new will remember outcomes for `window` offsets.
+pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window: u64) -> Result<Held, Fault> {
     let Some(row) = dbms.load().await? else {
-        let state = State::empty(node.clone(), identity.cluster_id.clone(), identity.topic_id.clone());
+        let empty = State::empty(node.clone(), identity.cluster_id.clone(), identity.topic_id.clone());
+        let state = State { window, ..empty };
         return Ok(Held { state, fresh: true, window: Window::default() });
     };
     let state: State = serde_json::from_str(&row.state).map_err(|error| unreadable("state row", &error))?;

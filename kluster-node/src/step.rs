@@ -2,6 +2,10 @@
 //!
 //! Neighbours: both lanes and the DBMS adapters reach steps; the simulation and the fault tests watch them.
 
+#[cfg(feature = "test-steps")]
+mod process;
+
+use crate::fault::Fault;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -61,6 +65,9 @@ impl Step {
 pub trait Watch: Send + Sync {
     /// Called at each step; the node goes on when the future ends. It may end the process or never end.
     fn reached(&self, step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Called when the ALL lane meets a fault.
+    fn met(&self, _fault: &Fault) {}
 }
 
 /// Who watches, if anyone.
@@ -77,6 +84,13 @@ impl Steps {
     pub async fn reach(&self, step: Step) {
         if let Some(watch) = &self.0 {
             watch.reached(step).await;
+        }
+    }
+
+    /// The ALL lane has met a fault.
+    pub fn meet(&self, fault: &Fault) {
+        if let Some(watch) = &self.0 {
+            watch.met(fault);
         }
     }
 }

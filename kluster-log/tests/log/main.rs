@@ -1,14 +1,28 @@
-//! What a log promises, asked of both kinds: the same functions run on the log in memory and on Apache Kafka.
+//! What a log promises, asked of both kinds: the same functions run on the log in memory and on Apache Kafka. Beside them what only one
+//! kind can show: faults on command, and a real broker's troubles.
 
+// `cfg(test)` tells clippy that these are tests, helpers included.
+#[cfg(test)]
+mod kafka;
+#[cfg(test)]
+mod kinds;
+#[cfg(test)]
+mod memory_faults;
+#[cfg(test)]
 mod promises;
-
-use kluster_log::{Log, MemoryLog};
 
 /// One test for each promise and kind.
 macro_rules! promises {
     ($($promise:ident)*) => {
-        mod memory {
-            $(#[tokio::test] async fn $promise() { super::promises::$promise(super::memory_log()).await; })*
+        mod on_memory {
+            $(#[tokio::test] async fn $promise() { super::promises::$promise(super::kinds::memory_log()).await; })*
+        }
+        mod on_kafka {
+            $(#[tokio::test] async fn $promise() {
+                kluster_test_servers::require!(Kafka);
+                let settings = super::kinds::settings_on_kafka(stringify!($promise)).await;
+                super::promises::$promise(super::kinds::created(settings).await).await;
+            })*
         }
     };
 }
@@ -25,11 +39,7 @@ promises! {
     a_place_outside_is_refused
     committed_places_are_kept_by_group
     a_group_shares_partitions_and_takes_over
-    a_crashed_member_is_delivered_again
+    a_dropped_member_is_delivered_again
     topics_are_created_once
     the_log_names_itself
-}
-
-fn memory_log() -> Log {
-    Log::memory(MemoryLog::new())
 }

@@ -262,7 +262,7 @@ pub async fn a_group_shares_partitions_and_takes_over(log: Log) {
     assert!(log.committed(&group, Topic::One, 3).await.unwrap().is_some());
 }
 
-pub async fn a_crashed_member_is_delivered_again(log: Log) {
+pub async fn a_dropped_member_is_delivered_again(log: Log) {
     append_all(&log, Topic::One, Some(2), 3).await;
     let group = log.names().group_of_one();
     let mut first = log.join(Topic::One, &group).await.unwrap();

@@ -1,59 +1,178 @@
-//! The Sqlite adapter.
+//! SQLite: the adapter that has its DBMS inside. Every call is synchronous, so it runs on one thread of its own, or, when `inline`, on the
+//! calling one, where a simulated cluster stays deterministic.
+//!
+//! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit; `pins` and `tables` set it up),
+//! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `reads` is the door of ONE.
+//!
+//! Beyond the contract of [`super`]
+//! 1. The write lock is taken by the claim (`BEGIN IMMEDIATE`) and nothing ever waits for a lock: a busy database is [`Fault::Transient`].
+//! 2. A dropped future leaves at most an open transaction, which the next call rolls back first.
+//! 3. State lies in the same file as the user's tables, under names that begin with `kluster_`; user SQL that names them is refused.
+
+mod address;
+mod cell;
+mod errors;
+mod execute;
+#[allow(unsafe_code, reason = "what rusqlite does not offer; each block is justified there")]
+mod ffi;
+mod guard;
+mod pins;
+mod reader;
+mod reads;
+mod seat;
+mod session;
+mod tables;
 
 use super::*;
+use crate::fault::Cause;
+use crate::step::Step;
+use address::{Address, Lock};
+pub use reads::Reads;
+pub use seat::Orphan;
+use seat::Seat;
+use session::Session;
 
-/// The Sqlite adapter.
+/// The SQLite adapter.
 #[derive(Debug)]
-pub struct Sqlite;
-
-/// The door for reads.
-#[derive(Debug, Clone)]
-pub struct Reads;
-
-impl Sqlite {
-    /// See [`Dbms::open`].
-    pub async fn open(_settings: &DbmsSettings) -> Result<Self, OpenError> {
-        Err(OpenError::Unusable("not built yet".into()))
-    }
-    /// See [`Dbms::info`].
-    pub fn info(&self) -> Info {
-        unreachable!()
-    }
-    /// See [`Dbms::load`].
-    pub async fn load(&mut self) -> Result<Option<StateRow>, Fault> {
-        unreachable!()
-    }
-    /// See [`Dbms::outcome_rows`].
-    pub async fn outcome_rows(&mut self, _from: Offset, _limit: usize) -> Result<Vec<OutcomeRow>, Fault> {
-        unreachable!()
-    }
-    /// See [`Dbms::run`].
-    pub async fn run(&mut self, _predecessor: Option<Offset>, _works: &[Work]) -> Result<Vec<Ran>, Fault> {
-        unreachable!()
-    }
-    /// See [`Dbms::commit`].
-    pub async fn commit(&mut self, _finish: &Finish) -> Result<Option<Refusal>, Fault> {
-        unreachable!()
-    }
-    /// See [`Dbms::recover`].
-    pub async fn recover(&mut self) -> Result<(), Fault> {
-        unreachable!()
-    }
-    /// See [`Dbms::checks_late`].
-    pub fn checks_late(&self) -> bool {
-        unreachable!()
-    }
-    /// See [`Dbms::reads`].
-    pub fn reads(&self) -> Reads {
-        unreachable!()
-    }
-    /// See [`Dbms::close`].
-    pub async fn close(self) {}
+pub struct Sqlite {
+    seat: Seat,
+    address: Address,
+    node_id: String,
+    steps: Steps,
+    reads: Reads,
+    /// How many works the open transaction holds; none: no transaction that anyone waits for is open.
+    open: Option<usize>,
+    _lock: Lock,
 }
 
-impl Reads {
-    /// See [`super::Reads::read`].
-    pub async fn read(&self, _read: &Read, _events: &tokio::sync::mpsc::Sender<ReadEvent>) -> Result<(), ReadError> {
-        unreachable!()
+impl Sqlite {
+    /// Opens the file of the `sqlite:` address, creating it when its directory exists, and takes its lock. See [`Dbms::open`].
+    pub async fn open(settings: &DbmsSettings) -> Result<Self, OpenError> {
+        let address = Address::parse(&settings.url)?;
+        let lock = Lock::take(&address)?;
+        let seat = Seat::new(settings.inline)?;
+        connect(&seat, &address, &settings.node_id).await?;
+        let reads = Reads::new(address.clone(), settings.max_reads, settings.inline);
+        Ok(Self {
+            seat,
+            address,
+            node_id: settings.node_id.clone(),
+            steps: settings.steps.clone(),
+            reads,
+            open: None,
+            _lock: lock,
+        })
     }
+
+    /// For simulations: keeps the session of a node that is about to be killed, with whatever transaction it has open.
+    pub fn orphan(&self) -> Orphan {
+        self.seat.orphan()
+    }
+
+    /// See [`Dbms::info`].
+    pub fn info(&self) -> Info {
+        Info {
+            name: "SQLite",
+            version: rusqlite::version().to_owned(),
+        }
+    }
+
+    /// See [`Dbms::load`].
+    pub async fn load(&mut self) -> Result<Option<StateRow>, Fault> {
+        let clear = self.open.is_none();
+        self.seat.on(move |session| session.read_state(clear)).await?
+    }
+
+    /// See [`Dbms::outcome_rows`].
+    pub async fn outcome_rows(&mut self, from: Offset, limit: usize) -> Result<Vec<OutcomeRow>, Fault> {
+        let clear = self.open.is_none();
+        self.seat
+            .on(move |session| session.outcome_rows(clear, from, limit))
+            .await?
+    }
+
+    /// See [`Dbms::run`].
+    pub async fn run(&mut self, predecessor: Option<Offset>, works: &[Work]) -> Result<Vec<Ran>, Fault> {
+        self.open = None;
+        self.seat.on(move |session| session.claim(predecessor)).await??;
+        // BEGIN IMMEDIATE and the check are one call: whoever stops a node between them finds the same database as behind the claim.
+        self.steps.reach(Step::Begun).await;
+        self.steps.reach(Step::Claimed).await;
+        self.steps.reach(Step::Executing).await;
+        let ran = match works {
+            [] => Vec::new(),
+            works => self.execute(predecessor, works).await?,
+        };
+        self.steps.reach(Step::Executed).await;
+        self.open = Some(works.len());
+        Ok(ran)
+    }
+
+    async fn execute(&self, predecessor: Option<Offset>, works: &[Work]) -> Result<Vec<Ran>, Fault> {
+        if self.seat.is_inline() {
+            return self.seat.here(|session| session.execute(predecessor, works))?;
+        }
+        let works = works.to_vec();
+        self.seat
+            .on(move |session| session.execute(predecessor, &works))
+            .await?
+    }
+
+    /// See [`Dbms::commit`].
+    pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
+        let Some(works) = self.open.take() else {
+            return Err(Fault::Fatal(Cause::new(
+                "no_transaction",
+                "commit without a run that went through before it",
+            )));
+        };
+        let finish = finish.clone();
+        self.seat.on(move |session| session.store(&finish)).await??;
+        self.steps.reach(Step::Stored).await;
+        self.steps.reach(Step::Committing).await;
+        let refusal = self.seat.on(move |session| session.commit(works)).await??;
+        self.steps.reach(Step::Committed).await;
+        Ok(refusal)
+    }
+
+    /// See [`Dbms::recover`].
+    pub async fn recover(&mut self) -> Result<(), Fault> {
+        self.open = None;
+        self.seat
+            .renew()
+            .await
+            .map_err(|error| Fault::Lost(Cause::new("open", error.to_string())))?;
+        match connect(&self.seat, &self.address, &self.node_id).await {
+            Ok(()) => Ok(()),
+            Err(OpenError::Unreachable(why)) => Err(Fault::Lost(Cause::new("open", why))),
+            Err(OpenError::Unusable(why)) => Err(Fault::Fatal(Cause::new("open", why))),
+        }
+    }
+
+    /// Never: what is deferred is counted by SQLite and looked at behind each work.
+    pub fn checks_late(&self) -> bool {
+        false
+    }
+
+    /// See [`Dbms::reads`].
+    pub fn reads(&self) -> Reads {
+        self.reads.clone()
+    }
+
+    /// See [`Dbms::close`].
+    pub async fn close(self) {
+        self.seat.close().await;
+    }
+}
+
+/// Puts a fresh session on the seat; the former one, if any, is closed first and its transaction rolled back.
+async fn connect(seat: &Seat, address: &Address, node_id: &str) -> Result<(), OpenError> {
+    let (path, node_id) = (address.path.clone(), node_id.to_owned());
+    seat.on_slot(move |slot| {
+        drop(slot.take());
+        *slot = Some(Session::connect(&path, &node_id)?);
+        Ok(())
+    })
+    .await
+    .map_err(|fault| OpenError::Unreachable(fault.to_string()))?
 }

@@ -1,0 +1,230 @@
+//! The life of a read through ONE: sent to whichever node is free, asked again under a new id while no node gives an answer. Reads are harmless,
+//! so several attempts may be under way at once; the first answer counts.
+
+use crate::call::Call;
+use crate::connection::reach;
+use crate::parts::Arrived;
+use crate::pending::{Event, Inbox};
+use crate::sending::{Flying, pause};
+use crate::{Client, ClientError, Outcome, Ticket};
+use kluster_log::{Appended, LogError};
+use kluster_protocol::{ErrorCode, MessageId, Offset, Request, RequestTopic, Statement, Topic};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// A read without a sign of an answer is asked of another node after this time; doubled by each silent attempt, for the read may only be slow.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a read must have seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Anything.
+    Whatever,
+    /// What this session has seen.
+    Session,
+    /// All that was acknowledged before the read began.
+    Everything,
+}
+
+/// One read under way through ONE.
+pub(crate) struct ThroughOne {
+    client: Client,
+    statement: Statement,
+    min_offset: Option<Offset>,
+    inbox: Inbox,
+    /// The newest attempt's id.
+    last: MessageId,
+    flying: Option<Flying>,
+    /// When it is asked again.
+    again: Option<Instant>,
+    patience: Duration,
+    /// Nothing was heard of the newest attempt.
+    silent: bool,
+    failures: u32,
+    pub(crate) deadline: Instant,
+}
+
+impl ThroughOne {
+    /// Finds the offset that the node must have applied; the read is sent by the first [`ThroughOne::next`].
+    pub(crate) async fn begin(
+        call: &Call,
+        statement: Statement,
+        seen: Seen,
+        deadline: Instant,
+    ) -> Result<Self, ClientError> {
+        let client = call.client.clone();
+        let min_offset = match seen {
+            Seen::Whatever => None,
+            Seen::Session => client.session().seen(),
+            Seen::Everything => Some(barrier(&client, deadline).await?),
+        };
+        let inbox = client.connection().pending.open(false);
+        Ok(Self {
+            client,
+            statement,
+            min_offset,
+            inbox,
+            last: MessageId::new(String::new()),
+            flying: None,
+            again: Some(Instant::now()),
+            patience: PATIENCE,
+            silent: false,
+            failures: 0,
+            deadline,
+        })
+    }
+
+    /// The next answer, or part of one, that is not asked again. Ends with an error at the deadline. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Result<Arrived, ClientError> {
+        loop {
+            if self.again.is_some_and(|again| again <= Instant::now()) {
+                self.ask()?;
+            }
+            tokio::select! {
+                biased;
+                event = self.inbox.next() => {
+                    if let Some(arrived) = self.heard(event)? {
+                        return Ok(arrived);
+                    }
+                }
+                result = landing(&mut self.flying) => self.landed(result)?,
+                () = sleep_until(self.deadline) => return Err(timed_out(&self.last)),
+                () = reach(self.again) => {}
+            }
+        }
+    }
+
+    /// Asks under a new id.
+    fn ask(&mut self) -> Result<(), ClientError> {
+        let connection = self.client.connection();
+        self.last = connection.options.ids.message();
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let request = Request {
+            min_offset: self.min_offset,
+            timeout_ms: Some(left.as_millis() as u64),
+            ..Request::new(self.last.clone(), connection.client_id.clone(), self.statement.clone())
+        };
+        let record = connection.record(&request)?;
+        if !self.inbox.expect(&self.last) {
+            return Err(self.closed());
+        }
+        self.flying = Some(Box::pin(connection.log.append_now(Topic::One, None, record)));
+        if self.silent {
+            self.patience *= 2;
+        }
+        self.silent = true;
+        self.again = Some(Instant::now() + self.patience);
+        Ok(())
+    }
+
+    fn landed(&mut self, result: Result<Appended, LogError>) -> Result<(), ClientError> {
+        match result {
+            Ok(_) => self.failures = 0,
+            Err(LogError::NotAppended { .. } | LogError::OutcomeOpen { .. } | LogError::Unreachable { .. }) => {
+                self.ask_soon();
+            }
+            Err(source) => {
+                let ticket = Some(ticket(&self.last));
+                return Err(ClientError::Log {
+                    source,
+                    ticket,
+                    outcome: Outcome::NoEffect,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_soon(&mut self) {
+        self.silent = false;
+        self.again = Some(Instant::now() + pause(self.failures));
+        self.failures += 1;
+    }
+
+    fn heard(&mut self, event: Event) -> Result<Option<Arrived>, ClientError> {
+        match event {
+            Event::Answer(arrived) => Ok(self.answered(*arrived)),
+            Event::Recount => Ok(None),
+            Event::Overflow => Err(ClientError::ResultTooLarge {
+                limit: self.client.connection().options.max_result_bytes,
+            }),
+            Event::Closed => Err(self.closed()),
+        }
+    }
+
+    fn answered(&mut self, arrived: Arrived) -> Option<Arrived> {
+        let response = &arrived.response;
+        if response.request_topic != RequestTopic::One {
+            return None;
+        }
+        if let Some(ErrorCode::NotYet | ErrorCode::Unavailable) = response.error.as_ref().map(|error| error.code) {
+            self.ask_soon();
+            return None;
+        }
+        if let Some(offset) = response.offset {
+            self.client.session().see(offset);
+        }
+        self.silent = false;
+        self.again = Some(Instant::now() + self.patience); // parts come: the node is at it
+        Some(arrived)
+    }
+
+    /// It is not asked again.
+    pub(crate) fn enough(&mut self) {
+        self.again = None;
+    }
+
+    fn closed(&self) -> ClientError {
+        self.client
+            .connection()
+            .closed(Some(ticket(&self.last)), Outcome::NoEffect)
+    }
+}
+
+/// The append's end; never without one. Cancel-safe.
+async fn landing(flying: &mut Option<Flying>) -> Result<Appended, LogError> {
+    let Some(append) = flying else {
+        return std::future::pending().await;
+    };
+    let result = append.await;
+    *flying = None;
+    result
+}
+
+/// The offset of a barrier that is handed over from now on.
+async fn barrier(client: &Client, deadline: Instant) -> Result<Offset, ClientError> {
+    let connection = client.connection();
+    let (asked, answer) = oneshot::channel();
+    let closed = || connection.closed(None, Outcome::NoEffect);
+    connection.barriers.send(asked).map_err(|_| closed())?;
+    let answered = tokio::select! {
+        biased;
+        () = connection.stop.cancelled() => return Err(closed()),
+        answered = timeout_at(deadline, answer) => answered,
+    };
+    match answered {
+        Ok(Ok(Ok(offset))) => {
+            client.session().see(offset);
+            Ok(offset)
+        }
+        Ok(Ok(Err(error))) => Err(ClientError::log(error)),
+        Ok(Err(_)) => Err(closed()),
+        Err(_) => Err(timed_out(&MessageId::from("(barrier)"))),
+    }
+}
+
+fn ticket(id: &MessageId) -> Ticket {
+    Ticket {
+        message_id: id.clone(),
+        since_offset: None,
+    }
+}
+
+fn timed_out(id: &MessageId) -> ClientError {
+    ClientError::TimedOut {
+        ticket: ticket(id),
+        outcome: Outcome::NoEffect,
+        answered: Vec::new(),
+    }
+}

@@ -1,0 +1,151 @@
+//! Context: what librdkafka tells a client by the way: log lines, errors, statistics, rebalances, delivery reports.
+
+use super::fault::{self, is_trouble};
+use super::raw::surely_not_written;
+use super::watch::Watch;
+use crate::progress::Progress;
+use crate::{Appended, LogError};
+use kluster_protocol::Offset;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// One client's ear.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// What the client does, for log lines.
+    purpose: String,
+    watch: Mutex<Watch>,
+    /// Of a group's member.
+    progress: Mutex<Progress>,
+}
+
+impl Context {
+    pub(super) fn new(purpose: impl Into<String>) -> Self {
+        Self {
+            purpose: purpose.into(),
+            watch: Mutex::default(),
+            progress: Mutex::default(),
+        }
+    }
+
+    pub(super) fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The broker cannot be used at present.
+    pub(super) fn troubled(&self, reason: &str) {
+        if self.watch().troubled(reason) {
+            tracing::warn!(purpose = self.purpose, reason, "Kafka cannot be reached; trying on");
+        }
+    }
+
+    /// The broker answers.
+    pub(super) fn well(&self) {
+        if let Some(lasted) = self.watch().well() {
+            tracing::info!(purpose = self.purpose, seconds = lasted.as_secs_f64(), "Kafka is back");
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, text: &str) {
+        let purpose = self.purpose.as_str();
+        match (level, fac) {
+            // Lost connections are told by `error`, once; a setting for the other kind of client is meant for that one.
+            (_, "FAIL" | "ERROR" | "CONFWARN") => tracing::debug!(target: "librdkafka", purpose, fac, text),
+            (RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical, _) => {
+                tracing::error!(target: "librdkafka", purpose, fac, text);
+            }
+            (RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning, _) => {
+                tracing::warn!(target: "librdkafka", purpose, fac, text);
+            }
+            _ => tracing::debug!(target: "librdkafka", purpose, fac, text),
+        }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        let connected = self.watch().statistics(statistics);
+        if connected {
+            self.well();
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(code) if is_trouble(code) => self.troubled(reason),
+            _ => tracing::debug!(target: "librdkafka", purpose = self.purpose, %error, reason),
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                tracing::debug!(
+                    purpose = self.purpose,
+                    count = partitions.count(),
+                    "partitions assigned"
+                );
+            }
+            Rebalance::Revoke(partitions) => {
+                tracing::debug!(purpose = self.purpose, count = partitions.count(), "partitions revoked");
+                let mut progress = self.progress();
+                for element in partitions.elements() {
+                    progress.forget(element.partition() as u32);
+                }
+            }
+            Rebalance::Error(error) => tracing::warn!(purpose = self.purpose, %error, "rebalance failed"),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(purpose = self.purpose, %error, "commit failed; the next one covers it");
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<oneshot::Sender<Result<Appended, LogError>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, answer: Self::DeliveryOpaque) {
+        let appended = match result {
+            Ok(message) => {
+                self.well();
+                match u64::try_from(message.offset()) {
+                    Ok(offset) => Ok(Appended {
+                        partition: message.partition() as u32,
+                        offset: Offset::new(offset),
+                    }),
+                    // The broker knows a duplicate of a retry, but no longer its place.
+                    Err(_) => Err(LogError::OutcomeOpen {
+                        reason: "it is in the log, but the broker forgot where".into(),
+                    }),
+                }
+            }
+            Err((error, message)) => {
+                let size = message.key_len() + message.payload_len();
+                Err(fault::of_append(
+                    error,
+                    message.topic(),
+                    size,
+                    surely_not_written(message),
+                ))
+            }
+        };
+        // Nobody waits for the answer any more: the record is in the log all the same.
+        let _ = answer.send(appended);
+    }
+}

@@ -1,0 +1,109 @@
+//! KafkaGroupReader: a member of a consumer group. librdkafka assigns partitions and commits in the background what was stored as done.
+
+use super::apart::Apart;
+use super::context::Context;
+use super::fault::{ReadFault, is_trouble, of_read};
+use super::{KafkaLog, record_of};
+use crate::{LogError, Record, Trouble};
+use kluster_protocol::Topic;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+
+/// A live member.
+#[derive(Debug)]
+pub(crate) struct KafkaGroupReader {
+    name: String,
+    group: String,
+    consumer: Apart<StreamConsumer<Context>>,
+}
+
+impl KafkaGroupReader {
+    pub(super) fn new(log: &KafkaLog, topic: Topic, group: &str) -> Result<Self, LogError> {
+        let name = log.names().name(topic);
+        let consumer = log.consumer(&log.config().member(group), format!("read {name} as group {group}"))?;
+        let subscribed = consumer.subscribe(&[&name]);
+        subscribed.map_err(|error| LogError::Settings(format!("group {group} cannot read {name}: {error}")))?;
+        Ok(Self {
+            name,
+            group: group.to_owned(),
+            consumer,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
+        loop {
+            let received = self.consumer.recv().await.map(|message| record_of(&message));
+            match received {
+                Ok(record) => {
+                    let context = self.consumer.context();
+                    context.well();
+                    context.progress().delivered(record.partition, record.offset.in_kafka());
+                    return Ok(record);
+                }
+                Err(error) => self.explain(&error)?,
+            }
+        }
+    }
+
+    pub(crate) fn done(&mut self, record: &Record) {
+        let place = self
+            .consumer
+            .context()
+            .progress()
+            .done(record.partition, record.offset.in_kafka());
+        let Some(place) = place else { return };
+        let mut list = TopicPartitionList::with_capacity(1);
+        let partition = record.partition as i32;
+        let stored = list
+            .add_partition_offset(&self.name, partition, KafkaOffset::Offset(place as i64))
+            .and_then(|()| self.consumer.store_offsets(&list));
+        if let Err(error) = stored {
+            // The partition was taken away in this moment; its next owner reads the record again.
+            tracing::debug!(group = self.group, partition, place, %error, "progress not kept");
+        }
+    }
+
+    pub(crate) async fn leave(self) -> Result<(), LogError> {
+        let Self { name, group, consumer } = self;
+        let left = tokio::task::spawn_blocking(move || {
+            let committed = consumer.commit_consumer_state(CommitMode::Sync);
+            consumer.end();
+            match committed {
+                Ok(()) => Ok(()),
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => Ok(()),
+                Err(error) => Err(super::fault::of_call(&error, &format!("leaving group {group}"), &name)),
+            }
+        });
+        left.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.consumer.context().watch().trouble()
+    }
+
+    fn explain(&self, error: &KafkaError) -> Result<(), LogError> {
+        let (doing, reason) = (
+            format!("reading {} as group {}", self.name, self.group),
+            error.to_string(),
+        );
+        let code = error.rdkafka_error_code();
+        match of_read(error) {
+            ReadFault::Denied => return Err(LogError::Denied { doing, reason }),
+            ReadFault::Unreadable => return Err(LogError::Unreachable { doing, reason }),
+            ReadFault::Missing => {
+                return Err(LogError::MissingTopic {
+                    name: self.name.clone(),
+                });
+            }
+            ReadFault::Gone | ReadFault::Wait => {}
+        }
+        if code == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
+            return Err(LogError::Denied { doing, reason });
+        }
+        if code.is_some_and(is_trouble) {
+            self.consumer.context().troubled(&reason);
+        }
+        Ok(())
+    }
+}

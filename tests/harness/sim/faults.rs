@@ -1,0 +1,115 @@
+//! Faults: what the simulated world does to its inhabitants, drawn from the seed.
+
+use super::counts::Counts;
+use kluster_log::{AppendContext, AppendFault, AppendHook};
+use kluster_node::fault::Fault;
+use kluster_node::step::{Step, Watch};
+use kluster_protocol::Topic;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The source of chance, shared by all that happens in one world.
+#[derive(Clone)]
+pub struct Chance {
+    rng: Arc<Mutex<StdRng>>,
+    calm: Arc<AtomicBool>,
+}
+
+impl Chance {
+    pub fn new(rng: StdRng) -> Self {
+        Self { rng: Arc::new(Mutex::new(rng)), calm: Arc::default() }
+    }
+
+    /// Draws with the one generator of this world.
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.rng.lock().expect("drawing never panics"))
+    }
+
+    /// True with this probability, and never once the world is calm.
+    pub fn strikes(&self, probability: f64) -> bool {
+        !self.calm.load(Ordering::Relaxed) && self.draw(|rng| rng.random_bool(probability))
+    }
+
+    /// No more faults: what is open settles.
+    pub fn calm(&self) {
+        self.calm.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the log does with what is appended: it loses, doubles, delays, and forgets to say so.
+pub fn of_the_log(chance: Chance, counts: Counts) -> AppendHook {
+    Arc::new(move |context: &AppendContext| {
+        let topic = context.topic;
+        if matches!(topic, Topic::Nodes | Topic::Errors) || !chance.strikes(0.12) {
+            return AppendFault::None;
+        }
+        let ms = chance.draw(|rng| rng.random_range(1..400));
+        let (what, fault) = match chance.draw(|rng| rng.random_range(0..5)) {
+            0 => ("lost", AppendFault::Lose),
+            1 => ("ack lost", AppendFault::LoseAck),
+            2 => ("doubled", AppendFault::Duplicate),
+            3 => ("delayed", AppendFault::Delay(Duration::from_millis(ms))),
+            _ => ("ack held", AppendFault::HoldAck(Duration::from_millis(ms))),
+        };
+        counts.met(format!("log: {what} on {topic}"));
+        fault
+    })
+}
+
+/// How a node dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// Its process ends, and its session with it.
+    Plain,
+    /// Its session outlives it and commits later, if it had come that far.
+    OrphanCommits,
+    /// Its session outlives it and is rolled back later.
+    OrphanRollsBack,
+}
+
+/// Kills a node at its steps.
+pub struct Killer {
+    pub chance: Chance,
+    pub counts: Counts,
+    pub deaths: mpsc::UnboundedSender<Death>,
+}
+
+impl Watch for Killer {
+    fn reached(&self, step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            if !self.chance.strikes(0.004) {
+                return;
+            }
+            self.counts.met(format!("crash at {step:?}"));
+            let holds_transaction = matches!(step, Step::Claimed | Step::Executing | Step::Executed | Step::Stored | Step::Committing);
+            let death = match self.chance.draw(|rng| rng.random_range(0..3)) {
+                // COMMIT is only ever in the pipe once the node has sent it.
+                1 if step == Step::Committing => Death::OrphanCommits,
+                2 if holds_transaction => Death::OrphanRollsBack,
+                _ => Death::Plain,
+            };
+            self.counts.met(format!("death: {death:?}"));
+            let _ = self.deaths.send(death);
+            std::future::pending::<()>().await;
+        })
+    }
+
+    fn met(&self, fault: &Fault) {
+        let class = match fault {
+            Fault::Transient(_) => "transient",
+            Fault::Lost(_) => "lost",
+            Fault::ClaimRaised(_) => "claim raised",
+            Fault::RunAlone(_) => "run alone",
+            Fault::DiskFull(_) => "disk full",
+            Fault::Fatal(_) => "fatal",
+            Fault::Unknown(_) => "unknown",
+        };
+        self.counts.met(format!("fault: {class}"));
+    }
+}

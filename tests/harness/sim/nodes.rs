@@ -1,0 +1,145 @@
+//! Nodes: keeps one simulated node running: starts it, lets it die, buries or keeps its session, and starts it again.
+
+use super::counts::Counts;
+use super::faults::{Chance, Death, Killer};
+use kluster_log::{Log, MemoryLog};
+use kluster_node::all_lane::BatchLimit;
+use kluster_node::dbms::{Dbms, DbmsSettings};
+use kluster_node::node::{Node, NodeSettings};
+use kluster_node::status::Status;
+use kluster_node::step::Steps;
+use kluster_protocol::{MAX_BATCH, NodeState, Role};
+use rand::RngExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// One place in the cluster, whatever process fills it.
+#[derive(Clone)]
+pub struct Seat {
+    pub name: String,
+    pub file: PathBuf,
+    pub window: u64,
+    pub log: MemoryLog,
+    pub chance: Chance,
+    pub counts: Counts,
+    pub epoch: Instant,
+    /// The status of the process that runs now, if any.
+    pub status: Arc<Mutex<Option<Status>>>,
+    /// What stopped the node for good: always a finding.
+    pub stopped: Arc<Mutex<Option<String>>>,
+}
+
+impl Seat {
+    /// Keeps a node running for ever.
+    pub async fn keep(self) {
+        loop {
+            self.live().await;
+            *self.status.lock().expect("never poisoned") = None;
+            let pause = self.chance.draw(|rng| rng.random_range(1..2000));
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// One life of the node's process.
+    async fn live(&self) {
+        let (deaths, mut died) = mpsc::unbounded_channel();
+        let killer = Killer { chance: self.chance.clone(), counts: self.counts.clone(), deaths };
+        let log = Log::memory(self.log.user(&self.name));
+        let node = tokio::select! {
+            biased;
+            _ = died.recv() => return,
+            node = Node::start(self.settings(Steps::watched(Arc::new(killer))), log) => match node {
+                Ok(node) => node,
+                Err(error) => return self.stop(format!("cannot start: {error}")),
+            }
+        };
+        *self.status.lock().expect("never poisoned") = Some(node.status());
+        let orphan = match node.dbms() {
+            Dbms::Sqlite(db) => db.orphan(),
+            _ => unreachable!("simulated nodes run on SQLite"),
+        };
+        let status = node.status();
+        let drain = CancellationToken::new();
+        // Now and then a node dies between steps, at whichever await it has come to; or is told to end in order.
+        let sudden = self.chance.draw(|rng| rng.random_range(500..20_000));
+        let orderly = self.chance.draw(|rng| rng.random_bool(0.3));
+        let life = node.run(drain.clone());
+        tokio::pin!(life);
+        let death = loop {
+            let ended = tokio::select! {
+                biased;
+                death = died.recv() => Some(death.unwrap_or(Death::Plain)),
+                _ = &mut life => Some(Death::Plain),
+                () = tokio::time::sleep(Duration::from_millis(sudden)), if !drain.is_cancelled() => None,
+                () = stops(&status) => {
+                    return self.stop(format!("stopped: {:?}", status.now().state));
+                }
+            };
+            match ended {
+                Some(death) => break death,
+                None if !self.chance.strikes(0.7) => {}
+                None if orderly => {
+                    self.counts.met("drained");
+                    drain.cancel();
+                }
+                None => {
+                    self.counts.met("crash between steps");
+                    break Death::Plain;
+                }
+            }
+        };
+        match death {
+            Death::Plain => {}
+            Death::OrphanCommits | Death::OrphanRollsBack => {
+                let (counts, chance) = (self.counts.clone(), self.chance.clone());
+                tokio::spawn(async move {
+                    let later = chance.draw(|rng| rng.random_range(1..3000));
+                    tokio::time::sleep(Duration::from_millis(later)).await;
+                    if death == Death::OrphanRollsBack {
+                        orphan.rollback();
+                        counts.met("orphan rolled back");
+                    } else if orphan.commit() {
+                        counts.met("orphan committed");
+                    }
+                });
+            }
+        }
+    }
+
+    fn stop(&self, why: String) {
+        *self.stopped.lock().expect("never poisoned") = Some(format!("{} {why}", self.name));
+    }
+
+    fn settings(&self, steps: Steps) -> NodeSettings {
+        let (chance, epoch) = (self.chance.clone(), self.epoch);
+        NodeSettings {
+            node_id: self.name.as_str().into(),
+            dbms: DbmsSettings {
+                url: format!("sqlite:{}", self.file.display()),
+                app_url: None,
+                read_url: None,
+                node_id: self.name.clone(),
+                max_reads: 4,
+                inline: true,
+                steps,
+            },
+            role: Role::Voter,
+            http: None,
+            trust_topics: false,
+            development: true,
+            clock: Arc::new(move || epoch.elapsed().as_millis() as u64),
+            window: self.window,
+            max_batch: BatchLimit(Arc::new(move || chance.draw(|rng| rng.random_range(1..=MAX_BATCH)))),
+            instance_id: String::new(),
+        }
+    }
+}
+
+async fn stops(status: &Status) {
+    let mut watch = status.watch();
+    let _ = watch.wait_for(|now| matches!(now.state, NodeState::Stopped { .. })).await;
+}

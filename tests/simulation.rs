@@ -1,0 +1,22 @@
+//! The simulated cluster keeps every promise on 1,000 seeds, meets everything that it must survive, and is the same history each time.
+
+use kluster_tests::sim::{self, Campaign, Counts};
+
+#[test]
+fn a_thousand_histories_keep_every_promise() {
+    let report = sim::run(Campaign { from: 0, seeds: 1000 });
+    println!("{report}");
+    assert!(report.is_good(), "{report}");
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    let live = |seed| {
+        let directory = tempfile::tempdir().unwrap();
+        sim::simulate(seed, directory.path(), &Counts::default()).unwrap()
+    };
+    for seed in [1, 2, 3] {
+        assert_eq!(live(seed), live(seed), "seed {seed}");
+    }
+    assert_ne!(live(1), live(2));
+}
