@@ -166,7 +166,7 @@ impl Postgres {
     /// See [`Dbms::commit`].
     pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
         let Some(open) = self.open.take() else {
-            return Err(Fault::Lost(Cause::new("no_transaction", "the batch's transaction is not open any more")));
+            return Err(Fault::Fatal(Cause::new("no_transaction", "commit without a batch that was run: a mistake in the node")));
         };
         self.steps.reach(Step::Stored).await;
         self.steps.reach(Step::Committing).await;

@@ -63,7 +63,7 @@ const OWNER: &[(&str, &str)] = &[
     ("search_path", "pg_catalog, pg_temp"),
     ("client_min_messages", "warning"),
     ("statement_timeout", "0"),
-    ("lock_timeout", "10s"),
+    ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "0"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
