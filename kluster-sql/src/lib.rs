@@ -32,6 +32,7 @@ mod refusal;
 mod routine;
 mod rules;
 mod scan;
+mod split;
 mod sqlite;
 mod statement;
 mod token;
@@ -45,6 +46,7 @@ pub use limits::{MAX_DEPTH, MAX_JOINS, MAX_OPERATORS, MAX_PARAMS, MAX_TERMS, MAX
 pub use placeholder::placeholders;
 pub use refusal::{Refusal, RefusalCode};
 pub use rules::{Form, Rule, Scope, rules};
+pub use split::{Piece, Role, Split, SplitError, split};
 pub use token::{Kind, Token};
 
 /// The version of everything in this crate that decides an outcome. Nodes say it in their heartbeats; a cluster moves
