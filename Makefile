@@ -45,4 +45,4 @@ simulate:
 	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
 bench:
-	cargo bench --workspace
+	cargo bench -p kluster-tests
