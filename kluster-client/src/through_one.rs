@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// A read without a sign of an answer is asked of another node after this time; doubled each time, for the read may only be slow.
+/// A read without a sign of an answer is asked of another node after this time; doubled by each silent attempt, for the read may only be slow.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a read must have seen.
@@ -39,6 +39,8 @@ pub(crate) struct ThroughOne {
     /// When it is asked again.
     again: Option<Instant>,
     patience: Duration,
+    /// Nothing was heard of the newest attempt.
+    silent: bool,
     failures: u32,
     pub(crate) deadline: Instant,
 }
@@ -67,6 +69,7 @@ impl ThroughOne {
             flying: None,
             again: Some(Instant::now()),
             patience: PATIENCE,
+            silent: false,
             failures: 0,
             deadline,
         })
@@ -107,8 +110,11 @@ impl ThroughOne {
             return Err(self.closed());
         }
         self.flying = Some(Box::pin(connection.log.append_now(Topic::One, None, record)));
+        if self.silent {
+            self.patience *= 2;
+        }
+        self.silent = true;
         self.again = Some(Instant::now() + self.patience);
-        self.patience *= 2;
         Ok(())
     }
 
@@ -131,6 +137,7 @@ impl ThroughOne {
     }
 
     fn ask_soon(&mut self) {
+        self.silent = false;
         self.again = Some(Instant::now() + pause(self.failures));
         self.failures += 1;
     }
@@ -158,6 +165,7 @@ impl ThroughOne {
         if let Some(offset) = response.offset {
             self.client.session().see(offset);
         }
+        self.silent = false;
         self.again = Some(Instant::now() + self.patience); // parts come: the node is at it
         Some(arrived)
     }

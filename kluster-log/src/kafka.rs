@@ -28,6 +28,7 @@ use ask::Asker;
 use bytes::Bytes;
 use config::{Config, refused};
 use context::Context;
+use futures_util::future::try_join_all;
 use kluster_protocol::{Offset, Topic, TopicNames};
 use producer::Producer;
 use rdkafka::ClientConfig;
@@ -124,21 +125,28 @@ impl KafkaLog {
     }
 
     pub(crate) async fn read_many(&self, topic: Topic, from: Vec<(u32, Offset)>) -> Result<KafkaReader, LogError> {
-        for (partition, from) in &from {
-            let mut looks = 1;
-            loop {
-                let range = self.range(topic, *partition).await?;
-                if range.admits(*from) {
-                    break;
-                }
-                if looks == LOOKS || *from < range.start {
-                    return Err(self.out_of_range(topic, *partition, *from, range));
-                }
-                looks += 1;
-                tokio::time::sleep(BETWEEN_LOOKS).await;
-            }
-        }
+        try_join_all(
+            from.iter()
+                .map(|(partition, place)| self.admit(topic, *partition, *place)),
+        )
+        .await?;
         KafkaReader::new(self.clone(), topic, from)
+    }
+
+    /// Whether a reader may start there.
+    async fn admit(&self, topic: Topic, partition: u32, place: Offset) -> Result<(), LogError> {
+        let mut looks = 1;
+        loop {
+            let range = self.range(topic, partition).await?;
+            if range.admits(place) {
+                return Ok(());
+            }
+            if looks == LOOKS || place < range.start {
+                return Err(self.out_of_range(topic, partition, place, range));
+            }
+            looks += 1;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
     }
 
     pub(crate) async fn join(&self, topic: Topic, group: &str) -> Result<KafkaGroupReader, LogError> {

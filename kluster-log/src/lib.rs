@@ -8,7 +8,8 @@
 //! Invariants
 //! 1. [`Log::append`] answers only when the record is durable and ordered (Kafka: acks=all, idempotent producer).
 //! 2. A [`Reader`] delivers records in rising offset order from where it was told to start, or says why it can't; it never moves by itself.
-//! 3. Only this crate knows Kafka's own offsets; everyone else sees [`Offset`]s, which keep rising when the log moves to a new topic.
+//! 3. Only this crate knows Kafka's own offsets; everyone else sees [`kluster_protocol::Offset`], which keeps rising when the log
+//!    moves to a new topic.
 
 mod check;
 mod error;

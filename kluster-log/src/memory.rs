@@ -13,19 +13,17 @@ mod group;
 mod hook;
 mod reader;
 mod store;
+mod topics;
 
 pub(crate) use group::MemoryGroupReader;
 pub use hook::{AppendContext, AppendFault, AppendHook, Clock, ReadContext, ReadFault, ReadHook};
 pub(crate) use reader::MemoryReader;
 
-use crate::check::{Checker, Found};
-use crate::wanted::wanted;
-use crate::{Created, LogError, LogIdentity, Range, Record, TopicCheck, TopicSettings};
+use crate::{LogError, LogIdentity, Range, Record, TopicSettings};
 use append::Delayed;
 use hook::Hooks;
 use kluster_protocol::{Offset, Topic, TopicNames};
 use reader::Cursor;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -268,44 +266,6 @@ impl MemoryLog {
             topic_id: all.id.clone(),
             leader_epoch: Some(0),
         })
-    }
-
-    pub(crate) fn create_topics(&self, settings: &TopicSettings) -> Vec<(Topic, Created)> {
-        let mut store = self.store();
-        let create = |topic: Topic| {
-            if store.topics.contains_key(&topic) {
-                return (topic, Created::Existed);
-            }
-            let all: BTreeMap<_, _> = wanted(topic, settings)
-                .iter()
-                .map(|wanted| (wanted.setting.to_owned(), wanted.creation()))
-                .collect();
-            store.make(topic, settings.partitions_of(topic), settings.copies(), all);
-            (topic, Created::New)
-        };
-        Topic::EACH.into_iter().map(create).collect()
-    }
-
-    pub(crate) fn check_topics(&self, settings: &TopicSettings) -> TopicCheck {
-        let store = self.store();
-        let check = |topic: Topic| {
-            let name = self.names.name(topic);
-            let found = store.topics.get(&topic).map(|found| Found {
-                partitions: found.partitions.len() as u32,
-                copies: found.copies,
-                settings: (!found.settings_hidden).then(|| found.settings.clone()),
-            });
-            Checker {
-                topic,
-                name: &name,
-                bootstrap: "memory",
-                settings,
-            }
-            .findings(found.as_ref())
-        };
-        TopicCheck {
-            findings: Topic::EACH.into_iter().flat_map(check).collect(),
-        }
     }
 }
 

@@ -4,11 +4,12 @@ use crate::LogError;
 use crate::properties::{parse_property, read_file};
 use clap::Args;
 use kluster_protocol::{DatabaseName, Topic, TopicNames};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to reach Kafka, and which topics are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Log (Kafka)")]
 pub struct LogSettings {
     /// Kafka's address: host:port, several with commas between; kafka:// before them is allowed. One broker that answers is enough, it
@@ -40,6 +41,20 @@ pub struct LogSettings {
     /// How long a call waits for Kafka before it gives up as unreachable.
     #[arg(skip = Self::DEADLINE)]
     pub deadline: Duration,
+}
+
+impl fmt::Debug for LogSettings {
+    /// Of the client's properties the names only: values may be passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let properties: Vec<_> = self.kafka_properties.iter().map(|(name, _)| name).collect();
+        f.debug_struct("LogSettings")
+            .field("bootstrap", &self.bootstrap)
+            .field("names", &self.names())
+            .field("kafka_properties", &properties)
+            .field("kafka_config", &self.kafka_config)
+            .field("deadline", &self.deadline)
+            .finish()
+    }
 }
 
 impl Default for LogSettings {
@@ -181,6 +196,9 @@ mod tests {
             [("client.id".to_owned(), "x".to_owned())]
         );
         assert_eq!(parse(&[]).unwrap(), LogSettings::default());
+        let secret = parse(&["--kafka-property", "sasl.password=geheim"]).unwrap();
+        let shown = format!("{secret:?}");
+        assert!(shown.contains("sasl.password") && !shown.contains("geheim"), "{shown}");
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(W
             _ => Refusal { statement_index: Some(index as u32), ..refusal },
         };
         let verdict = kluster_sql::admit(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
-        check_params(statement, verdict.params).map_err(named)?;
+        check_params(statement, verdict.params as usize).map_err(named)?;
         reads &= verdict.class == Class::Read;
         how = match (verdict.class, how) {
             (Class::Read | Class::Write, how) => how,

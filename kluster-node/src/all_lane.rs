@@ -231,7 +231,8 @@ impl AllLane {
         let predecessor = (!held.fresh).then_some(held.state.applied);
         let ran = self.dbms.run(predecessor, &plan.works).await?;
         let settled = plan.settle(&held.state, ran);
-        let settled = match self.dbms.commit(&finish(predecessor, held, &settled)?).await? {
+        let finish = self.finish(predecessor, held, &settled)?;
+        let settled = match self.dbms.commit(&finish).await? {
             None => settled,
             // COMMIT itself refused the one work: its refusal is the outcome, written in a transaction of its own.
             Some(refusal) => {
@@ -239,12 +240,46 @@ impl AllLane {
                 count = plan.len();
                 self.dbms.run(predecessor, &[]).await?;
                 let refused = plan.settle(&held.state, vec![Err(refusal)]);
-                self.dbms.commit(&finish(predecessor, held, &refused)?).await?;
+                let finish = self.finish(predecessor, held, &refused)?;
+                self.dbms.commit(&finish).await?;
                 refused
             }
         };
         self.absorb(held, settled, newest_ms).await?;
         Ok(count)
+    }
+
+    /// What is written with the effects.
+    fn finish(&self, predecessor: Option<Offset>, held: &Held, settled: &Settled) -> Result<Finish, Fault> {
+        let json = |error: serde_json::Error| Fault::Fatal(Cause::new("state_unwritable", error.to_string()));
+        let outcomes: Vec<&Outcome> = settled.outcomes.iter().map(|(outcome, _)| outcome).collect();
+        let row = match (outcomes.first(), outcomes.last()) {
+            (Some(first), Some(last)) => Some(OutcomeRow {
+                first: first.offset,
+                last: last.offset,
+                outcomes: serde_json::to_string(&outcomes).map_err(json)?,
+                rows: kept(&settled.kept).map_err(json)?,
+            }),
+            _ => None,
+        };
+        let prune = self.prunes(held, settled);
+        Ok(Finish {
+            predecessor,
+            applied: settled.state.applied,
+            state: serde_json::to_string(&settled.state).map_err(json)?,
+            outcomes: row,
+            prune_below: prune,
+            drop_rows_below: prune.and(held.window.oldest_kept()),
+        })
+    }
+
+    /// Below which outcome rows may go, now and then. What a record of this batch may repeat lies above the low water before it, and what a
+    /// record that is not answered yet may repeat lies within the window before that record.
+    fn prunes(&self, held: &Held, settled: &Settled) -> Option<Offset> {
+        let (before, after) = (held.state.low_water, settled.state.low_water);
+        let every = (settled.state.window / PRUNE_PART).max(1);
+        let answered = self.status.now().answered?.back(settled.state.window);
+        (after.get() / every > before.get() / every).then_some(before.min(answered))
     }
 
     /// What was committed becomes what is held, and its answers go out.
@@ -380,32 +415,6 @@ async fn wait(pause: Duration, drain: &CancellationToken) {
         () = drain.cancelled() => {}
         () = tokio::time::sleep(pause) => {}
     }
-}
-
-/// What is written with the effects.
-fn finish(predecessor: Option<Offset>, held: &Held, settled: &Settled) -> Result<Finish, Fault> {
-    let json = |error: serde_json::Error| Fault::Fatal(Cause::new("state_unwritable", error.to_string()));
-    let outcomes: Vec<&Outcome> = settled.outcomes.iter().map(|(outcome, _)| outcome).collect();
-    let row = match (outcomes.first(), outcomes.last()) {
-        (Some(first), Some(last)) => Some(OutcomeRow {
-            first: first.offset,
-            last: last.offset,
-            outcomes: serde_json::to_string(&outcomes).map_err(json)?,
-            rows: kept(&settled.kept).map_err(json)?,
-        }),
-        _ => None,
-    };
-    let low = settled.state.low_water;
-    let every = (settled.state.window / PRUNE_PART).max(1);
-    let prune = low.get() / every > held.state.low_water.get() / every;
-    Ok(Finish {
-        predecessor,
-        applied: settled.state.applied,
-        state: serde_json::to_string(&settled.state).map_err(json)?,
-        outcomes: row,
-        prune_below: prune.then_some(low),
-        drop_rows_below: prune.then(|| held.window.oldest_kept()).flatten(),
-    })
 }
 
 fn kept(kept: &KeptByOffset) -> Result<Option<String>, serde_json::Error> {

@@ -10,6 +10,7 @@
 use crate::outcome::{KeptRows, Outcome};
 use crate::plan::Answer;
 use crate::rows::Rows;
+use crate::status::Status;
 use crate::step::{Step, Steps};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -258,7 +259,13 @@ impl Sender {
 }
 
 /// Sends the answers of the ALL lane, batch after batch, and notes in the log how far they have got.
-pub async fn run(mut answers: mpsc::Receiver<Answers>, sender: Sender, group: String, steps: Steps) -> Result<(), LogError> {
+pub async fn run(
+    mut answers: mpsc::Receiver<Answers>,
+    sender: Sender,
+    group: String,
+    status: Status,
+    steps: Steps,
+) -> Result<(), LogError> {
     let mut batches = Vec::new();
     while answers.recv_many(&mut batches, 64).await > 0 {
         let next = batches.last().map(|batch| batch.next);
@@ -280,8 +287,9 @@ pub async fn run(mut answers: mpsc::Receiver<Answers>, sender: Sender, group: St
         steps.reach(Step::Responded).await;
         if let Some(next) = next {
             // Only a hint: where it is lost, answers are sent again.
-            if let Err(error) = sender.log.commit(&group, Topic::All, 0, next).await {
-                tracing::warn!(%error, %next, "the group offset could not be committed");
+            match sender.log.commit(&group, Topic::All, 0, next).await {
+                Ok(()) => status.answered(next),
+                Err(error) => tracing::warn!(%error, %next, "the group offset could not be committed"),
             }
         }
         steps.reach(Step::Hinted).await;

@@ -58,7 +58,7 @@ fn settings(config: &Config) -> NodeSettings {
             node_id: node.node_id.clone(),
             max_reads: node.max_reads,
             inline: false,
-            steps: Steps::default(),
+            steps: steps(),
         },
         role: if node.observer { Role::Observer } else { Role::Voter },
         http: node.http.0,
@@ -69,6 +69,16 @@ fn settings(config: &Config) -> NodeSettings {
         max_batch: Default::default(),
         instance_id: uuid::Uuid::new_v4().to_string(),
     }
+}
+
+#[cfg(feature = "test-steps")]
+fn steps() -> Steps {
+    Steps::from_environment().unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+#[cfg(not(feature = "test-steps"))]
+fn steps() -> Steps {
+    Steps::default()
 }
 
 async fn drain_on_signal(drain: CancellationToken) {

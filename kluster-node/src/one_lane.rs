@@ -203,7 +203,7 @@ fn admitted(dialect: Dialect, request: &Request) -> Result<Vec<WorkStatement>, R
     let statements = request.statements().iter().enumerate().map(|(index, statement)| {
         let named = |refusal: Refusal| Refusal { statement_index: many.then_some(index as u32), ..refusal };
         let verdict = kluster_sql::admit_read(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
-        check_params(statement, verdict.params).map_err(named)?;
+        check_params(statement, verdict.params as usize).map_err(named)?;
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
         Ok(WorkStatement { sql: verdict.sql.into_owned(), params, expect_rows })
     });

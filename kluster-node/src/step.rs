@@ -2,6 +2,9 @@
 //!
 //! Neighbours: both lanes and the DBMS adapters reach steps; the simulation and the fault tests watch them.
 
+#[cfg(feature = "test-steps")]
+mod process;
+
 use crate::fault::Fault;
 use std::fmt;
 use std::future::Future;

@@ -1,11 +1,54 @@
-//! What may be said.
+//! What may be said: which SQL Kluster runs, and how.
+//!
+//! Every node executes the same log, so a text may hold nothing that differs between nodes: no clock, no chance, no
+//! state of a session, no file. [`admit`] decides that from the text alone, the same on every node. It is a pure
+//! function of dialect and text: no I/O, no state, no settings. What it cannot tell from the text (what a function of
+//! the user's own does, which type a column has) is left to the DBMS's own fences: privileges, authorizers, session
+//! settings.
+//!
+//! Life of a text: `lexer` cuts it into tokens, `limits` counts them, `statement` makes sure that it is one statement,
+//! `head` and `classify` tell its kind by its first words, `scan` meets each token with the table in `rules`, `order`
+//! looks for rows taken in no order, `routine` goes into bodies kept in strings. [`split`] cuts scripts for tools.
+//!
+//! Invariants
+//! 1. The verdict depends on (dialect, text, [`RULE_SET_VERSION`]) and on nothing else.
+//! 2. No panic and no more than linear time on any input.
+//! 3. Every rule is a row of `rules`, from which `docs/sql-rules.md` is made.
+
+mod admit;
+mod body;
+mod bound;
+mod classify;
 mod dialect;
+mod head;
 mod lexer;
 mod limits;
 mod literal;
+mod mariadb;
+mod order;
+mod placeholder;
+mod postgres;
 mod refusal;
+mod routine;
+mod rules;
+mod scan;
+mod split;
+mod sqlite;
+mod statement;
 mod token;
+
+pub use admit::{Admitted, admit, admit_read, implicit_commit};
+pub use bound::reads_clock;
+pub use classify::Class;
 pub use dialect::Dialect;
 pub use lexer::{LexError, Lexer};
+pub use limits::{MAX_DEPTH, MAX_JOINS, MAX_OPERATORS, MAX_PARAMS, MAX_TERMS, MAX_TEXT};
+pub use placeholder::placeholders;
 pub use refusal::{Refusal, RefusalCode};
+pub use rules::{Form, Rule, Scope, rules};
+pub use split::{Piece, Role, Split, SplitError, split};
 pub use token::{Kind, Token};
+
+/// The version of everything in this crate that decides an outcome. Nodes say it in their heartbeats; a cluster moves
+/// to another one by a record in the log.
+pub const RULE_SET_VERSION: u32 = 1;

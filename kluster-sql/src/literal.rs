@@ -25,7 +25,7 @@ pub(crate) fn value<'a>(dialect: Dialect, token: &Token, text: &'a str) -> Cow<'
     let raw = token.text(text);
     let first = raw.as_bytes().first().copied().unwrap_or(0).to_ascii_lowercase();
     match (dialect, first) {
-        _ if token.kind == Kind::Dollar => Cow::Borrowed(dollar_body(raw).1),
+        _ if token.kind == Kind::Dollar => Cow::Borrowed(dollar_body(raw)),
         (Dialect::Postgres, b'e') => Cow::Owned(backslashed(&raw[1..], '\'', true)),
         (Dialect::Postgres, b'u') => Cow::Owned(unicode(&raw[2..], '\'')),
         (Dialect::MariaDb, b'"') => Cow::Owned(backslashed(raw, '"', false)),
@@ -36,10 +36,16 @@ pub(crate) fn value<'a>(dialect: Dialect, token: &Token, text: &'a str) -> Cow<'
     }
 }
 
-/// The tag's length (both `$` included) and the text between the tags.
-pub(crate) fn dollar_body(raw: &str) -> (usize, &str) {
-    let tag = raw[1..].find('$').map_or(0, |end| end + 2);
-    (tag, raw.get(tag..raw.len().saturating_sub(tag)).unwrap_or_default())
+/// The tag of a dollar-quoted string, both `$` included.
+pub(crate) fn dollar_tag(raw: &str) -> &str {
+    raw.get(1..)
+        .and_then(|rest| rest.find('$'))
+        .map_or("", |end| &raw[..end + 2])
+}
+
+fn dollar_body(raw: &str) -> &str {
+    let tag = dollar_tag(raw).len();
+    raw.get(tag..raw.len().saturating_sub(tag)).unwrap_or_default()
 }
 
 /// Takes the quotes away; a doubled quote is one. What stands between two parts of a string falls away.

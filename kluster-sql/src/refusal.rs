@@ -48,7 +48,7 @@ impl RefusalCode {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Syntax => "syntax",
+            Self::Syntax => "syntax_error",
             Self::TooLarge => "too_large",
             Self::SeveralStatements => "several_statements",
             Self::TransactionControl => "transaction_control",
@@ -61,9 +61,9 @@ impl RefusalCode {
             Self::Copy => "copy",
             Self::KlusterSchema => "kluster_schema",
             Self::NotTransactional => "not_transactional",
-            Self::Privilege => "privilege",
+            Self::Privilege => "administration",
             Self::ReadOnly => "read_only",
-            Self::Unsupported => "unsupported",
+            Self::Unsupported => "not_supported",
         }
     }
 }

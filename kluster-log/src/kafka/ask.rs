@@ -6,7 +6,7 @@ use super::context::Context;
 use super::fault::{is_transient, of_call};
 use crate::LogError;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use std::sync::Arc;
 use std::thread;
@@ -49,10 +49,27 @@ impl Asker {
                 // Fetches nothing; serves log lines and errors, which would pile up.
                 let _ = client.poll(Duration::ZERO);
             }
-            answer.map_err(|error| of_call(&error, &doing, &topic))
+            match answer {
+                Ok(answer) => {
+                    client.context().well();
+                    Ok(answer)
+                }
+                Err(error) => Err(explained(of_call(&error, &doing, &topic), client.context())),
+            }
         });
         // The runtime ends: there is nobody left to answer.
         asked.await.unwrap_or(Err(LogError::Closed))
+    }
+}
+
+/// "Timed out" is what a call says; why no broker could be reached (its name, its certificate, our password) is told by the way.
+fn explained(error: LogError, context: &Context) -> LogError {
+    match (error, context.watch().trouble()) {
+        (LogError::Unreachable { doing, reason }, Some(trouble)) => LogError::Unreachable {
+            doing,
+            reason: format!("{reason} ({})", trouble.reason),
+        },
+        (error, _) => error,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{LogError, LogSettings};
 use kluster_protocol::{MAX_REQUEST_BYTES, RECORD_OVERHEAD_BYTES};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use std::fmt;
 
 const TOPIC_MAX_BYTES: usize = MAX_REQUEST_BYTES + RECORD_OVERHEAD_BYTES;
 
@@ -69,10 +70,17 @@ const CONSUMER: &[(&str, &str)] = &[
 ];
 
 /// Makes the settings of clients.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Config {
     base: ClientConfig,
     properties: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Config {
+    /// Without passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Config")
+    }
 }
 
 impl Config {
@@ -158,8 +166,9 @@ fn set(config: &mut ClientConfig, part: &[(&str, &str)]) {
 /// Says which property is wrong.
 pub(super) fn refused(error: &KafkaError) -> LogError {
     LogError::Settings(match error {
-        KafkaError::ClientConfig(_, why, name, value) => {
-            format!("--kafka-property {name}={value}: {why} The names are librdkafka's; Java's often differ")
+        // Without the value, which may be a password.
+        KafkaError::ClientConfig(_, why, name, _) => {
+            format!("--kafka-property {name}: {why}. The names are librdkafka's; Java's often differ")
         }
         other => {
             format!("--kafka-property or --kafka-config: {other}. The names are librdkafka's; Java's often differ")

@@ -153,9 +153,13 @@ impl KafkaReader {
     }
 
     fn unreadable(&self, error: &KafkaError) -> LogError {
+        let reason = format!(
+            "{error}: what lies there cannot be decoded (a compression unknown here, or damage) and is not passed over; read anew from where \
+             this reader ended"
+        );
         LogError::Unreachable {
             doing: self.doing(),
-            reason: format!("{error}; read anew from where this reader ended"),
+            reason,
         }
     }
 

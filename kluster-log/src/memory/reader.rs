@@ -2,6 +2,7 @@
 
 use super::MemoryLog;
 use super::hook::{ReadContext, ReadFault, ReadHook};
+use super::store::Stored;
 use crate::{LogError, Record};
 use kluster_protocol::{Offset, Topic};
 use std::future::pending;
@@ -82,7 +83,7 @@ impl MemoryReader {
             self.judge(&hook);
         }
         let store = self.log.store();
-        let mut oldest: Option<(u64, usize, Record)> = None;
+        let mut oldest: Option<(usize, &Stored)> = None;
         for (index, cursor) in self.cursors.iter().enumerate() {
             let Some(partition) = store.partition(self.topic, cursor.partition) else {
                 return Err(self.log.missing(self.topic));
@@ -96,19 +97,14 @@ impl MemoryReader {
                 continue;
             };
             let withheld = cursor.withheld_until().is_some_and(|until| until > Instant::now());
-            if !withheld
-                && oldest
-                    .as_ref()
-                    .is_none_or(|(sequence, _, _)| stored.sequence < *sequence)
-            {
-                oldest = Some((stored.sequence, index, stored.record.clone()));
+            if !withheld && oldest.is_none_or(|(_, other)| stored.sequence < other.sequence) {
+                oldest = Some((index, stored));
             }
         }
-        drop(store);
-        Ok(oldest.map(|(_, index, record)| {
-            self.cursors[index].next = record.offset.get() + 1;
-            record
-        }))
+        let Some((index, stored)) = oldest else { return Ok(None) };
+        let record = stored.record.clone();
+        self.cursors[index].next = record.offset.get() + 1;
+        Ok(Some(record))
     }
 
     /// Asks the hook about each partition's next record, once.

@@ -1,13 +1,14 @@
 //! What only a real Kafka can show.
 
-use crate::{created, settings_on_kafka};
+use crate::kinds::{created, settings_on_kafka};
 use kluster_log::{Log, LogError, LogSettings, NewRecord, TopicSettings};
 use kluster_protocol::{Offset, Topic};
 use kluster_test_servers::{KafkaOptions, KafkaServer, require, shared_kafka};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -258,14 +259,49 @@ async fn bad_settings_and_a_wrong_address_say_what_to_do() {
         Log::connect(settings)
     };
     let error = bad("no.such.name", "1").await.unwrap_err().to_string();
-    assert!(error.contains("--kafka-property no.such.name=1"), "{error}");
+    assert!(
+        error.contains("--kafka-property no.such.name: No such configuration property"),
+        "{error}"
+    );
     let error = bad("linger.ms", "soon").await.unwrap_err().to_string();
-    assert!(error.contains("--kafka-property linger.ms=soon"), "{error}");
+    assert!(error.contains("--kafka-property linger.ms: Invalid value"), "{error}");
+    let error = bad("sasl.jaas.config", "password=geheim")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("sasl.jaas.config") && !error.contains("geheim"),
+        "{error}"
+    );
     let error = bad("linger.ms", "1").await.unwrap_err();
     assert!(
         matches!(&error, LogError::Unreachable { doing, .. } if doing == "connecting to 127.0.0.1:1"),
         "{error}"
     );
+}
+
+/// librdkafka passes over a batch that it cannot read; a reader must end before it instead.
+#[tokio::test]
+async fn what_cannot_be_read_is_not_passed_over() {
+    require!(Kafka, KafkaTools);
+    let log = created(settings_on_kafka("unreadable").await).await;
+    let name = log.names().name(Topic::All);
+    let produce = ["--topic", &name, "--compression-codec", "zstd"];
+    let command = shared_kafka().await.tool("kafka-console-producer", &produce).unwrap();
+    let mut producer = tokio::process::Command::from(command)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = "select 1;".repeat(100);
+    producer.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+    assert!(producer.wait().await.unwrap().success());
+    log.append(Topic::All, None, NewRecord::of("behind")).await.unwrap();
+    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
+    match timeout(PATIENCE, reader.next()).await.unwrap() {
+        // A librdkafka with zstd reads it.
+        Ok(record) => assert_eq!(record.offset, Offset::ZERO),
+        Err(end) => assert!(matches!(end, LogError::Unreachable { .. }), "{end}"),
+    }
 }
 
 /// Prints the way of one record: append to read, and append to acknowledgement. Fails only when it is absurdly long.

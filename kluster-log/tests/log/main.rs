@@ -1,24 +1,27 @@
 //! What a log promises, asked of both kinds: the same functions run on the log in memory and on Apache Kafka. Beside them what only one
 //! kind can show: faults on command, and a real broker's troubles.
 
+// `cfg(test)` tells clippy that these are tests, helpers included.
+#[cfg(test)]
 mod kafka;
+#[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod memory_faults;
+#[cfg(test)]
 mod promises;
-
-use kluster_log::{Log, LogSettings, MemoryLog, TopicSettings};
-use kluster_test_servers::shared_kafka;
 
 /// One test for each promise and kind.
 macro_rules! promises {
     ($($promise:ident)*) => {
         mod on_memory {
-            $(#[tokio::test] async fn $promise() { super::promises::$promise(super::memory_log()).await; })*
+            $(#[tokio::test] async fn $promise() { super::promises::$promise(super::kinds::memory_log()).await; })*
         }
         mod on_kafka {
             $(#[tokio::test] async fn $promise() {
                 kluster_test_servers::require!(Kafka);
-                let settings = super::settings_on_kafka(stringify!($promise)).await;
-                super::promises::$promise(super::created(settings).await).await;
+                let settings = super::kinds::settings_on_kafka(stringify!($promise)).await;
+                super::promises::$promise(super::kinds::created(settings).await).await;
             })*
         }
     };
@@ -39,22 +42,4 @@ promises! {
     a_dropped_member_is_delivered_again
     topics_are_created_once
     the_log_names_itself
-}
-
-fn memory_log() -> Log {
-    Log::memory(MemoryLog::new())
-}
-
-/// Topics of this test alone, on the Kafka of this process. An external Kafka keeps the topics of earlier runs, hence the process id.
-async fn settings_on_kafka(test: &str) -> LogSettings {
-    let mut settings = LogSettings::at(shared_kafka().await.bootstrap());
-    settings.topic_prefix = format!("{test}-{}-", std::process::id());
-    settings
-}
-
-/// The log of these settings, its topics made.
-async fn created(settings: LogSettings) -> Log {
-    let log = Log::connect(settings).await.unwrap();
-    log.create_topics(&TopicSettings::development()).await.unwrap();
-    log
 }

@@ -1,59 +1,188 @@
-//! The MariaDb adapter.
+//! The adapter for MariaDB 10.6 and newer.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | `address`, `names` | where the server is; what Kluster's own things are called there |
+//! | `session`, `settings` | a connection, and what is set in it |
+//! | `owner`, `schema`, `accounts` | Kluster's own database and its procedures; the lock; the accounts for user SQL |
+//! | `app`, `batch`, `intent`, `fingerprint`, `orphans` | the ALL lane: transactions, and statements that commit by themselves |
+//! | `reads` | the ONE lane |
+//! | `execution`, `params`, `shape`, `cell` | one statement of a user, its params, its rows |
+//! | `errors` | what the node does about each error |
+//!
+//! Kluster's own tables are in a database of their own, `kluster_state_<database>`. User SQL logs in as an account that has no right
+//! there but EXECUTE on procedures that ask for this process's secret. The operator may set `innodb_flush_log_at_trx_commit = 2`: state
+//! and effects commit together, so what a crash takes back is applied again from the log.
+//!
+//! MariaDB checks every constraint at once, so nothing is checked late.
+
+mod accounts;
+mod address;
+mod app;
+mod batch;
+mod cell;
+mod errors;
+mod execution;
+mod fingerprint;
+mod intent;
+mod names;
+mod orphans;
+mod owner;
+mod params;
+mod reads;
+mod schema;
+mod session;
+mod settings;
+mod shape;
 
 use super::*;
+use crate::fault::Cause;
+use address::Address;
+use app::App;
+use batch::Batch;
+use owner::Owner;
+pub use reads::Reads;
 
-/// The MariaDb adapter.
+/// The MariaDB beside this node.
 #[derive(Debug)]
-pub struct MariaDb;
-
-/// The door for reads.
-#[derive(Debug, Clone)]
-pub struct Reads;
+pub struct MariaDb {
+    settings: DbmsSettings,
+    address: Address,
+    version: String,
+    /// Out of here while it is used, as [`App`] does with its session.
+    owner: Option<Owner>,
+    /// The number of the owner's newest session, which may still hold the lock when it is lost.
+    owner_id: u64,
+    app: Option<App>,
+    reads: Reads,
+}
 
 impl MariaDb {
     /// See [`Dbms::open`].
-    pub async fn open(_settings: &DbmsSettings) -> Result<Self, OpenError> {
-        Err(OpenError::Unusable("not built yet".into()))
+    pub async fn open(settings: &DbmsSettings) -> Result<Self, OpenError> {
+        let address = Address::of(&settings.url)?;
+        let (owner, app, reads) = enter(settings, &address, None).await?;
+        Ok(Self {
+            settings: settings.clone(),
+            version: owner.version.clone(),
+            owner_id: owner.id(),
+            reads: Reads::new(reads, settings.max_reads),
+            owner: Some(owner),
+            app: Some(app),
+            address,
+        })
     }
+
     /// See [`Dbms::info`].
     pub fn info(&self) -> Info {
-        unreachable!()
+        Info {
+            name: "MariaDB",
+            version: self.version.clone(),
+        }
     }
+
     /// See [`Dbms::load`].
     pub async fn load(&mut self) -> Result<Option<StateRow>, Fault> {
-        unreachable!()
+        let mut owner = self.owner()?;
+        let state = owner.state().await.map_err(errors::fault);
+        self.keep(owner, state)
     }
+
     /// See [`Dbms::outcome_rows`].
-    pub async fn outcome_rows(&mut self, _from: Offset, _limit: usize) -> Result<Vec<OutcomeRow>, Fault> {
-        unreachable!()
+    pub async fn outcome_rows(&mut self, from: Offset, limit: usize) -> Result<Vec<OutcomeRow>, Fault> {
+        let mut owner = self.owner()?;
+        let rows = owner.outcome_rows(from, limit).await.map_err(errors::fault);
+        self.keep(owner, rows)
     }
+
     /// See [`Dbms::run`].
-    pub async fn run(&mut self, _predecessor: Option<Offset>, _works: &[Work]) -> Result<Vec<Ran>, Fault> {
-        unreachable!()
+    pub async fn run(&mut self, predecessor: Option<Offset>, works: &[Work]) -> Result<Vec<Ran>, Fault> {
+        let mut owner = self.owner()?;
+        let app = self.app.as_mut().ok_or_else(nobody)?;
+        let ran = app.run(&mut owner, predecessor, works).await;
+        self.keep(owner, ran)
     }
+
     /// See [`Dbms::commit`].
-    pub async fn commit(&mut self, _finish: &Finish) -> Result<Option<Refusal>, Fault> {
-        unreachable!()
+    pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
+        self.app.as_mut().ok_or_else(nobody)?.commit(finish).await
     }
+
     /// See [`Dbms::recover`].
     pub async fn recover(&mut self) -> Result<(), Fault> {
-        unreachable!()
+        if let Some(app) = self.app.take() {
+            app.close().await;
+        }
+        // All is made anew: another server may answer at the address, and user SQL may have changed its account's password.
+        if let Some(owner) = self.owner.take() {
+            owner.close().await;
+        }
+        let entered = enter(&self.settings, &self.address, Some(self.owner_id)).await;
+        let (owner, app, reads) = entered.map_err(|error| match error {
+            OpenError::Unreachable(why) => Fault::Lost(Cause::new("connection", why)),
+            OpenError::Unusable(why) => Fault::Fatal(Cause::new("open", why)),
+        })?;
+        self.owner_id = owner.id();
+        self.owner = Some(owner);
+        self.app = Some(app);
+        self.reads.log_in_as(reads);
+        Ok(())
     }
+
     /// See [`Dbms::checks_late`].
     pub fn checks_late(&self) -> bool {
-        unreachable!()
+        false
     }
+
     /// See [`Dbms::reads`].
     pub fn reads(&self) -> Reads {
-        unreachable!()
+        self.reads.clone()
     }
+
     /// See [`Dbms::close`].
-    pub async fn close(self) {}
+    pub async fn close(self) {
+        self.reads.close().await;
+        if let Some(app) = self.app {
+            app.close().await;
+        }
+        if let Some(owner) = self.owner {
+            owner.close().await;
+        }
+    }
+
+    fn owner(&mut self) -> Result<Owner, Fault> {
+        self.owner.take().ok_or_else(nobody)
+    }
+
+    /// Puts the owner's session back, unless it may be what was lost.
+    fn keep<T>(&mut self, owner: Owner, result: Result<T, Fault>) -> Result<T, Fault> {
+        let broken = |fault: &Fault| matches!(fault, Fault::Lost(_)) || fault.cause().code == errors::DRIVER;
+        if !result.as_ref().is_err_and(broken) {
+            self.owner = Some(owner);
+        }
+        result
+    }
 }
 
-impl Reads {
-    /// See [`super::Reads::read`].
-    pub async fn read(&self, _read: &Read, _events: &tokio::sync::mpsc::Sender<ReadEvent>) -> Result<(), ReadError> {
-        unreachable!()
-    }
+fn nobody() -> Fault {
+    Fault::Lost(Cause::new("session", "there is no session"))
+}
+
+/// Everything that a node needs on the server, from the lock to the logins.
+async fn enter(
+    settings: &DbmsSettings,
+    address: &Address,
+    previous: Option<u64>,
+) -> Result<(Owner, App, reads::Login), OpenError> {
+    let mut owner = Owner::enter(address, &settings.node_id, previous).await?;
+    let logins = accounts::ensure(&mut owner, address, settings).await?;
+    let batch = Batch {
+        names: address.names.clone(),
+        secret: owner.secret.clone(),
+        steps: settings.steps.clone(),
+    };
+    let reads = reads::Login::new(&logins, &batch);
+    let app = App::enter(&mut owner, logins, batch).await;
+    let app = app.map_err(|error| owner::unusable("log in for user SQL", error))?;
+    Ok((owner, app, reads))
 }

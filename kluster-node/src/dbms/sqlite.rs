@@ -1,7 +1,7 @@
 //! SQLite: the adapter that has its DBMS inside. Every call is synchronous, so it runs on one thread of its own, or, when `inline`, on the
 //! calling one, where a simulated cluster stays deterministic.
 //!
-//! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit),
+//! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit; `pins` and `tables` set it up),
 //! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `reads` is the door of ONE.
 //!
 //! Beyond the contract of [`super`]
@@ -13,15 +13,15 @@ mod address;
 mod cell;
 mod errors;
 mod execute;
-#[allow(
-    unsafe_code,
-    reason = "two calls of SQLite that rusqlite does not offer; each block is justified there"
-)]
+#[allow(unsafe_code, reason = "what rusqlite does not offer; each block is justified there")]
 mod ffi;
 mod guard;
+mod pins;
+mod reader;
 mod reads;
 mod seat;
 mod session;
+mod tables;
 
 use super::*;
 use crate::fault::Cause;
@@ -140,6 +140,7 @@ impl Sqlite {
         self.open = None;
         self.seat
             .renew()
+            .await
             .map_err(|error| Fault::Lost(Cause::new("open", error.to_string())))?;
         match connect(&self.seat, &self.address, &self.node_id).await {
             Ok(()) => Ok(()),

@@ -66,7 +66,7 @@ const PRIMARY: [(i32, Class); 24] = [
 
 /// `SQLITE_ERROR` has no finer code: what its message holds, the first that fits. A function, collation or module that is missing is
 /// missing on every node, for SQLite is built in; nodes of unlike versions show in the chain.
-const MESSAGES: [(&str, ErrorCode); 31] = [
+const MESSAGES: [(&str, ErrorCode); 33] = [
     ("syntax error", ErrorCode::SyntaxError),
     ("incomplete input", ErrorCode::SyntaxError),
     ("unrecognized token", ErrorCode::SyntaxError),
@@ -101,7 +101,9 @@ const MESSAGES: [(&str, ErrorCode); 31] = [
     ),
     ("because it is a view", ErrorCode::InvalidStatement),
     ("must be", ErrorCode::InvalidStatement),
+    ("may not be", ErrorCode::PrivilegeViolation),
     ("foreign key mismatch", ErrorCode::InvalidState),
+    ("local time unavailable", ErrorCode::Environment),
     ("integer overflow", ErrorCode::InvalidValue),
     ("malformed JSON", ErrorCode::InvalidValue),
     ("bad JSON path", ErrorCode::InvalidValue),

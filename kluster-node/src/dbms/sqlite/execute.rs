@@ -4,7 +4,8 @@
 
 use super::cell::{self, BindError};
 use super::errors;
-use super::session::{OWN_NAMES, Session};
+use super::session::Session;
+use super::tables::OWN_NAMES;
 use super::{How, Ran, Work, WorkStatement};
 use crate::fault::{Cause, Class, Fault, Refusal};
 use crate::rows::Rows;
@@ -43,16 +44,16 @@ impl Session {
     }
 
     fn work(&self, predecessor: Option<Offset>, work: &Work, alone: bool) -> Result<Ran, Fault> {
-        self.own_step(&self.own.savepoint)?;
+        self.savepoint_step(&self.own.savepoint)?;
         let ran = match self.statements(work).and_then(|rows| self.check_late(rows)) {
             Ok(rows) => {
-                self.release()?;
+                self.savepoint_step(&self.own.release)?;
                 Ok(rows)
             }
             Err(Stop::Fault(fault)) => return Err(fault),
             Err(Stop::Refused(refusal)) if self.is_open() => {
-                self.own_step(&self.own.rollback_to)?;
-                self.release()?;
+                self.savepoint_step(&self.own.rollback_to)?;
+                self.savepoint_step(&self.own.release)?;
                 Err(refusal)
             }
             // OR ROLLBACK and RAISE(ROLLBACK) took the whole transaction: only alone do they take no neighbour with them.
@@ -116,12 +117,13 @@ impl Session {
     /// Prepares and steps user SQL as the user.
     fn as_user(&self, statement: &WorkStatement, budget: u64) -> Result<Rows, Stop> {
         let stop = |error: Error| stop(&error, &statement.sql);
-        let _user = self.guard.user();
+        let user = self.guard.user();
         let mut prepared = self.conn.prepare_cached(&statement.sql).map_err(stop)?;
         cell::bind(&mut prepared, &statement.params).map_err(|error| match error {
             BindError::Refused(refusal) => Stop::Refused(refusal),
             BindError::Failed(error) => stop(error),
         })?;
+        user.steps();
         let ran = self.collect(&mut prepared, budget).map_err(|failure| match failure {
             Failure::Sqlite(error) => no_statement(&error, &prepared).unwrap_or_else(|| stop(error)),
             Failure::Spool(error) => Stop::Fault(spool_fault(&error)),
@@ -183,17 +185,8 @@ impl Session {
         }
     }
 
-    fn own_step(&self, sql: &str) -> Result<(), Fault> {
-        let step = self.conn.prepare_cached(sql).and_then(|mut step| step.execute([]));
-        step.map(drop).map_err(|error| errors::own_fault(&error))
-    }
-
-    fn release(&self) -> Result<(), Fault> {
-        let release = self
-            .conn
-            .prepare_cached(&self.own.release)
-            .and_then(|mut release| release.execute([]));
-        release.map(drop).map_err(|error| match errors::own_fault(&error) {
+    fn savepoint_step(&self, sql: &str) -> Result<(), Fault> {
+        self.own_step(sql).map_err(|error| match errors::own_fault(&error) {
             Fault::Fatal(cause) if cause.message.contains("no such savepoint") => {
                 Fault::Fatal(Cause::new("canary", "user SQL ended the transaction of its batch"))
             }

@@ -4,6 +4,7 @@
 //! Neighbours: `execute` and `reads` run user SQL as the user and ask afterwards whether it was denied something. A denial counts even
 //! when the statement went through all the same (a virtual table may swallow an error).
 
+use super::ffi;
 use kluster_protocol::ErrorCode;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -40,15 +41,19 @@ const READABLE_PRAGMAS: [&str; 7] = [
     "foreign_key_list",
 ];
 
-/// What the full-text modules ask for inside; both are the same on every node at the same place of ALL, or never shown.
+/// What the full-text modules ask for inside. The first differs between nodes and is granted to no text of the user's.
 const MODULE_PRAGMAS: [&str; 2] = ["data_version", "page_size"];
 
 /// Who is speaking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Mode {
+    /// Kluster itself.
     Kluster,
-    User,
+    /// The user, whose text is prepared.
+    Text,
+    /// The user, whose statement is stepped: also what virtual tables ask for inside, and texts prepared again.
+    Step,
 }
 
 /// What was denied, and why.
@@ -77,9 +82,23 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct AsUser<'a>(&'a Inner);
 
+impl AsUser<'_> {
+    /// From here on statements are stepped.
+    pub fn steps(&self) {
+        self.0.mode.store(Mode::Step as u8, Ordering::Relaxed);
+    }
+}
+
 impl Drop for AsUser<'_> {
     fn drop(&mut self) {
         self.0.mode.store(Mode::Kluster as u8, Ordering::Relaxed);
+        if !self.0.reads_only {
+            ffi::close_clock(false);
+            if ffi::clock_was_asked() {
+                let message = "the clock differs between nodes; let the client read it and bind the time";
+                self.0.deny(ErrorCode::Clock, message.to_owned());
+            }
+        }
     }
 }
 
@@ -110,11 +129,14 @@ impl Guard {
         Ok(Self { inner })
     }
 
-    /// The user speaks until the value returned is dropped; what the statement before was denied is forgotten.
+    /// The user speaks on this thread until the value returned is dropped; what the statement before was denied is forgotten.
     pub fn user(&self) -> AsUser<'_> {
         self.inner.ddl.store(false, Ordering::Relaxed);
         self.take_denial();
-        self.inner.mode.store(Mode::User as u8, Ordering::Relaxed);
+        self.inner.mode.store(Mode::Text as u8, Ordering::Relaxed);
+        if !self.inner.reads_only {
+            ffi::close_clock(true);
+        }
         AsUser(&self.inner)
     }
 
@@ -130,8 +152,8 @@ impl Guard {
 }
 
 impl Inner {
-    fn is_user(&self) -> bool {
-        self.mode.load(Ordering::Relaxed) == Mode::User as u8
+    fn is(&self, mode: Mode) -> bool {
+        self.mode.load(Ordering::Relaxed) == mode as u8
     }
 
     fn deny(&self, code: ErrorCode, message: String) {
@@ -143,7 +165,7 @@ impl Inner {
     }
 
     fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
-        if !self.is_user() {
+        if self.is(Mode::Kluster) {
             return Authorization::Allow;
         }
         if changes_schema(&context.action) {
@@ -196,6 +218,9 @@ impl Inner {
             AuthAction::Read { table_name, .. } if !self.reads_only && is_physical(table_name) => {
                 Err((ErrorCode::Environment, format!("{table_name} differs between nodes")))
             }
+            AuthAction::CreateVtable { module_name, .. } if is_physical(module_name) => {
+                Err((ErrorCode::Environment, format!("{module_name} differs between nodes")))
+            }
             AuthAction::Unknown { code, .. } => Err((
                 ErrorCode::PrivilegeViolation,
                 format!("the action {code} is not known to be harmless"),
@@ -206,7 +231,12 @@ impl Inner {
 
     fn pragma(&self, name: &str, value: Option<&str>) -> std::result::Result<(), (ErrorCode, String)> {
         let listed = |list: &[&str]| list.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-        let asks_module = listed(&MODULE_PRAGMAS) && value.is_none();
+        let asked = if self.is(Mode::Step) {
+            &MODULE_PRAGMAS[..]
+        } else {
+            &MODULE_PRAGMAS[1..]
+        };
+        let asks_module = listed(asked) && value.is_none();
         if asks_module || (self.reads_only && listed(&READABLE_PRAGMAS)) {
             return Ok(());
         }

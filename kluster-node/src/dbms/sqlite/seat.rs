@@ -38,10 +38,9 @@ impl Seat {
         })
     }
 
-    /// A seat whose thread ended (a job panicked) gets another; the session goes with the old one.
-    pub fn renew(&mut self) -> std::io::Result<()> {
-        self.slot = Slot::default();
-        if self.worker.is_some() {
+    /// Gives a seat whose thread ended (a job panicked) another thread. Its session is still there, for [`super::connect`] to close.
+    pub async fn renew(&mut self) -> std::io::Result<()> {
+        if self.on_slot(|_| ()).await.is_err() {
             self.worker = Some(worker()?);
         }
         Ok(())
@@ -111,8 +110,9 @@ fn closed() -> Fault {
     Fault::Lost(Cause::new("closed", "the session with SQLite is closed"))
 }
 
-/// The session of a node that was killed, which goes on living as a session in a database server would: with its transaction open, until
-/// it is committed, rolled back or dropped. For simulations.
+/// The session of a node, which a simulation keeps beside it. A killed node's session goes on living as it would in a database server: with
+/// its transaction open, until it is committed, rolled back or dropped. Taken from a living node, it leaves the node with a lost
+/// connection.
 #[derive(Debug)]
 pub struct Orphan {
     slot: Slot,
@@ -124,7 +124,7 @@ impl Orphan {
         hold(&self.slot).as_ref().is_some_and(Session::is_open)
     }
 
-    /// Sends the COMMIT that the killed node might have sent; true: the transaction took effect.
+    /// Sends the COMMIT that the node might have sent, and ends the session; true: the transaction took effect.
     pub fn commit(self) -> bool {
         hold(&self.slot)
             .take()
@@ -134,5 +134,20 @@ impl Orphan {
     /// Ends the session as the server does when it sees that its client is gone.
     pub fn rollback(self) {
         drop(hold(&self.slot).take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_ended_is_a_lost_connection_until_renewed() {
+        let mut seat = Seat::new(false).unwrap();
+        let ended = seat.on_slot(|_| panic!("a job panics, as this test wants")).await;
+        assert!(matches!(ended, Err(Fault::Lost(_))));
+        assert!(matches!(seat.on_slot(|_| ()).await, Err(Fault::Lost(_))));
+        seat.renew().await.unwrap();
+        assert_eq!(seat.on_slot(|slot| slot.is_none()).await, Ok(true));
     }
 }

@@ -1,4 +1,4 @@
-//! Session: the one connection that writes. It makes Kluster's own tables, claims, stores and commits.
+//! Session: the one connection that writes. It claims, stores and commits.
 //!
 //! Neighbours: `seat` calls it, `execute` goes on between claim and store. Kluster's own statements carry a secret comment, so that user
 //! SQL of the same text never finds them in the cache of prepared statements, where it would pass by the authorizer.
@@ -7,67 +7,11 @@ use super::errors;
 use super::ffi;
 use super::guard::Guard;
 use super::{Finish, OpenError, OutcomeRow, StateRow};
+use super::{pins, tables};
 use crate::fault::{Cause, Class, Fault, Refusal};
-use kluster_protocol::{MAX_PARAMS, MAX_REQUEST_BYTES, Offset};
-use rusqlite::config::DbConfig;
-use rusqlite::limits::Limit;
+use kluster_protocol::Offset;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use std::path::Path;
-
-/// The version of Kluster's own tables.
-const SCHEMA_VERSION: i64 = 1;
-
-/// Kluster's own tables. `rows` is pruned apart from its row, hence the second index.
-const TABLES: &str = "
-    CREATE TABLE kluster_schema (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, node_id TEXT);
-    CREATE TABLE kluster_state (id INTEGER PRIMARY KEY CHECK (id = 1), applied INTEGER, state TEXT);
-    CREATE TABLE kluster_outcomes (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, outcomes TEXT NOT NULL, rows TEXT);
-    CREATE UNIQUE INDEX kluster_outcomes_last ON kluster_outcomes (last);
-    CREATE INDEX kluster_outcomes_rows ON kluster_outcomes (last) WHERE rows IS NOT NULL;
-    INSERT INTO kluster_state (id) VALUES (1);";
-
-/// How many names [`TABLES`] makes: user SQL that leaves another count has made one of ours its own.
-pub(super) const OWN_NAMES: i64 = 5;
-
-/// Distinct texts kept prepared; a batch has at most 60 works.
-const CACHED_STATEMENTS: usize = 256;
-
-/// Limits that decide outcomes and are therefore the same on every node; beyond them a request is refused.
-const LIMITS: [(Limit, i32); 10] = [
-    (Limit::SQLITE_LIMIT_LENGTH, 256 * 1024 * 1024),
-    (Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_REQUEST_BYTES as i32),
-    (Limit::SQLITE_LIMIT_COLUMN, 2000),
-    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 1000),
-    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 500),
-    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 127),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50_000),
-    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, MAX_PARAMS as i32),
-    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 1000),
-    (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
-];
-
-/// Settings that decide outcomes, and those that let a commit be lazy: what a crash takes back is replayed.
-const PINS: &str = "
-    PRAGMA synchronous = NORMAL;
-    PRAGMA foreign_keys = ON;
-    PRAGMA recursive_triggers = OFF;
-    PRAGMA ignore_check_constraints = OFF;
-    PRAGMA case_sensitive_like = OFF;
-    PRAGMA reverse_unordered_selects = OFF;
-    PRAGMA automatic_index = ON;
-    PRAGMA trusted_schema = OFF;
-    PRAGMA cell_size_check = ON;
-    PRAGMA threads = 0;";
-
-/// Switches of the connection, for the same reason: double quotes are names, and the schema is written by DDL only.
-const SWITCHES: [(DbConfig, bool); 6] = [
-    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
-    (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
-    (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
-    (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
-    (DbConfig::SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, false),
-    (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
-];
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -83,6 +27,8 @@ pub(super) struct OwnSql {
     pub savepoint: String,
     pub release: String,
     pub rollback_to: String,
+    begin: String,
+    commit: String,
     claim: String,
     state: String,
     outcomes: String,
@@ -98,6 +44,8 @@ impl OwnSql {
             savepoint: format!("SAVEPOINT kluster_{secret}"),
             release: format!("RELEASE kluster_{secret}"),
             rollback_to: format!("ROLLBACK TO kluster_{secret}"),
+            begin: own("BEGIN IMMEDIATE"),
+            commit: own("COMMIT"),
             claim: own("SELECT applied FROM kluster_state WHERE id = 1"),
             state: own("UPDATE kluster_state SET applied = ?1, state = ?2 WHERE id = 1"),
             outcomes: own("INSERT INTO kluster_outcomes (first, last, outcomes, rows) VALUES (?1, ?2, ?3, ?4)"),
@@ -111,14 +59,15 @@ impl Session {
     /// Opens the file, pins every setting, makes or checks Kluster's own tables, and sets the guard.
     pub fn connect(path: &Path, node_id: &str) -> Result<Self, OpenError> {
         let failed = |error| errors::open_error(path, &error);
+        ffi::set_time().map_err(failed)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut conn = Connection::open_with_flags(path, flags).map_err(failed)?;
-        pin(&conn).map_err(failed)?;
-        journal(&conn).map_err(failed)?;
-        if !has_tables(&conn).map_err(failed)? {
-            make_tables(&conn, node_id).map_err(failed)?;
+        let mut conn = Connection::open_with_flags_and_vfs(path, flags, ffi::VFS).map_err(failed)?;
+        pins::pin(&conn).map_err(failed)?;
+        pins::journal(&conn).map_err(failed)?;
+        if !tables::has_tables(&conn).map_err(failed)? {
+            tables::make_tables(&conn, node_id).map_err(failed)?;
         }
-        check_owner(&conn, path, node_id)?;
+        tables::check_owner(&conn, path, node_id)?;
         let guard = Guard::of_writes(&mut conn).map_err(failed)?;
         Ok(Self {
             conn,
@@ -172,10 +121,14 @@ impl Session {
     /// Opens a transaction with the write lock and raises unless the state row is where the caller left it.
     pub fn claim(&self, predecessor: Option<Offset>) -> Result<(), Fault> {
         self.clear()?;
-        self.conn
-            .execute_batch("BEGIN IMMEDIATE")
+        self.own_step(&self.own.begin)
             .map_err(|error| errors::own_fault(&error))?;
         self.check_claim(predecessor).map_err(|fault| self.fail(fault))
+    }
+
+    /// Runs a statement of Kluster's own that returns nothing.
+    pub fn own_step(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     fn check_claim(&self, predecessor: Option<Offset>) -> Result<(), Fault> {
@@ -227,7 +180,7 @@ impl Session {
 
     /// Commits a transaction of so many works. A refusal that only COMMIT finds belongs to the work that was alone in it.
     pub fn commit(&self, works: usize) -> Result<Option<Refusal>, Fault> {
-        let Err(error) = self.conn.execute_batch("COMMIT") else {
+        let Err(error) = self.own_step(&self.own.commit) else {
             return Ok(None);
         };
         self.clear()?;
@@ -265,81 +218,6 @@ fn outcome_row(row: &Row<'_>) -> rusqlite::Result<OutcomeRow> {
     })
 }
 
-/// Settings, switches and limits that writer and readers share.
-pub(super) fn pin(conn: &Connection) -> rusqlite::Result<()> {
-    // A lock is never waited for: on one thread the holder could not go on.
-    conn.busy_timeout(std::time::Duration::ZERO)?;
-    conn.execute_batch(PINS)?;
-    for (switch, on) in SWITCHES {
-        conn.set_db_config(switch, on)?;
-    }
-    for (limit, most) in LIMITS {
-        conn.set_limit(limit, most)?;
-    }
-    conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-    Ok(())
-}
-
-fn journal(conn: &Connection) -> rusqlite::Result<()> {
-    let mode = |sql| conn.query_row(sql, [], |row| row.get::<_, String>(0));
-    if mode("PRAGMA journal_mode")? != "wal" {
-        conn.execute_batch("PRAGMA encoding = 'UTF-8'")?;
-        mode("PRAGMA journal_mode = WAL")?;
-    }
-    Ok(())
-}
-
-fn has_tables(conn: &Connection) -> rusqlite::Result<bool> {
-    conn.table_exists(Some("main"), "kluster_schema")
-}
-
-fn make_tables(conn: &Connection, node_id: &str) -> rusqlite::Result<()> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    let made = conn.execute_batch(TABLES).and_then(|()| {
-        let sql = "INSERT INTO kluster_schema (id, version, node_id) VALUES (1, ?1, ?2)";
-        conn.execute(sql, params![SCHEMA_VERSION, node_id])
-    });
-    match made {
-        Ok(_) => conn.execute_batch("COMMIT"),
-        Err(error) => conn.execute_batch("ROLLBACK").and(Err(error)),
-    }
-}
-
-/// The tables are of a version that this node knows, and of this node; a restored snapshot has no owner yet and becomes this node's.
-fn check_owner(conn: &Connection, path: &Path, node_id: &str) -> Result<(), OpenError> {
-    let failed = |error| errors::open_error(path, &error);
-    let sql = "SELECT version, node_id, (SELECT encoding FROM pragma_encoding) FROM kluster_schema WHERE id = 1";
-    let found = conn.query_row(sql, [], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, Option<String>>(1)?,
-            row.get::<_, String>(2)?,
-        ))
-    });
-    let (version, owner, encoding) = found.map_err(failed)?;
-    let path = path.display();
-    if version != SCHEMA_VERSION {
-        return Err(OpenError::Unusable(format!(
-            "{path} holds Kluster's tables of version {version}, this node knows {SCHEMA_VERSION}; use the version that wrote them"
-        )));
-    }
-    if encoding != "UTF-8" {
-        return Err(OpenError::Unusable(format!(
-            "{path} has the encoding {encoding}; only UTF-8 makes all nodes alike"
-        )));
-    }
-    match owner {
-        Some(owner) if owner != node_id => Err(OpenError::Unusable(format!(
-            "{path} belongs to node {owner:?}, this is node {node_id:?}; give each node a file of its own"
-        ))),
-        Some(_) => Ok(()),
-        None => conn
-            .execute("UPDATE kluster_schema SET node_id = ?1", params![node_id])
-            .map(drop)
-            .map_err(failed),
-    }
-}
-
 /// Offsets fit: 2⁴⁰ records an epoch leave 2²³ epochs below 2⁶³.
 fn number(offset: Offset) -> i64 {
     i64::try_from(offset.get()).unwrap_or(i64::MAX)
@@ -347,4 +225,56 @@ fn number(offset: Offset) -> i64 {
 
 fn offset(number: i64) -> Offset {
     Offset::new(u64::try_from(number).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{How, Work, WorkStatement};
+    use super::*;
+
+    #[test]
+    fn a_full_disk_rolls_back_and_is_no_outcome() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::connect(&dir.path().join("a.db"), "n1").unwrap();
+        session
+            .conn
+            .execute_batch("CREATE TABLE t (b); PRAGMA max_page_count = 20")
+            .unwrap();
+        let statement = WorkStatement {
+            sql: "insert into t values (zeroblob(100000))".into(),
+            params: vec![],
+            expect_rows: None,
+        };
+        let work = Work {
+            offset: Offset::ZERO,
+            how: How::Batched,
+            statements: vec![statement],
+            max_result_bytes: 1 << 20,
+        };
+        session.claim(None).unwrap();
+        let fault = session.execute(None, &[work]).unwrap_err();
+        assert!(matches!(fault, Fault::DiskFull(_)), "{fault}");
+        assert!(!session.is_open());
+    }
+
+    #[test]
+    fn a_session_waits_for_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Session::connect(&dir.path().join("a.db"), "n1").unwrap();
+        let (first, second) = (open(), open());
+        first.claim(None).unwrap();
+        assert!(matches!(second.claim(None), Err(Fault::Transient(_))));
+        let finish = Finish {
+            predecessor: None,
+            applied: Offset::new(3),
+            state: "{}".into(),
+            outcomes: None,
+            prune_below: None,
+            drop_rows_below: None,
+        };
+        first.store(&finish).unwrap();
+        assert_eq!(first.commit(0), Ok(None));
+        assert!(matches!(second.claim(None), Err(Fault::ClaimRaised(_))));
+        second.claim(Some(Offset::new(3))).unwrap();
+    }
 }

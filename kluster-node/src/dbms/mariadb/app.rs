@@ -1,0 +1,195 @@
+//! App: the session for user SQL of ALL, and what a failure means for it.
+//!
+//! Neighbours: [`super::MariaDb`] hands it each batch; [`super::batch`] and [`super::intent`] say what is sent.
+//!
+//! Invariants
+//! 1. The session is out of [`App::session`] while it is used. A caller that drops the future drops the session with it, and the next
+//!    call answers [`Fault::Lost`]: a session left in the middle of an answer is never used again.
+//! 2. After a fault no transaction is open, unless the session is gone.
+//! 3. A transaction that was not committed is rolled back before the next begins, for BEGIN itself would commit it.
+
+use super::accounts::Logins;
+use super::batch::Batch;
+use super::errors::{self, Stop};
+use super::intent::{self, Intent};
+use super::orphans;
+use super::owner::Owner;
+use super::session::Session;
+use crate::dbms::{Finish, How, Ran, Work};
+use crate::fault::{Cause, Fault, Refusal};
+use kluster_protocol::Offset;
+use sqlx::Connection;
+
+/// The session for user SQL of ALL.
+#[derive(Debug)]
+pub struct App {
+    session: Option<Session>,
+    logins: Logins,
+    batch: Batch,
+    open: Option<Open>,
+    intent: Option<Intent>,
+}
+
+/// A batch that ran and is not yet committed.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    works: usize,
+    how: How,
+}
+
+impl App {
+    /// Logs in, ends what is left of sessions before, and reads whether a statement was begun and not finished.
+    pub async fn enter(owner: &mut Owner, logins: Logins, batch: Batch) -> Result<Self, sqlx::Error> {
+        let mut session = Session::open(&logins.app.0, &logins.app.1).await?;
+        orphans::end(&mut session).await?;
+        let intent = owner.intent(&batch).await?;
+        Ok(Self {
+            session: Some(session),
+            logins,
+            batch,
+            open: None,
+            intent,
+        })
+    }
+
+    /// See [`crate::dbms::Dbms::run`].
+    pub async fn run(
+        &mut self,
+        owner: &mut Owner,
+        predecessor: Option<Offset>,
+        works: &[Work],
+    ) -> Result<Vec<Ran>, Fault> {
+        let mut session = self.take()?;
+        let unfinished = self.open.take().is_some();
+        let ran = self.run_in(&mut session, owner, predecessor, works, unfinished).await;
+        if ran.is_ok() {
+            let how = works.first().map_or(How::Batched, |work| work.how);
+            self.open = Some(Open {
+                works: works.len(),
+                how,
+            });
+        }
+        self.give_back(session, ran.as_ref().err()).await;
+        ran
+    }
+
+    async fn run_in(
+        &mut self,
+        session: &mut Session,
+        owner: &mut Owner,
+        predecessor: Option<Offset>,
+        works: &[Work],
+        unfinished: bool,
+    ) -> Result<Vec<Ran>, Fault> {
+        if unfinished {
+            session.run("rollback").await.map_err(errors::fault)?;
+        }
+        intent::check(self.intent.as_ref(), works)?;
+        match works {
+            [work] if work.how == How::SelfCommitting => match intent::refusal(work) {
+                Some(refusal) => Ok(vec![Err(refusal)]),
+                None => {
+                    let ran = intent::run(&self.batch, owner, session, predecessor, work, &mut self.intent).await?;
+                    Ok(vec![ran])
+                }
+            },
+            [_, _, ..] if works.iter().any(|work| work.how != How::Batched) => {
+                let message = "a statement that must run alone was put into a batch; this is a fault of Kluster";
+                Err(Fault::Fatal(Cause::new("batch", message)))
+            }
+            _ => {
+                self.batch.claim(session, predecessor).await?;
+                self.batch.execute(session, works).await
+            }
+        }
+    }
+
+    /// See [`crate::dbms::Dbms::commit`].
+    pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
+        let mut session = self.take()?;
+        let Some(open) = self.open.take() else {
+            self.session = Some(session);
+            return Err(Fault::Fatal(Cause::new(
+                "batch",
+                "there is nothing to commit; this is a fault of Kluster",
+            )));
+        };
+        let committed = self.commit_in(&mut session, open, finish).await;
+        match &committed {
+            Ok(None) => {
+                self.intent = None;
+                self.reset(session, open.how).await;
+            }
+            Ok(Some(_)) => {
+                let lost = session.run("rollback").await.is_err();
+                self.session = (!lost).then_some(session);
+            }
+            Err(fault) => self.give_back(session, Some(fault)).await,
+        }
+        committed
+    }
+
+    async fn commit_in(
+        &mut self,
+        session: &mut Session,
+        open: Open,
+        finish: &Finish,
+    ) -> Result<Option<Refusal>, Fault> {
+        if open.how == How::SelfCommitting {
+            self.batch.claim(session, finish.predecessor).await?;
+        }
+        self.batch.store(session, finish).await?;
+        let Err(error) = self.batch.commit(session).await else {
+            return Ok(None);
+        };
+        match errors::stop(error, open.works == 1) {
+            Stop::Refused(refusal) if open.works == 1 => Ok(Some(refusal)),
+            Stop::Refused(refusal) => Err(Fault::RunAlone(Cause::new("commit", refusal.message))),
+            Stop::Fault(fault) => Err(fault),
+        }
+    }
+
+    fn take(&mut self) -> Result<Session, Fault> {
+        self.session
+            .take()
+            .ok_or_else(|| Fault::Lost(Cause::new("session", "there is no session of user SQL")))
+    }
+
+    /// Keeps the session after `fault`, its transaction rolled back, unless it is gone.
+    async fn give_back(&mut self, mut session: Session, fault: Option<&Fault>) {
+        let gone = match fault {
+            None => false,
+            Some(Fault::Lost(_)) => true,
+            // Bytes that the driver could not read: where the next answer begins is not known.
+            Some(fault) if fault.cause().code == errors::DRIVER => true,
+            Some(_) => session.run("rollback").await.is_err(),
+        };
+        self.session = (!gone).then_some(session);
+    }
+
+    /// Behind a work that ran alone the session is a new one: variables, prepared statements and locks of before are gone.
+    async fn reset(&mut self, mut session: Session, how: How) {
+        if how == How::Batched {
+            self.session = Some(session);
+            return;
+        }
+        // The old one first: two sessions of user SQL never live together.
+        let closed = session.connection.clear_cached_statements().await;
+        session.close().await;
+        let fresh = match closed {
+            Ok(()) => Session::open(&self.logins.app.0, &self.logins.app.1).await,
+            Err(error) => Err(error),
+        };
+        match fresh {
+            Ok(fresh) => self.session = Some(fresh),
+            Err(error) => tracing::warn!(%error, "no new session for user SQL; it is tried again"),
+        }
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        if let Some(session) = self.session {
+            session.close().await;
+        }
+    }
+}

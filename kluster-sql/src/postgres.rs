@@ -1,0 +1,177 @@
+//! What only PostgreSQL has: words that are read as the present time, casts to a node's own numbers, and languages.
+
+use crate::refusal::Refusal;
+use crate::rules::Scope;
+use crate::scan::{Scan, refuse_checked};
+use crate::statement::Statement;
+use crate::token::Kind;
+
+/// Words that PostgreSQL's input of times replaces by the present.
+const PRESENT: &[&str] = &["now", "today", "tomorrow", "yesterday"];
+
+/// Types whose input knows those words.
+const TIMES: &[&str] = &[
+    "timestamp",
+    "timestamptz",
+    "date",
+    "time",
+    "timetz",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "tsmultirange",
+    "tstzmultirange",
+    "datemultirange",
+];
+
+/// Types of numbers that each node gives on its own.
+const NODE_NUMBERS: &[&str] = &["oid", "xid", "xid8", "cid", "tid"];
+
+pub(crate) fn check_token(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal> {
+    let statement = scan.statement;
+    match statement.kind(at) {
+        Some(Kind::Text | Kind::Dollar) if scan.using.meets(Scope::Ordered) && is_present(statement, at) => {
+            Err(refuse_checked(statement, at, "'now'", "this string"))
+        }
+        Some(Kind::Symbol) if statement.is_symbol(at, "::") && scan.using.meets(Scope::Writes) => {
+            let named = type_at(statement, at + 1);
+            match NODE_NUMBERS
+                .iter()
+                .find(|name| statement.name(named).is_some_and(|n| n.eq_ignore_ascii_case(name)))
+            {
+                Some(name) => Err(refuse_checked(
+                    statement,
+                    at,
+                    &format!("::{name}"),
+                    &format!("{name} (the type)"),
+                )),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn check_word(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(), Refusal> {
+    let statement = scan.statement;
+    match word {
+        "uescape"
+            if at > 0
+                && statement
+                    .raw(at - 1)
+                    .get(..2)
+                    .is_some_and(|prefix| prefix.eq_ignore_ascii_case("u&")) =>
+        {
+            Err(refuse_checked(statement, at, "uescape", "UESCAPE"))
+        }
+        "tablespace" if names_tablespace(scan, at) => Err(refuse_checked(statement, at, "tablespace …", "TABLESPACE")),
+        "language" if is_routine(scan) && !statement.follows_symbol(at, ".") => check_language(statement, at + 1),
+        _ => Ok(()),
+    }
+}
+
+fn names_tablespace(scan: &Scan<'_, '_>, at: usize) -> bool {
+    let (statement, head) = (scan.statement, scan.head);
+    let defines = ["create", "alter"].contains(&head.first().as_str()) && !scan.body;
+    let followed = matches!(statement.kind(at + 1), Some(Kind::Word | Kind::Quoted));
+    // `( tablespace text` and `, tablespace text` define a column of that name.
+    let column = statement.follows_symbol(at, "(")
+        || statement.follows_symbol(at, ",")
+        || statement.follows(at, &["column", "add"]);
+    defines && followed && !column && !statement.follows_symbol(at, ".")
+}
+
+fn is_routine(scan: &Scan<'_, '_>) -> bool {
+    let head = scan.head;
+    head.is("create function") || head.is("create procedure") || head.is("do")
+}
+
+fn check_language(statement: &Statement<'_>, at: usize) -> Result<(), Refusal> {
+    let language = statement.name(at).or_else(|| statement.value(at));
+    match language {
+        Some(name) if !["sql", "plpgsql"].iter().any(|known| name.eq_ignore_ascii_case(known)) => {
+            Err(refuse_checked(statement, at, "language …", "LANGUAGE"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the string at `at` holds a word for the present and is read as a time here.
+fn is_present(statement: &Statement<'_>, at: usize) -> bool {
+    // Only a text that could hold such a word in any spelling, escapes included, is decoded.
+    let raw = statement.raw(at);
+    let escaped = raw.contains('\\') || raw.contains('\n');
+    if !escaped && !raw.bytes().any(|b| matches!(b, b'w' | b'W' | b'y' | b'Y')) {
+        return false;
+    }
+    is_time(statement, at) && statement.value(at).is_some_and(|value| holds_present(&value))
+}
+
+/// Whether one of the words of `value` means the present to PostgreSQL's input of times.
+pub(crate) fn holds_present(value: &str) -> bool {
+    value
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .any(|word| PRESENT.iter().any(|present| word.eq_ignore_ascii_case(present)))
+}
+
+/// A cast, a typed literal, a call in the form of a cast, or a DEFAULT that is not of a text type.
+fn is_time(statement: &Statement<'_>, at: usize) -> bool {
+    let before = at.wrapping_sub(1);
+    typed(statement, before)
+        || cast_behind(statement, at)
+        || statement.is(at + 1, "as") && names_time(statement, type_at(statement, at + 2))
+        || statement.is_symbol(before, "(") && names_time(statement, before.wrapping_sub(1))
+        || statement.is(before, "default") && !text_cast(statement, at + 1)
+}
+
+/// `timestamptz '…'`, `timestamp(3) '…'`, `timestamp with time zone '…'`.
+fn typed(statement: &Statement<'_>, before: usize) -> bool {
+    let zone = statement.is(before, "zone");
+    let precision = statement.is_symbol(before, ")") && names_time(statement, before.wrapping_sub(3));
+    zone || precision || names_time(statement, before)
+}
+
+/// `'…'::text::timestamptz`, also with parentheses around the string.
+fn cast_behind(statement: &Statement<'_>, at: usize) -> bool {
+    let mut next = at + 1;
+    while statement.is_symbol(next, ")") {
+        next += 1;
+    }
+    while statement.is_symbol(next, "::") {
+        let named = type_at(statement, next + 1);
+        if names_time(statement, named) {
+            return true;
+        }
+        next = named + 1;
+        // The type's modifier or further words: character varying(20).
+        while matches!(statement.kind(next), Some(Kind::Word)) {
+            next += 1;
+        }
+        if statement.is_symbol(next, "(") {
+            next = statement.closing(next) + 1;
+        }
+        while statement.is_symbol(next, ")") {
+            next += 1;
+        }
+    }
+    false
+}
+
+fn text_cast(statement: &Statement<'_>, at: usize) -> bool {
+    statement.is_symbol(at, "::")
+        && statement.is_any(
+            at + 1,
+            &["text", "varchar", "char", "character", "bpchar", "name", "citext"],
+        )
+}
+
+/// The last name of a type that may be qualified: `pg_catalog.timestamptz`.
+fn type_at(statement: &Statement<'_>, at: usize) -> usize {
+    if statement.is_symbol(at + 1, ".") { at + 2 } else { at }
+}
+
+fn names_time(statement: &Statement<'_>, at: usize) -> bool {
+    statement
+        .name(at)
+        .is_some_and(|name| TIMES.iter().any(|time| name.eq_ignore_ascii_case(time)))
+}

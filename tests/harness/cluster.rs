@@ -1,0 +1,140 @@
+//! A real cluster: Apache Kafka, real databases, and nodes as processes of their own, which a test can stop, kill and start again.
+//!
+//! Neighbours: `kluster-test-servers` supplies the servers; every test gets topics under a prefix of its own on the process's one Kafka, and
+//! databases of its own, so tests run side by side.
+
+mod database;
+mod process;
+
+pub use database::{Database, Kind};
+pub use process::{NodeProcess, binary};
+
+use kluster_client::{Client, Options};
+use kluster_log::{Log, LogSettings, TopicSettings};
+use kluster_protocol::{Heartbeat, NodeState, Offset, Topic};
+use kluster_test_servers::{KafkaServer, shared_kafka};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A condition that has not come true after this long never will.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A cluster of one kind of database.
+pub struct Cluster {
+    /// Its nodes, in the order of their names n1, n2, …
+    pub nodes: Vec<NodeProcess>,
+    kafka: &'static KafkaServer,
+    prefix: String,
+    log: Log,
+}
+
+impl Cluster {
+    /// Starts `count` nodes beside empty databases of `kind` and waits until all have joined.
+    pub async fn start(kind: Kind, count: usize) -> Self {
+        let mut cluster = Self::without_nodes().await;
+        for n in 1..=count {
+            let database = Database::create(kind).await;
+            cluster.nodes.push(NodeProcess::start(&format!("n{n}"), database, &cluster.flags(), &[]));
+        }
+        cluster.ready().await;
+        cluster
+    }
+
+    /// Topics under a fresh prefix, and no node yet.
+    pub async fn without_nodes() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let kafka = shared_kafka().await;
+        let prefix = format!("t{}-{}-", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let log = Log::connect(settings(kafka, &prefix)).await.expect("Kafka can be reached");
+        log.create_topics(&TopicSettings::development()).await.expect("topics can be created");
+        Self { nodes: Vec::new(), kafka, prefix, log }
+    }
+
+    /// Flags by which a node or a tool finds this cluster.
+    pub fn flags(&self) -> Vec<String> {
+        ["--bootstrap", self.kafka.bootstrap(), "--topic-prefix", &self.prefix].map(str::to_owned).to_vec()
+    }
+
+    /// The Kafka it runs on.
+    pub fn kafka(&self) -> &'static KafkaServer {
+        self.kafka
+    }
+
+    /// What stands before the name of each of its topics.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// A client of its own connection.
+    pub async fn client(&self) -> Client {
+        let log = Log::connect(settings(self.kafka, &self.prefix)).await.expect("Kafka can be reached");
+        Client::over(log, Options::default()).await.expect("a client can connect")
+    }
+
+    /// Waits until every node that runs is at the end of the log and all of them are voters.
+    pub async fn ready(&self) {
+        let running: Vec<&str> = self.nodes.iter().filter(|node| node.runs()).map(NodeProcess::name).collect();
+        self.heartbeats_until(|beats| {
+            running.iter().all(|name| {
+                beats.get(*name).is_some_and(|beat| {
+                    beat.state == NodeState::Ready && beat.membership.voters.len() >= self.nodes.len()
+                })
+            })
+        })
+        .await;
+    }
+
+    /// Waits until every node that runs has applied the end of the log, and gives it.
+    pub async fn caught_up(&self) -> Offset {
+        let end = self.log.range(Topic::All, 0).await.expect("ALL has a range").end;
+        let running: Vec<&str> = self.nodes.iter().filter(|node| node.runs()).map(NodeProcess::name).collect();
+        let beats = self
+            .heartbeats_until(|beats| running.iter().all(|name| beats.get(*name).is_some_and(|beat| beat.applied.is_some_and(|at| at.next() >= end))))
+            .await;
+        beats.values().filter_map(|beat| beat.applied).max().unwrap_or_default()
+    }
+
+    /// Follows the heartbeats until `enough`, and gives the newest of each node.
+    pub async fn heartbeats_until(&self, enough: impl Fn(&BTreeMap<String, Heartbeat>) -> bool) -> BTreeMap<String, Heartbeat> {
+        let start = self.log.range(Topic::Nodes, 0).await.expect("NODES has a range").start;
+        let mut reader = self.log.read(Topic::Nodes, 0, start).await.expect("NODES can be read");
+        let mut beats = BTreeMap::new();
+        let following = async {
+            while !enough(&beats) {
+                let record = reader.next().await.expect("NODES can be read");
+                let beat: Heartbeat = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a heartbeat");
+                beats.insert(beat.node_id.to_string(), beat);
+            }
+        };
+        if tokio::time::timeout(PATIENCE, following).await.is_err() {
+            let logs: Vec<String> = self.nodes.iter().map(NodeProcess::last_words).collect();
+            panic!("the cluster did not get there: {beats:#?}\n{}", logs.join("\n"));
+        }
+        beats
+    }
+
+    /// Every node holds the same tables, and the same chain; gives the tables.
+    pub async fn same_everywhere(&self) -> BTreeMap<String, Vec<String>> {
+        self.caught_up().await;
+        let mut first: Option<(&str, BTreeMap<String, Vec<String>>)> = None;
+        for node in &self.nodes {
+            let tables = node.database().tables().await;
+            match &first {
+                None => first = Some((node.name(), tables)),
+                Some((name, same)) => assert_eq!(*same, tables, "{name} and {} differ", node.name()),
+            }
+        }
+        first.map(|(_, tables)| tables).unwrap_or_default()
+    }
+}
+
+/// How the cluster with this prefix is reached.
+fn settings(kafka: &KafkaServer, prefix: &str) -> LogSettings {
+    LogSettings { topic_prefix: prefix.to_owned(), ..LogSettings::at(kafka.bootstrap()) }
+}

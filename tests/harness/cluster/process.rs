@@ -1,0 +1,139 @@
+//! A node as a process of its own.
+
+use super::{Database, PATIENCE};
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+
+/// A node's process, or the place of one that ended.
+pub struct NodeProcess {
+    name: String,
+    database: Database,
+    flags: Vec<String>,
+    child: Option<Child>,
+    words: tempfile::NamedTempFile,
+}
+
+impl NodeProcess {
+    /// Starts it, with these variables in its environment.
+    pub fn start(name: &str, database: Database, flags: &[String], environment: &[(&str, &str)]) -> Self {
+        let words = tempfile::NamedTempFile::new().expect("a file can be created");
+        let mut node = Self { name: name.to_owned(), database, flags: flags.to_vec(), child: None, words };
+        node.restart(environment);
+        node
+    }
+
+    /// Starts it again on the same database.
+    pub fn restart(&mut self, environment: &[(&str, &str)]) {
+        let log = File::options().append(true).open(self.words.path()).expect("the log can be written");
+        let url = futures_util::FutureExt::now_or_never(self.database.url()).expect("servers were started when the database was created");
+        let child = Command::new(binary("kluster-node"))
+            .args(["--node-id", &self.name, "--dbms", &url, "--development", "--exit-when-stopped"])
+            .args(&self.flags)
+            .envs(environment.iter().copied())
+            .env("KLUSTER_LOG", std::env::var("KLUSTER_LOG").unwrap_or_else(|_| "info".into()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.expect("kluster-node starts"));
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// It was started and not killed or seen to end since.
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a process can be killed");
+            child.wait().expect("a process can be awaited");
+        }
+    }
+
+    /// Sends it a signal by name, such as `TERM`, `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the node runs");
+        let waiting = tokio::task::spawn_blocking(move || child.wait());
+        let ended = tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{} did not end: {}", self.name, self.last_words()));
+        ended.expect("waiting does not panic").expect("a process can be awaited")
+    }
+
+    /// Waits until it has stopped itself at a step.
+    pub async fn halted(&self) {
+        let stat = PathBuf::from(format!("/proc/{}/stat", self.id()));
+        let stopped = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')));
+        self.until("stop itself", stopped).await;
+    }
+
+    /// Waits until it has said `text` in its log.
+    pub async fn says(&self, text: &str) {
+        self.until(&format!("say {text:?}"), || self.words().contains(text)).await;
+    }
+
+    async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let waiting = async {
+            let mut look = tokio::time::interval(std::time::Duration::from_millis(20));
+            while !condition() {
+                look.tick().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("{} did not {what}: {}", self.name, self.last_words());
+        }
+    }
+
+    /// All that it has said in its log.
+    pub fn words(&self) -> String {
+        std::fs::read_to_string(self.words.path()).unwrap_or_default()
+    }
+
+    /// The end of its log.
+    pub fn last_words(&self) -> String {
+        let words = self.words();
+        let lines: Vec<&str> = words.lines().rev().take(25).collect();
+        format!("--- {}\n{}", self.name, lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A binary of the workspace, built if need be.
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let directory = test.parent().and_then(|deps| deps.parent()).expect("tests lie in target/…/deps").to_owned();
+    BUILT.call_once(|| {
+        // With the same packages and features as the test run itself, so that nothing is built twice.
+        let status = Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bins"]).status();
+        assert!(status.expect("cargo runs").success(), "the binaries could not be built");
+    });
+    directory.join(name)
+}
