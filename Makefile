@@ -56,4 +56,4 @@ compose-up:
 	cd compose && docker compose up --build --detach --wait && docker compose exec n1 kluster-admin status
 
 compose-down:
-	cd compose && docker compose down --volumes
+	cd compose && docker compose down
