@@ -2,8 +2,8 @@
 #![cfg(test)]
 
 use kluster_protocol::{
-    Chain, Control, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS, Offset,
-    RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
+    Chain, Control, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS,
+    Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
 };
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,12 @@ fn the_chain_is_as_computed() {
         );
         assert_eq!(record.to_string(), *hash, "record at {offset}");
         let code = Some(code).filter(given("OK")).map(|code| ErrorCode::from_text(code));
-        let counts: Vec<u64> = Some(counts).filter(given("–")).into_iter().flat_map(|counts| counts.split(", ")).map(|n| n.parse().unwrap()).collect();
+        let counts: Vec<u64> = Some(counts)
+            .filter(given("–"))
+            .into_iter()
+            .flat_map(|counts| counts.split(", "))
+            .map(|n| n.parse().unwrap())
+            .collect();
         chain = chain.after(Offset::new(offset.parse().unwrap()), &record, code, &counts);
         assert_eq!(serde_json::to_value(chain).unwrap(), wanted.as_str(), "chain at {offset}");
     }
@@ -105,15 +110,22 @@ fn examples_are_records() {
     for row in &controls[1..] {
         holds(&row[0], |json| serde_json::from_str::<Control>(json).unwrap());
     }
-    let count = ["Request", "Response", "Heartbeats (NODES)", "ERRORS"].map(|name| examples(section(&text, name)).len());
+    let count =
+        ["Request", "Response", "Heartbeats (NODES)", "ERRORS"].map(|name| examples(section(&text, name)).len());
     assert_eq!(count, [3, 4, 1, 1]);
 }
 
 #[test]
 fn limits_are_named_as_they_are() {
     let text = protocol();
-    let limits =
-        [MAX_REQUEST_BYTES, MAX_REQUEST_BYTES + RECORD_OVERHEAD_BYTES, MAX_ROW_BYTES, MAX_ID_BYTES, MAX_STATEMENTS, MAX_PARAMS];
+    let limits = [
+        MAX_REQUEST_BYTES,
+        MAX_REQUEST_BYTES + RECORD_OVERHEAD_BYTES,
+        MAX_ROW_BYTES,
+        MAX_ID_BYTES,
+        MAX_STATEMENTS,
+        MAX_PARAMS,
+    ];
     for limit in limits {
         assert!(text.contains(&limit.to_string()), "{limit}");
     }

@@ -84,7 +84,10 @@ async fn replica_after(log: &MemoryLog, arrival: &[u32], count: usize) -> Replic
         let answer = database.execute(&statement, []).map_err(|refusal| refusal.to_string());
         answers.insert(statement, answer);
     }
-    Replica { tables: ["register", "doctor", "parent", "child", "entry"].map(|table| rows(&database, table)).to_vec(), answers }
+    Replica {
+        tables: ["register", "doctor", "parent", "child", "entry"].map(|table| rows(&database, table)).to_vec(),
+        answers,
+    }
 }
 
 async fn replica(log: &MemoryLog, arrival: &[u32]) -> Replica {
@@ -103,7 +106,9 @@ async fn replicas(log: &MemoryLog) -> BTreeSet<Replica> {
 fn rows(database: &Connection, table: &str) -> String {
     let mut statement = database.prepare(&format!("select * from {table} order by 1")).unwrap();
     let width = statement.column_count();
-    let row = |row: &rusqlite::Row<'_>| (0..width).map(|n| row.get::<_, rusqlite::types::Value>(n)).collect::<Result<Vec<_>, _>>();
+    let row = |row: &rusqlite::Row<'_>| {
+        (0..width).map(|n| row.get::<_, rusqlite::types::Value>(n)).collect::<Result<Vec<_>, _>>()
+    };
     let rows: Vec<_> = statement.query_map([], row).unwrap().map(Result::unwrap).collect();
     format!("{table}: {rows:?}")
 }
@@ -111,7 +116,8 @@ fn rows(database: &Connection, table: &str) -> String {
 /// Writes that do not commute: the replicas hold different data, for ever.
 #[tokio::test]
 async fn replicas_differ() {
-    let (first, second) = (["update register set value = 1 where name = 'x'"], ["update register set value = 2 where name = 'x'"]);
+    let (first, second) =
+        (["update register set value = 1 where name = 'x'"], ["update register set value = 2 where name = 'x'"]);
     let several = written(&first, &second, 1).await;
     let (one, other) = (replica(&several, &[0, 1]).await, replica(&several, &[1, 0]).await);
     assert!(one.tables[0].contains("Integer(2)") && other.tables[0].contains("Integer(1)"));
@@ -133,13 +139,19 @@ async fn both_win_a_compare_and_set() {
 
     let single = written(&first, &second, 0).await;
     let only = replicas(&single).await.into_iter().next().unwrap();
-    assert_eq!(only.answers.values().filter(|answer| **answer == Ok(1)).count(), 1, "one wins, and everywhere the same one");
+    assert_eq!(
+        only.answers.values().filter(|answer| **answer == Ok(1)).count(),
+        1,
+        "one wins, and everywhere the same one"
+    );
 }
 
 /// Write skew: each goes off call because another stays on. Each replica keeps the rule, and yet both are told that they may go.
 #[tokio::test]
 async fn both_doctors_leave() {
-    let leave = |name: &str| format!("update doctor set on_call = 0 where name = '{name}' and (select sum(on_call) from doctor) > 1");
+    let leave = |name: &str| {
+        format!("update doctor set on_call = 0 where name = '{name}' and (select sum(on_call) from doctor) > 1")
+    };
     let (alice, bob) = (leave("alice"), leave("bob"));
     let several = written(&[&alice], &[&bob], 1).await;
     let (one, other) = (replica(&several, &[0, 1]).await, replica(&several, &[1, 0]).await);
@@ -166,7 +178,8 @@ async fn an_effect_arrives_before_its_cause() {
 /// No read point is shared: of two readers each sees a write that the other does not see, so no order of the two explains both.
 #[tokio::test]
 async fn reads_fork() {
-    let (first, second) = (["update register set value = 1 where name = 'x'"], ["update register set value = 1 where name = 'y'"]);
+    let (first, second) =
+        (["update register set value = 1 where name = 'x'"], ["update register set value = 1 where name = 'y'"]);
     let several = written(&first, &second, 1).await;
     let (one, other) = (replica_after(&several, &[0, 1], 1).await, replica_after(&several, &[1, 0], 1).await);
     assert!(one.answers.contains_key(first[0]) && !one.answers.contains_key(second[0]));
@@ -207,7 +220,8 @@ async fn writes_that_commute_agree() {
 /// the order between them decides nothing, although within each it decides much.
 #[tokio::test]
 async fn one_log_for_each_database() {
-    let shop = ["update register set value = 1 where name = 'x'", "update register set value = value * 5 where name = 'x'"];
+    let shop =
+        ["update register set value = 1 where name = 'x'", "update register set value = value * 5 where name = 'x'"];
     let staff = ["update doctor set on_call = 0 where name = 'bob'", "delete from doctor where on_call = 0"];
     let both = written(&shop, &staff, 1).await;
     assert_eq!(legal(&both).len(), 6);
