@@ -10,6 +10,7 @@
 use crate::outcome::{KeptRows, Outcome};
 use crate::plan::Answer;
 use crate::rows::Rows;
+use crate::status::Status;
 use crate::step::{Step, Steps};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -45,7 +46,7 @@ pub struct Outgoing {
 #[derive(Debug)]
 enum Content {
     None,
-    Whole(Answered),
+    Whole(Box<Answered>),
     Spooled(Vec<Rows>),
 }
 
@@ -73,7 +74,7 @@ impl Outgoing {
             (false, false) => Content::Spooled(rows),
             (false, true) => {
                 let kept = rows.into_iter().map(KeptRows::from).collect::<Vec<_>>();
-                Content::Whole(whole(response.clone(), outcome, Some(kept)))
+                Content::Whole(Box::new(whole(response.clone(), outcome, Some(kept))))
             }
         };
         Self { response, to, rows: content }
@@ -85,7 +86,7 @@ impl Outgoing {
         let to = Destination { partition: asked.reply_partition, key: asked.reply_key.clone() };
         let content = match outcome.error {
             Some(_) => Content::None,
-            None => Content::Whole(whole(response.clone(), outcome, kept)),
+            None => Content::Whole(Box::new(whole(response.clone(), outcome, kept))),
         };
         Self { response, to, rows: content }
     }
@@ -93,7 +94,7 @@ impl Outgoing {
     fn into_parts(self) -> Box<dyn Iterator<Item = std::io::Result<Answered>> + Send> {
         match self.rows {
             Content::None => Box::new(std::iter::once(Ok(self.response))),
-            Content::Whole(response) => Box::new(std::iter::once(Ok(response))),
+            Content::Whole(response) => Box::new(std::iter::once(Ok(*response))),
             Content::Spooled(rows) => Box::new(parts(self.response, rows)),
         }
     }
@@ -258,7 +259,13 @@ impl Sender {
 }
 
 /// Sends the answers of the ALL lane, batch after batch, and notes in the log how far they have got.
-pub async fn run(mut answers: mpsc::Receiver<Answers>, sender: Sender, group: String, steps: Steps) -> Result<(), LogError> {
+pub async fn run(
+    mut answers: mpsc::Receiver<Answers>,
+    sender: Sender,
+    group: String,
+    status: Status,
+    steps: Steps,
+) -> Result<(), LogError> {
     let mut batches = Vec::new();
     while answers.recv_many(&mut batches, 64).await > 0 {
         let next = batches.last().map(|batch| batch.next);
@@ -280,8 +287,9 @@ pub async fn run(mut answers: mpsc::Receiver<Answers>, sender: Sender, group: St
         steps.reach(Step::Responded).await;
         if let Some(next) = next {
             // Only a hint: where it is lost, answers are sent again.
-            if let Err(error) = sender.log.commit(&group, Topic::All, 0, next).await {
-                tracing::warn!(%error, %next, "the group offset could not be committed");
+            match sender.log.commit(&group, Topic::All, 0, next).await {
+                Ok(()) => status.answered(next),
+                Err(error) => tracing::warn!(%error, %next, "the group offset could not be committed"),
             }
         }
         steps.reach(Step::Hinted).await;

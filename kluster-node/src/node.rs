@@ -155,10 +155,11 @@ impl Node {
             window: settings.window,
             max_batch: settings.max_batch.clone(),
             steps: settings.dbms.steps.clone(),
+            stalled: false,
         };
         let lanes = Lanes {
             all: spawn(all.run(drain.clone())),
-            answers: spawn(answer::run(outbox, sender, group, settings.dbms.steps.clone())),
+            answers: spawn(answer::run(outbox, sender, group, status.clone(), settings.dbms.steps.clone())),
             one: spawn_if(settings.role == Role::Voter, one, drain.child_token()),
             _pulse: spawn(pulse.run(log.clone(), status.clone())),
             _http: spawn(async move {

@@ -13,6 +13,8 @@ pub struct Now {
     pub state: NodeState,
     /// The last offset in its database.
     pub applied: Option<Offset>,
+    /// Every record below this is answered, and the log has noted so.
+    pub answered: Option<Offset>,
     /// The chain there.
     pub chain: Option<Chain>,
     /// The chain at shared points.
@@ -32,6 +34,7 @@ impl Default for Status {
         let now = Now {
             state: NodeState::Starting,
             applied: None,
+            answered: None,
             chain: None,
             points: Vec::new(),
             membership: Membership::default(),
@@ -73,6 +76,11 @@ impl Status {
                 now.membership.clone_from(&state.membership);
             }
         });
+    }
+
+    /// Every record below `next` is answered, and the log has noted so.
+    pub fn answered(&self, next: Offset) {
+        self.0.send_modify(|now| now.answered = Some(next));
     }
 
     /// This many offsets were passed for which no record came.

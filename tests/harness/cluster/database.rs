@@ -8,8 +8,11 @@ use std::sync::Arc;
 /// The kinds of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// PostgreSQL.
     Postgres,
+    /// MariaDB.
     MariaDb,
+    /// SQLite.
     Sqlite,
 }
 
@@ -21,8 +24,11 @@ impl Kind {
 /// An empty database of its own.
 #[derive(Debug, Clone)]
 pub enum Database {
+    /// Of this name on the process's PostgreSQL.
     Postgres(String),
+    /// Of this name on the process's MariaDB.
     MariaDb(String),
+    /// This file, in a directory that lives as long as it is used.
     Sqlite(PathBuf, Arc<tempfile::TempDir>),
 }
 

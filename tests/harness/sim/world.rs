@@ -26,7 +26,9 @@ const SETTLES: Duration = Duration::from_secs(600);
 /// A seed whose history breaks a promise.
 #[derive(Debug)]
 pub struct Failure {
+    /// The seed.
     pub seed: u64,
+    /// What was found, in words.
     pub findings: Vec<String>,
 }
 

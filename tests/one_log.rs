@@ -1,0 +1,36 @@
+//! The whole way on real parts: Apache Kafka, three nodes as processes, three databases of each kind.
+
+use kluster_test_servers::require;
+use kluster_tests::cluster::{Cluster, Kind};
+
+async fn a_request_takes_effect_on_every_node(kind: Kind) {
+    let cluster = Cluster::start(kind, 3).await;
+    let client = cluster.client().await;
+    client.execute("create table person(id integer primary key, name varchar(40))").all().await.unwrap();
+    for id in 1..=20 {
+        let done = client.execute("insert into person values ($1, $2)").bind(id).bind(format!("p{id}")).all().await.unwrap();
+        assert_eq!(done.answered.len(), 3);
+    }
+    let names: Vec<(i64, String)> = client.query("select id, name from person where id = $1").bind(7).session().fetch().await.unwrap();
+    assert_eq!(names, [(7, "p7".to_owned())]);
+    let tables = cluster.same_everywhere().await;
+    assert_eq!(tables["person"].len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite() {
+    require!(Kafka);
+    a_request_takes_effect_on_every_node(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_mariadb() {
+    require!(Kafka, MariaDb);
+    a_request_takes_effect_on_every_node(Kind::MariaDb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres() {
+    require!(Kafka, Postgres);
+    a_request_takes_effect_on_every_node(Kind::Postgres).await;
+}
