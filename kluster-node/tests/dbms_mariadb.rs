@@ -1,5 +1,7 @@
 //! The MariaDB adapter against a real MariaDB: the contract of every adapter, and what only MariaDB has.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod contract;
 #[path = "mariadb/faults.rs"]
 mod faults;
