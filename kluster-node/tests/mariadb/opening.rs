@@ -69,3 +69,23 @@ async fn names_with_signs_are_quoted() {
         db.close().await;
     }
 }
+
+#[tokio::test]
+async fn tables_that_cannot_be_rolled_back_are_refused() {
+    let place = shared().await;
+    place.sql("create table kept (id int auto_increment primary key, at timestamp default current_timestamp) engine = MyISAM").await;
+    let why = refused(place.settings()).await;
+    assert!(why.contains("ALTER TABLE") && why.contains("`kept` ENGINE = InnoDB"), "{why}");
+    place.sql("alter table kept engine = InnoDB").await;
+    open(&place).await.close().await;
+}
+
+#[tokio::test]
+async fn a_state_database_without_its_routines_is_made_whole() {
+    let place = shared().await;
+    open(&place).await.close().await;
+    place.sql(&format!("drop procedure kluster_state_{}.claim", place.database)).await;
+    let mut db = Dbms::open(&place.settings()).await.unwrap();
+    one(&mut db, work(1, "insert into t values (1, 'a')")).await.unwrap();
+    db.close().await;
+}

@@ -57,6 +57,7 @@ impl Owner {
         let secret = hex::encode(secret);
         let mut owner = Self { session, names: names.clone(), version, known, secret, enforces_engine };
         owner.prepare_databases().await.map_err(|e| address.refused("make Kluster's own database", e))?;
+        server::check_tables(&mut owner.session, names).await?;
         owner.take_over(node_id).await?;
         Ok(owner)
     }
@@ -87,10 +88,12 @@ impl Owner {
         self.session.run("select 1 from information_schema.innodb_sys_tables limit 1").await
     }
 
-    /// What the state database was made by; none: it was not.
+    /// What the state database was made by; none: it was not, or not whole, or by another account (a dump may leave out routines).
     async fn made(&mut self) -> Result<Option<String>, sqlx::Error> {
-        let exists = "select 1 from information_schema.tables where table_schema = ? and table_name = 'version'";
-        if self.session.rows(exists, params![self.names.state.as_str()]).await?.is_empty() {
+        let routines =
+            "select count(*) from information_schema.routines where routine_schema = ? and definer = current_user()";
+        let routines = self.session.one(routines, params![self.names.state.as_str()]).await?;
+        if routines.try_get::<i64, _>(0)? < schema::PROCEDURES {
             return Ok(None);
         }
         let rows = self.session.rows(format!("select made from {}", self.names.own("version")), params![]).await?;

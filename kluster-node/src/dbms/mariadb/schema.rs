@@ -22,6 +22,9 @@ pub const APP_PROCEDURES: &[&str] = &["claim", "finish", "intend", "enforce_engi
 /// The procedures that the account for reads may execute.
 pub const READ_PROCEDURES: &[&str] = &["applied"];
 
+/// How many procedures there are.
+pub const PROCEDURES: i64 = (APP_PROCEDURES.len() + READ_PROCEDURES.len()) as i64;
+
 /// How the state database is made.
 #[derive(Debug)]
 pub struct Making {
@@ -125,6 +128,7 @@ mod tests {
 
     #[test]
     fn procedures_begin_with_the_secret_and_hold_no_transaction_statement() {
+        assert_eq!(procedures().len() as i64, PROCEDURES);
         for (name, _, body) in procedures() {
             assert!(name == "enforce_engine" || body.starts_with(&ours()), "{name}");
             for word in ["commit", "rollback", "savepoint", "create ", "alter ", "drop ", "truncate"] {

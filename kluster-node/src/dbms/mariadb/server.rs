@@ -4,6 +4,7 @@
 
 use super::address::Address;
 use super::errors;
+use super::names::{Names, identifier};
 use super::session::{Session, params};
 use crate::dbms::OpenError;
 use crate::fault::Fault;
@@ -75,6 +76,37 @@ pub async fn can_enforce_engine(session: &mut Session, address: &Address) -> Res
     }
     let set = session.run("set session enforce_storage_engine = InnoDB").await;
     set.map(|()| true).map_err(|e| address.refused("have InnoDB enforced for all tables", e))
+}
+
+/// What stands in the user's database and cannot be the same on every node for long.
+pub async fn check_tables(session: &mut Session, names: &Names) -> Result<(), OpenError> {
+    let foreign = "select table_name from information_schema.tables \
+                   where table_schema = ? and table_type = 'BASE TABLE' and engine <> 'InnoDB' order by 1";
+    let tables = listed(session, foreign, names).await.map_err(|e| unusable("list its tables", e))?;
+    if let Some(first) = tables.first() {
+        return Err(OpenError::Unusable(format!(
+            "what is written to {} cannot be rolled back: ALTER TABLE {}.{} ENGINE = InnoDB",
+            tables.join(", "),
+            identifier(&names.database),
+            identifier(first)
+        )));
+    }
+    let own_values = "select distinct concat(table_name, '.', column_name) from information_schema.columns where table_schema = ? \
+                      and (extra like '%auto_increment%' or extra like '%on update current_timestamp%' \
+                           or column_default regexp 'current_timestamp|curdate|curtime|now\\\\(|rand\\\\(|uuid') order by 1";
+    let columns = listed(session, own_values, names).await.map_err(|e| unusable("list its columns", e))?;
+    if !columns.is_empty() {
+        tracing::warn!(
+            columns = columns.join(", "),
+            "columns that the server fills by a counter, its clock or chance: bind their values, else nodes come to differ"
+        );
+    }
+    Ok(())
+}
+
+async fn listed(session: &mut Session, sql: &str, names: &Names) -> Result<Vec<String>, sqlx::Error> {
+    let rows = session.rows(sql, params![names.database.as_str()]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Why the database cannot be opened, out of an error met while trying to `what`.
