@@ -1,6 +1,6 @@
 //! status: who the members are, what they do, how far they are, and whether they hold the same data.
 //!
-//! In the order of the data: `nodes` are read → [`Status::of`] draws the picture → `picture` as a table or JSON → `verdict` and exit code.
+//! In the order of the data: `nodes` are read → `picture` draws them, as a table or JSON → `verdict` and exit code.
 
 mod picture;
 mod verdict;

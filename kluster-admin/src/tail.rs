@@ -1,6 +1,6 @@
 //! tail: requests, responses, errors and heartbeats as they happen, one line each.
 //!
-//! In the order of the data: a `source` for each topic → [`Merged`] puts what was there before in the order of its times and passes on what
+//! In the order of the data: a `source` for each topic → `merged` puts what was there before in the order of its times and passes on what
 //! comes → `entry` reads a record as people and scripts want it.
 
 mod entry;
