@@ -25,14 +25,7 @@ async fn rate_of_batches_of_sixty_single_row_inserts() {
             offset += 60;
         }
         let rate = f64::from(batches * 60) / begun.elapsed().as_secs_f64();
-        println!(
-            "{rate:.0} applies/s, {}",
-            if fixed {
-                "one text with params"
-            } else {
-                "each text another"
-            }
-        );
+        println!("{rate:.0} applies/s, {}", if fixed { "one text with params" } else { "each text another" });
     }
     db.close().await;
 }
