@@ -23,6 +23,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(30);
 const END_POLL: Duration = Duration::from_millis(10);
 /// The oldest major version with all that is used here.
 const OLDEST: u32 = 13;
+/// The version of `schema.sql`.
+const SCHEMA_VERSION: u32 = 1;
 /// The session lock's key: "kluster" in ASCII.
 const LOCK_KEY: i64 = 0x006b_6c75_7374_6572;
 /// A row of more bytes is more than any record holds: JSON is shorter than PostgreSQL's text only for bytes (2 hexadecimal digits, or 4/3
@@ -55,6 +57,7 @@ impl Seat {
         end_sessions(&mut owner, &logins.app.user).await?;
         logins.ensure(&mut owner).await?;
         logins.refresh(&mut owner).await?;
+        check_schema(&mut owner).await?;
         owner.execute_script(include_str!("schema.sql")).await.map_err(unusable)?;
         logins.grant(&mut owner).await?;
         let secret = new_secret(&mut owner).await?;
@@ -135,6 +138,22 @@ async fn check(owner: &mut Connection) -> Result<u32, OpenError> {
             Err(OpenError::Unusable(format!("the database's encoding is {encoding}; create it with encoding 'UTF8'")))
         }
         _ => Ok(version),
+    }
+}
+
+/// Kluster's own tables are of a version that this program knows, if they are there.
+async fn check_schema(owner: &mut Connection) -> Result<(), OpenError> {
+    let there = owner.query("select pg_catalog.to_regclass('kluster_state.about') is not null", NO_PARAMS).await.map_err(unusable)?;
+    if there.rows.first().and_then(|row| row.text(0)).as_deref() != Some("t") {
+        return Ok(());
+    }
+    let found = owner.query("select value from kluster_state.about where key = 'schema_version'", NO_PARAMS).await.map_err(unusable)?;
+    let version = found.rows.first().and_then(|row| row.text(0)).and_then(|version| version.parse::<u32>().ok());
+    match version {
+        None | Some(..=SCHEMA_VERSION) => Ok(()),
+        Some(newer) => Err(OpenError::Unusable(format!(
+            "Kluster's tables have version {newer} and this kluster-node knows {SCHEMA_VERSION}: a newer one made them; run that one"
+        ))),
     }
 }
 
