@@ -180,7 +180,7 @@ begin
     for item in select n.nspname as schema, c.relname as name, case c.relkind when 'S' then 'sequence' else 'table' end as kind
                 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                where n.nspname not like 'pg\_%' and n.nspname not in ('information_schema', 'kluster_state', 'kluster')
-                 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relowner <> app::regrole
+                 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relowner <> (select r.oid from pg_catalog.pg_roles r where r.rolname = app)
                  and not (case c.relkind when 'S' then pg_catalog.has_sequence_privilege(app, c.oid, 'usage')
                                          else pg_catalog.has_table_privilege(app, c.oid, 'insert') end
                           and pg_catalog.has_table_privilege(read, c.oid, 'select'))
