@@ -9,7 +9,8 @@ use kluster_test_servers::PostgresServer;
 use serde_json::json;
 use std::time::Duration;
 
-const ENDLESS: &str = "select count(*) from generate_series(1, 1000000) a, generate_series(1, 1000000) b where a + b < 0";
+const ENDLESS: &str =
+    "select count(*) from generate_series(1, 1000000) a, generate_series(1, 1000000) b where a + b < 0";
 
 /// How many sessions of a login are executing something in this database.
 fn running(kind: &str) -> String {

@@ -6,7 +6,8 @@ use kluster_node::fault::Fault;
 use kluster_protocol::ErrorCode;
 use serde_json::json;
 
-const LATE_KEY: &str = "alter table t add column parent int constraint to_parent references t deferrable initially deferred";
+const LATE_KEY: &str =
+    "alter table t add column parent int constraint to_parent references t deferrable initially deferred";
 
 #[tokio::test]
 async fn late_constraints_are_checked_before_the_outcome() {
@@ -18,7 +19,8 @@ async fn late_constraints_are_checked_before_the_outcome() {
     let ran = one(&mut db, work(2, "insert into t values (1, 'a', 2)")).await;
     assert_eq!(code(&ran), Some(ErrorCode::ForeignKeyViolation), "{ran:?}");
     // Within one request it may hold only at the end.
-    let both = work_of(3, vec![statement("insert into t values (1, 'a', 2)"), statement("insert into t values (2, 'b', 1)")]);
+    let both =
+        work_of(3, vec![statement("insert into t values (1, 'a', 2)"), statement("insert into t values (2, 'b', 1)")]);
     one(&mut db, both).await.unwrap();
     db.close().await;
     let mut db = kluster_node::dbms::Dbms::open(&place.settings()).await.unwrap();
@@ -69,7 +71,8 @@ async fn a_plan_that_has_grown_old_runs_alone_and_is_no_outcome() {
 async fn plans_that_a_function_took_away_are_made_again() {
     let place = shared().await;
     let mut db = open(&place).await;
-    let function = "create function tidy() returns int language plpgsql as $$ begin execute 'deallocate all'; return 1; end $$";
+    let function =
+        "create function tidy() returns int language plpgsql as $$ begin execute 'deallocate all'; return 1; end $$";
     one(&mut db, alone(1, function)).await.unwrap();
     let insert = |offset: u64| bound(offset, "insert into t values ($1, 'a')", json!([offset]));
     one(&mut db, insert(2)).await.unwrap();
@@ -92,15 +95,13 @@ async fn a_users_raise_is_a_refusal_whatever_code_it_forges() {
     let mut db = open(&place).await;
     let function = "create function fail(c text) returns int language plpgsql as $$ begin raise exception 'mine' using errcode = c; end $$";
     one(&mut db, alone(1, function)).await.unwrap();
-    let mut offset = 2;
-    for forged in ["40001", "53100", "57P01", "KL001", "KL002", "XX001", "25P02", "P0001"] {
+    for (offset, forged) in (2..).zip(["40001", "53100", "57P01", "KL001", "KL002", "XX001", "25P02", "P0001"]) {
         let ran = one(&mut db, bound(offset, "select fail($1)", json!([forged]))).await;
         assert_eq!(code(&ran), Some(ErrorCode::Raised), "{forged}: {ran:?}");
         let mut wanted = read_of("select fail($1)");
         wanted.statements[0].params = vec![json!(forged)];
         let (_, ended) = read(&db.reads(), &wanted).await;
         assert_eq!(refused_read(&ended), Some(ErrorCode::Raised), "{forged}: {ended:?}");
-        offset += 1;
     }
     db.close().await;
 }
@@ -110,9 +111,8 @@ async fn what_depends_on_the_batch_is_decided_alone() {
     let place = shared().await;
     let mut db = open(&place).await;
     one(&mut db, alone(1, "create type mood as enum ('ok')")).await.unwrap();
-    let list = |offset| {
-        work_of(offset, vec![statement("alter type mood add value 'bad'"), statement("select 'bad'::mood")])
-    };
+    let list =
+        |offset| work_of(offset, vec![statement("alter type mood add value 'bad'"), statement("select 'bad'::mood")]);
     let ran = db.run(Some(at(1)), &[work(2, "select 1"), list(3)]).await;
     assert!(matches!(ran, Err(Fault::RunAlone(_))), "{ran:?}");
     let refusal = one(&mut db, list(2)).await.unwrap_err();
@@ -124,8 +124,16 @@ async fn what_depends_on_the_batch_is_decided_alone() {
 async fn large_results_in_a_batch_run_alone() {
     let place = shared().await;
     let mut db = open(&place).await;
-    let large = |offset| kluster_node::dbms::Work { max_result_bytes: 1000, ..work(offset, "select * from generate_series(1, 1000)") };
-    let ran = db.run(Some(at(0)), &[work(1, "insert into t values (1, 'a')"), large(2), work(3, "insert into t values (3, 'a')")]).await;
+    let large = |offset| kluster_node::dbms::Work {
+        max_result_bytes: 1000,
+        ..work(offset, "select * from generate_series(1, 1000)")
+    };
+    let ran = db
+        .run(
+            Some(at(0)),
+            &[work(1, "insert into t values (1, 'a')"), large(2), work(3, "insert into t values (3, 'a')")],
+        )
+        .await;
     assert!(matches!(ran, Err(Fault::RunAlone(_))), "{ran:?}");
     one(&mut db, work(1, "insert into t values (1, 'a')")).await.unwrap();
     assert_eq!(code(&one(&mut db, large(2)).await), Some(ErrorCode::ResultTooLarge));

@@ -23,7 +23,11 @@ async fn says_what_is_wrong_and_what_to_do() {
     assert!(refused(&settings(url.replace(&place.database, "nowhere"))).await.contains("3D000"));
     let nobody = Dbms::open(&settings("postgres://postgres@127.0.0.1:1/shop".to_owned())).await;
     assert!(matches!(nobody, Err(OpenError::Unreachable(_))), "{nobody:?}");
-    place.server.sql("postgres", "create database latin encoding 'LATIN1' locale 'C' template template0").await.unwrap();
+    place
+        .server
+        .sql("postgres", "create database latin encoding 'LATIN1' locale 'C' template template0")
+        .await
+        .unwrap();
     assert!(refused(&settings(place.server.url("latin"))).await.contains("UTF8"));
     let by_hand = DbmsSettings { app_url: Some(url.clone()), read_url: Some(url.clone()), ..place.settings() };
     assert!(refused(&by_hand).await.contains("holds a password"));
@@ -35,7 +39,10 @@ async fn says_what_is_wrong_and_what_to_do() {
 #[tokio::test]
 async fn an_owner_that_may_create_roles_needs_no_superuser() {
     let server = PostgresServer::start().await.unwrap();
-    server.sql("postgres", "create role few login createrole password 'few'; create database shop owner few").await.unwrap();
+    server
+        .sql("postgres", "create role few login createrole password 'few'; create database shop owner few")
+        .await
+        .unwrap();
     let few = settings(server.url("shop").replace("postgres:secret", "few:few"));
     for _ in 0..2 {
         let mut db = Dbms::open(&few).await.unwrap();
@@ -98,7 +105,10 @@ async fn tables_that_were_there_before_can_be_used() {
     let mut db = Dbms::open(&place.settings()).await.unwrap();
     one(&mut db, work(0, "insert into old (name) values ('b')")).await.unwrap();
     one(&mut db, work(1, "insert into shop.goods values (1)")).await.unwrap();
-    assert_eq!(query(&mut db, 2, "select name from old order by id").await, [json!({"name": "a"}), json!({"name": "b"})]);
+    assert_eq!(
+        query(&mut db, 2, "select name from old order by id").await,
+        [json!({"name": "a"}), json!({"name": "b"})]
+    );
     for sql in ["select * from old", "select * from shop.goods", "select last_value from old_id_seq"] {
         let (_, ended) = read(&db.reads(), &read_of(sql)).await;
         assert_eq!(ended, Ok(()), "{sql}");
@@ -112,7 +122,10 @@ async fn names_with_signs_are_quoted() {
     let name = "My \"shop\" é, with a name that is far too long to be part of it";
     let name: String = name.chars().take(59).collect();
     server.create_database(&name).await.unwrap();
-    let url = server.url("x").replace("/x", "/My%20%22shop%22%20%C3%A9,%20with%20a%20name%20that%20is%20far%20too%20long%20to%20be%20part%20of");
+    let url = server.url("x").replace(
+        "/x",
+        "/My%20%22shop%22%20%C3%A9,%20with%20a%20name%20that%20is%20far%20too%20long%20to%20be%20part%20of",
+    );
     let mut db = Dbms::open(&settings(url)).await.unwrap();
     one(&mut db, alone(0, "create table t (id int primary key)")).await.unwrap();
     let (_, ended) = read(&db.reads(), &read_of("select * from t")).await;

@@ -88,7 +88,9 @@ async fn a_read_cannot_write_by_any_way() {
     assert_eq!(refused_read(&ended), Some(ErrorCode::PrivilegeViolation), "{ended:?}");
     assert_eq!(place.sql("select count(*) from t").await, "0");
     // Nothing of one read is left for the next.
-    for sql in ["select set_config('search_path', 'nowhere', false)", "select pg_advisory_lock(1)", "prepare p as select 1"] {
+    for sql in
+        ["select set_config('search_path', 'nowhere', false)", "select pg_advisory_lock(1)", "prepare p as select 1"]
+    {
         let (_, ended) = read(&db.reads(), &read_of(sql)).await;
         assert_eq!(ended, Ok(()), "{sql}");
     }
@@ -113,10 +115,12 @@ async fn a_read_cannot_write_by_any_way() {
 async fn reads_see_what_users_made_wherever_they_made_it() {
     let place = shared().await;
     let mut db = open(&place).await;
-    let mut offset = 1;
-    for sql in ["create schema shop", "create table shop.goods (id int primary key)", "create view v as select * from shop.goods"] {
+    for (offset, sql) in (1..).zip([
+        "create schema shop",
+        "create table shop.goods (id int primary key)",
+        "create view v as select * from shop.goods",
+    ]) {
         one(&mut db, alone(offset, sql)).await.unwrap();
-        offset += 1;
     }
     for sql in ["select * from shop.goods", "select * from v"] {
         let (_, ended) = read(&db.reads(), &read_of(sql)).await;
@@ -243,7 +247,10 @@ async fn one_text_is_one_statement_and_copy_is_refused() {
         assert_eq!(code(&ran), Some(expected), "{ran:?}");
     }
     // Behind a statement that went through, and before works that go on.
-    let list = work_of(6, vec![statement("insert into t values (1, 'a')"), statement("copy t from stdin"), statement("select 1")]);
+    let list = work_of(
+        6,
+        vec![statement("insert into t values (1, 'a')"), statement("copy t from stdin"), statement("select 1")],
+    );
     let ran = apply(&mut db, &[list, work(7, "insert into t values (2, 'b')")]).await;
     let refusal = ran[0].as_ref().unwrap_err();
     assert_eq!((refusal.code, refusal.statement_index), (ErrorCode::Copy, Some(1)));

@@ -59,9 +59,16 @@ async fn check(db: &mut Dbms) {
         assert_eq!(&found[name], value, "{name}");
     }
     let type_of = |name: &str| types.iter().find(|(column, _)| column == name).unwrap().1.as_str();
-    for (column, name) in
-        [("g", "int8"), ("tt", "timestamptz"), ("ar", "int4[]"), ("m", "mood"), ("am", "mood[]"), ("dom", "int4"), ("com", "pair"), ("ra", "int4range")]
-    {
+    for (column, name) in [
+        ("g", "int8"),
+        ("tt", "timestamptz"),
+        ("ar", "int4[]"),
+        ("m", "mood"),
+        ("am", "mood[]"),
+        ("dom", "int4"),
+        ("com", "pair"),
+        ("ra", "int4range"),
+    ] {
         assert_eq!(type_of(column), name, "{column}");
     }
     let (events, ended) = read(&db.reads(), &read_of("select * from v")).await;
@@ -101,7 +108,10 @@ async fn the_servers_own_settings_change_nothing() {
         ("backslash_quote", "on"),
     ];
     let settings_of_server = settings_of_server.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let server = PostgresServer::start_with(PostgresOptions { settings: settings_of_server, ..PostgresOptions::default() }).await.unwrap();
+    let server =
+        PostgresServer::start_with(PostgresOptions { settings: settings_of_server, ..PostgresOptions::default() })
+            .await
+            .unwrap();
     server.sql("postgres", "set default_transaction_read_only = off; create database shop").await.unwrap();
     let mut db = Dbms::open(&settings(server.url("shop"))).await.unwrap();
     make(&mut db).await;
@@ -114,7 +124,11 @@ async fn types_made_and_changed_in_between_are_named_anew() {
     let place = shared().await;
     let mut db = open(&place).await;
     one(&mut db, alone(1, "create type mood as enum ('ok')")).await.unwrap();
-    let name = async |db: &mut Dbms, offset| one(db, work(offset, "select 'ok'::mood as m from (select 1) as one")).await.unwrap()[0].columns[0].type_name.clone();
+    let name = async |db: &mut Dbms, offset| {
+        one(db, work(offset, "select 'ok'::mood as m from (select 1) as one")).await.unwrap()[0].columns[0]
+            .type_name
+            .clone()
+    };
     assert_eq!(name(&mut db, 2).await, "mood");
     one(&mut db, alone(3, "alter type mood rename to temper")).await.unwrap();
     one(&mut db, alone(4, "create domain mood as int")).await.unwrap();
@@ -140,7 +154,9 @@ async fn params_take_the_type_that_the_statement_gives_them() {
     let mut ran = one(&mut db, bound(1, text, params)).await.unwrap();
     assert_eq!(
         rows(ran.remove(0)),
-        [json!({"i": 1, "n": "12.5", "b": true, "j": {"a": 1}, "a": [1, 2], "t": "2024-02-29T10:00:00Z", "x": "free", "d": 0.30000000000000004})]
+        [
+            json!({"i": 1, "n": "12.5", "b": true, "j": {"a": 1}, "a": [1, 2], "t": "2024-02-29T10:00:00Z", "x": "free", "d": 0.30000000000000004})
+        ]
     );
     db.close().await;
 }

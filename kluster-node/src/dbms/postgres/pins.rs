@@ -49,11 +49,8 @@ const USER_SQL: &[(&str, &str)] = &[
 ];
 
 /// The same, by the first major version that knows them.
-const SINCE: &[(u32, &str, &str)] = &[
-    (14, "idle_session_timeout", "0"),
-    (14, "default_toast_compression", "pglz"),
-    (17, "transaction_timeout", "0"),
-];
+const SINCE: &[(u32, &str, &str)] =
+    &[(14, "idle_session_timeout", "0"), (14, "default_toast_compression", "pglz"), (17, "transaction_timeout", "0")];
 
 /// What a crash takes back is replayed from the log, so COMMIT need not wait for the disk.
 const APPLYING: &[(&str, &str)] = &[("synchronous_commit", "off")];
