@@ -22,6 +22,8 @@ async fn user_sql_cannot_reach_state_or_server() {
         "create table kluster_state.mine (id int)",
         "drop table kluster_state.state",
         "drop schema kluster_state cascade",
+        "create function kluster.now() returns int language sql as 'select 1'",
+        "drop schema kluster",
         "create or replace function kluster_state.claim(secret text, predecessor bigint) returns void language sql as 'select'",
         "create trigger mine before update on kluster_state.state execute function suppress_redundant_updates_trigger()",
         "create role mine",
@@ -149,6 +151,9 @@ async fn nothing_of_the_session_outlives_a_work_that_ran_alone() {
         "discard plans",
         "set local statement_timeout = 1",
         "set role none",
+        "set transaction read only",
+        "select set_config('transaction_read_only', 'on', false)",
+        "set session characteristics as transaction read only",
     ] {
         let ran = one(&mut db, alone(offset, sql)).await;
         assert!(ran.is_ok(), "{sql}: {ran:?}");

@@ -6,9 +6,11 @@
 //! read as well, so that neither side can block the other with full buffers; `receive` may be dropped at any time and called again.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use postgres_protocol::message::backend::{DATA_ROW_TAG, Header, Message};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -23,6 +25,9 @@ const READ_MINIMUM: usize = 8 * 1024;
 const KEPT_CAPACITY: usize = 1024 * 1024;
 /// PostgreSQL builds no message above MaxAllocSize (1 GiB); a longer one means that we lost our place in the stream.
 const LONGEST_MESSAGE: usize = 1024 * 1024 * 1024;
+/// A server that vanished without a word (a machine switched off) is noticed after 90 s, however long its statement may take.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(3);
 /// Tag and length.
 const HEADER: usize = 5;
 
@@ -65,6 +70,7 @@ impl Transport {
             Host::Tcp(host) => {
                 let stream = TcpStream::connect((host.as_str(), address.port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
+                SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE).map_err(unreachable)?;
                 let (reader, writer) = stream.into_split();
                 Ok(Self::over(reader, writer, row_limit))
             }
