@@ -9,7 +9,7 @@ mod process;
 
 pub use database::{Database, Kind};
 pub use load::Load;
-pub use process::{NodeProcess, binary, is_stopped, signal};
+pub use process::{NodeProcess, binary, signal};
 
 use kluster_client::{Client, Options};
 use kluster_log::{Log, LogSettings, TopicSettings};

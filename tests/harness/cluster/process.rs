@@ -130,7 +130,7 @@ impl Drop for NodeProcess {
 }
 
 /// A signal has stopped the process where it was.
-pub fn is_stopped(process: u32) -> bool {
+fn is_stopped(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
 }
