@@ -36,15 +36,10 @@ async fn exactly_once_through_kills_of_nodes(kind: Kind) {
     let mut load = Load::start(&cluster, 8).await;
     kill_at_any_time(&mut cluster, &mut load).await;
     kill_at_each_step(kind, &mut cluster, &mut load).await;
-    let indexes = match kind {
-        Kind::MariaDb => kill_at_each_step_of_ddl(&mut cluster).await,
-        Kind::Postgres | Kind::Sqlite => 0,
-    };
-    load.compare(&mut cluster).await;
-    for node in cluster.nodes.iter().filter(|_| kind == Kind::MariaDb) {
-        let count = "select count(distinct index_name) from information_schema.statistics where table_schema = database() and column_name = 'writer'";
-        assert_eq!(node.database().sql(count).await.trim(), indexes.to_string(), "{}", node.name());
+    if kind == Kind::MariaDb {
+        kill_at_each_step_of_ddl(&mut cluster).await;
     }
+    load.compare(&mut cluster).await;
 }
 
 /// One node after the other, in some order, each after some acknowledgements; some come back at once, some later.
@@ -86,19 +81,45 @@ async fn kills_itself(cluster: &mut Cluster, step: Step, count: u32) {
     assert_eq!(ended.signal(), Some(SIGKILL), "at {step:?}: {ended}\n{}", node.last_words());
 }
 
-/// MariaDB's DDL commits by itself, without the offset: only its intent tells, after a kill, whether it was done. How many indexes were made.
-async fn kill_at_each_step_of_ddl(cluster: &mut Cluster) -> usize {
+/// MariaDB's DDL commits by itself, without the offset: only its intent tells, after a kill, whether it was done.
+async fn kill_at_each_step_of_ddl(cluster: &mut Cluster) {
     let client = cluster.client().await;
-    let steps = [Step::Intended, Step::SelfCommitted];
-    for step in steps {
-        // Without a name: done twice, it would make two.
-        let altered = client.execute("alter table marks add index(writer)");
-        let (altered, ()) = tokio::join!(altered.first(), kills_itself(cluster, step, 1));
+    for step in DDL {
+        let (altered, ()) = tokio::join!(client.execute(ADD_INDEX).first(), kills_itself(cluster, step, 1));
         altered.expect("the other nodes answer");
     }
     cluster.nodes[2].restart(&[]);
+    each_index_once(cluster).await;
+}
+
+/// The same while the server is killed and not the node, which goes on when the server is back.
+async fn kill_the_server_at_each_step_of_ddl(cluster: &mut Cluster) {
+    let client = cluster.client().await;
+    for step in DDL {
+        let node = &mut cluster.nodes[0];
+        node.kill();
+        node.restart(&[("KLUSTER_TEST_STEP", &format!("{step:?}:1:stop"))]);
+        let altered = client.execute(ADD_INDEX);
+        let (altered, ()) = tokio::join!(altered.first(), node.halted());
+        altered.expect("the other node answers");
+        node.database().kill_server().await;
+        node.database().restart_server().await;
+        node.signal("CONT");
+        cluster.caught_up().await;
+    }
+    each_index_once(cluster).await;
+}
+
+const DDL: [Step; 2] = [Step::Intended, Step::SelfCommitted];
+/// Without a name: done twice, it would make two.
+const ADD_INDEX: &str = "alter table marks add index(writer)";
+
+async fn each_index_once(cluster: &Cluster) {
     cluster.caught_up().await;
-    steps.len()
+    let count = "select count(distinct index_name) from information_schema.statistics where table_schema = database() and column_name = 'writer'";
+    for node in &cluster.nodes {
+        assert_eq!(node.database().sql(count).await.trim(), DDL.len().to_string(), "{}", node.name());
+    }
 }
 
 /// So that the server acknowledges commits which a kill takes back: the node's offset goes back with them, and the log is replayed.
@@ -147,6 +168,9 @@ async fn exactly_once_through_kills_of_the_server(kind: Kind, settings: &[(&str,
         }
     }
     assert!(lost > 0, "the server lost nothing: this test has not shown what it should");
+    if kind == Kind::MariaDb {
+        kill_the_server_at_each_step_of_ddl(&mut cluster).await;
+    }
     load.compare(&mut cluster).await;
 }
 
