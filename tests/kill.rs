@@ -2,6 +2,7 @@
 //!
 //! Clients write all the time (`cluster::Load`); in the end each acknowledged id is there once on every node, and the chains are one.
 //! `KLUSTER_TEST_SEED` repeats the choices of a run; where its kills hit is up to the machine.
+#![cfg(test)]
 
 use kluster_node::step::Step;
 use kluster_test_servers::require;

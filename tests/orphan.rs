@@ -5,6 +5,7 @@
 //!
 //! A new process tells the sessions of its predecessor to end and waits until they are gone, before it reads the state row. So a claim meets
 //! another process's claim only where that fails to see a session; `a_claim_of_before_raises` makes one that no process knows of.
+#![cfg(test)]
 
 use kluster_client::Client;
 use kluster_node::dbms::postgres::address::Address;

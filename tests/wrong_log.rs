@@ -2,6 +2,7 @@
 //! what is wrong and what to do, and with its documented exit code.
 //!
 //! With SQLite: the checks are the node's own, not an adapter's.
+#![cfg(test)]
 
 use kluster_client::Client;
 use kluster_log::{Created, TopicSettings};
