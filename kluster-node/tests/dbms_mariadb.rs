@@ -12,7 +12,6 @@ mod opening;
 #[path = "mariadb/privileges.rs"]
 mod privileges;
 #[path = "mariadb/rate.rs"]
-mod rate;
 #[path = "mariadb/values.rs"]
 mod values;
 
