@@ -6,9 +6,10 @@
 #   make check      format, lint, test, documentation, dependencies
 #   make simulate   seeded schedules of faults: make simulate SEEDS=1000 FROM=1
 #   make bench      measurements
+#   make compose-up a cluster in containers: make compose-up DBMS=postgres|mariadb|sqlite (compose/README.md); make compose-down ends it
 
 .DEFAULT_GOAL := build
-.PHONY: build setup test check format lint docs deny simulate bench
+.PHONY: build setup test check format lint docs deny simulate bench compose-up compose-down
 
 # How many seeds, and the first of them.
 SEEDS ?= 100
@@ -45,4 +46,14 @@ simulate:
 	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
 bench:
-	cargo bench --workspace
+	cargo bench -p kluster-tests
+
+# Which database stands beside each node in containers.
+DBMS ?= postgres
+compose-up compose-down: export COMPOSE_FILE = compose.yaml:$(DBMS).yaml
+
+compose-up:
+	cd compose && docker compose up --build --detach --wait && docker compose exec n1 kluster-admin status
+
+compose-down:
+	cd compose && docker compose down

@@ -21,7 +21,7 @@ use crate::start::{self, Held};
 use crate::status::Status;
 use crate::step::{Step, Steps};
 use kluster_log::{Log, LogIdentity, Reader, Record};
-use kluster_protocol::{ErrorClass, MAX_BATCH, MAX_KEPT_BYTES, NodeId, NodeState, Offset, Topic};
+use kluster_protocol::{ErrorClass, MAX_BATCH, MAX_KEPT_BYTES, NodeId, NodeState, Offset, Request, Topic};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -61,6 +61,8 @@ pub struct AllLane {
     pub max_batch: BatchLimit,
     /// Where tests may stop the node.
     pub steps: Steps,
+    /// A foreign transaction keeps records back, and this was said.
+    pub stalled: bool,
 }
 
 /// How many works the next batch may have.
@@ -100,23 +102,28 @@ impl AllLane {
     async fn follow(&mut self, drain: &CancellationToken) -> Result<(), Stopped> {
         let mut retry = Retry::default();
         loop {
-            let Some((mut held, mut reader)) = self.begin(&mut retry, drain).await? else { return Ok(()) };
-            self.catch_up_or_follow(&mut held, &mut reader, &mut retry, drain).await?;
+            let Some((mut held, mut reader, end)) = self.begin(&mut retry, drain).await? else { return Ok(()) };
+            self.go_on(&mut held, &mut reader, end, &mut retry, drain).await?;
             if drain.is_cancelled() {
                 return Ok(());
             }
         }
     }
 
-    async fn begin(&mut self, retry: &mut Retry, drain: &CancellationToken) -> Result<Option<(Held, Reader)>, Stopped> {
+    /// What the database holds, the log behind it, and where the log ended just now.
+    async fn begin(
+        &mut self,
+        retry: &mut Retry,
+        drain: &CancellationToken,
+    ) -> Result<Option<(Held, Reader, Offset)>, Stopped> {
         loop {
             let began = async {
                 let held = start::load(&mut self.dbms, &self.node, &self.identity, self.window).await?;
-                let reader = start::open(&self.log, &held).await?;
-                Ok((held, reader))
+                let (reader, end) = start::open(&self.log, &held).await?;
+                Ok((held, reader, end))
             };
             match began.await {
-                Ok((held, reader)) => {
+                Ok((held, reader, end)) => {
                     if !held.fresh {
                         self.status.applied(&held.state);
                     }
@@ -124,7 +131,7 @@ impl AllLane {
                         self.after(fault, None, 0, retry, drain).await?;
                         continue;
                     }
-                    return Ok(Some((held, reader)));
+                    return Ok(Some((held, reader, end)));
                 }
                 Err(fault) => self.after(fault, None, 0, retry, drain).await?,
             }
@@ -135,10 +142,11 @@ impl AllLane {
     }
 
     /// Reads and applies until drained, or until the database's place must be read again.
-    async fn catch_up_or_follow(
+    async fn go_on(
         &mut self,
         held: &mut Held,
         reader: &mut Reader,
+        end: Offset,
         retry: &mut Retry,
         drain: &CancellationToken,
     ) -> Result<(), Stopped> {
@@ -155,12 +163,16 @@ impl AllLane {
                 Ok(count) => {
                     pending.drain(..count);
                     retry.passed();
+                    match held.state.applied.next() >= end {
+                        true => self.caught_up(held).await,
+                        false => self.status.is(NodeState::CatchingUp),
+                    }
                 }
                 Err(fault) => {
                     // Where the batch went through and only its answers did not, they are found again from the stored outcomes.
                     let reload = matches!(fault, Fault::Lost(_) | Fault::ClaimRaised(_)) || held.state.applied != before;
-                    let first = pending.front().map(|record| record.offset);
-                    self.after(fault, first, pending.len(), retry, drain).await?;
+                    let count = pending.len();
+                    self.after(fault, pending.front(), count, retry, drain).await?;
                     if reload || drain.is_cancelled() {
                         return Ok(());
                     }
@@ -186,23 +198,34 @@ impl AllLane {
                 records = tokio::time::timeout(idle, reader.next_batch(READ)) => records,
             };
             match waited {
-                Ok(Ok(records)) => {
-                    if records.len() == READ {
-                        self.status.is(NodeState::CatchingUp);
-                    }
-                    return Ok(Some(records));
-                }
+                Ok(Ok(records)) => return Ok(Some(records)),
                 Ok(Err(error)) => {
                     let fault = start::log_fault(error);
                     self.reporter.say(ErrorClass::Fatal, Some((at, String::new())), fault.cause()).await;
                     return Err(Stopped { offset: at, fault });
                 }
                 Err(_idle) => {
-                    self.status.is(NodeState::Ready);
-                    self.joiner.ask(&self.log, &held.state.membership).await;
+                    self.alarm_if_stalled(reader).await;
+                    self.caught_up(held).await;
                 }
             }
         }
+    }
+
+    /// The node is at the end of the log, and may ask to be counted.
+    async fn caught_up(&mut self, held: &Held) {
+        self.status.is(NodeState::Ready);
+        self.joiner.ask(&self.log, &held.state.membership).await;
+    }
+
+    /// Somebody's open transaction keeps records from every reader: someone should look. Said once.
+    async fn alarm_if_stalled(&mut self, reader: &Reader) {
+        let stalled = reader.stalled_for().is_some();
+        if stalled && !self.stalled {
+            let message = "a foreign transaction on ALL has been open for more than 10 s, and nothing behind it can be read; end it, or abort it by kafka-transactions";
+            self.reporter.say(ErrorClass::Alarm, None, &Cause::new("log_stalled", message)).await;
+        }
+        self.stalled = stalled;
     }
 
     /// Every record's offset must rise; a hole is legal, and counted.
@@ -351,13 +374,15 @@ impl AllLane {
     async fn after(
         &mut self,
         fault: Fault,
-        first: Option<Offset>,
+        first: Option<&Record>,
         records: usize,
         retry: &mut Retry,
         drain: &CancellationToken,
     ) -> Result<(), Stopped> {
         self.steps.meet(&fault);
-        let offset = first.unwrap_or_else(|| self.status.now().applied.map_or(Offset::ZERO, Offset::next));
+        let offset = first.map(|record| record.offset);
+        let offset = offset.unwrap_or_else(|| self.status.now().applied.map_or(Offset::ZERO, Offset::next));
+        let request_id = first.map(request_id).unwrap_or_default();
         match retry.judge(fault, records) {
             Verdict::Again(pause, cause) => {
                 tracing::warn!(node = %self.node, %offset, %cause, "trying again");
@@ -365,7 +390,7 @@ impl AllLane {
                     self.status.is(NodeState::Retrying { since_ms: retry.since(&self.reporter), code: cause.code.clone() });
                 }
                 if pause >= Retry::WORTH_REPORTING {
-                    self.reporter.say(ErrorClass::Transient, Some((offset, String::new())), &cause).await;
+                    self.reporter.say(ErrorClass::Transient, Some((offset, request_id)), &cause).await;
                 }
                 wait(pause, drain).await;
             }
@@ -376,7 +401,7 @@ impl AllLane {
                 self.recover(retry, drain).await;
             }
             Verdict::Stop(class, fault) => {
-                self.reporter.say(class, Some((offset, String::new())), fault.cause()).await;
+                self.reporter.say(class, Some((offset, request_id)), fault.cause()).await;
                 return Err(Stopped { offset, fault });
             }
         }
@@ -399,6 +424,14 @@ impl AllLane {
 /// Before the first voter every node answers; then voters do, and observers are silent.
 fn answers_count(outcome: &Outcome) -> bool {
     outcome.members.voter || outcome.members.voters == 0
+}
+
+/// What the sender of a record calls it, for people.
+fn request_id(record: &Record) -> String {
+    match Request::parse(record.value.as_deref()) {
+        Ok(request) => request.message_id.to_string(),
+        Err(bad) => bad.message_id.map_or_else(|| format!("@{}", record.offset), |id| id.to_string()),
+    }
 }
 
 fn parse(row: &OutcomeRow) -> Result<Vec<Outcome>, Fault> {

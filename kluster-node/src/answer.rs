@@ -46,7 +46,7 @@ pub struct Outgoing {
 #[derive(Debug)]
 enum Content {
     None,
-    Whole(Answered),
+    Whole(Box<Answered>),
     Spooled(Vec<Rows>),
 }
 
@@ -74,7 +74,7 @@ impl Outgoing {
             (false, false) => Content::Spooled(rows),
             (false, true) => {
                 let kept = rows.into_iter().map(KeptRows::from).collect::<Vec<_>>();
-                Content::Whole(whole(response.clone(), outcome, Some(kept)))
+                Content::Whole(Box::new(whole(response.clone(), outcome, Some(kept))))
             }
         };
         Self { response, to, rows: content }
@@ -86,7 +86,7 @@ impl Outgoing {
         let to = Destination { partition: asked.reply_partition, key: asked.reply_key.clone() };
         let content = match outcome.error {
             Some(_) => Content::None,
-            None => Content::Whole(whole(response.clone(), outcome, kept)),
+            None => Content::Whole(Box::new(whole(response.clone(), outcome, kept))),
         };
         Self { response, to, rows: content }
     }
@@ -94,7 +94,7 @@ impl Outgoing {
     fn into_parts(self) -> Box<dyn Iterator<Item = std::io::Result<Answered>> + Send> {
         match self.rows {
             Content::None => Box::new(std::iter::once(Ok(self.response))),
-            Content::Whole(response) => Box::new(std::iter::once(Ok(response))),
+            Content::Whole(response) => Box::new(std::iter::once(Ok(*response))),
             Content::Spooled(rows) => Box::new(parts(self.response, rows)),
         }
     }

@@ -10,6 +10,7 @@
 //! Invariants: those of each module; above all that effects, applied offset, chain and outcomes are committed in one transaction, so that every
 //! request takes effect once through any crash; and that nothing but the log decides an outcome.
 
+pub mod command;
 pub mod config;
 pub mod node;
 

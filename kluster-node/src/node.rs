@@ -155,6 +155,7 @@ impl Node {
             window: settings.window,
             max_batch: settings.max_batch.clone(),
             steps: settings.dbms.steps.clone(),
+            stalled: false,
         };
         let lanes = Lanes {
             all: spawn(all.run(drain.clone())),

@@ -105,8 +105,9 @@ fn belongs(state: &State, node: &NodeId, identity: &LogIdentity) -> Result<(), F
     Ok(())
 }
 
-/// Opens ALL behind the applied offset, after reading the record there again.
-pub async fn open(log: &Log, held: &Held) -> Result<Reader, Fault> {
+/// Opens ALL behind the applied offset, after reading the record there again. Also gives where the log ends now: a node that has come so far
+/// has caught up.
+pub async fn open(log: &Log, held: &Held) -> Result<(Reader, Offset), Fault> {
     let range = log.range(Topic::All, 0).await.map_err(log_fault)?;
     if held.fresh {
         if range.start > Offset::ZERO {
@@ -116,7 +117,8 @@ pub async fn open(log: &Log, held: &Held) -> Result<Reader, Fault> {
             );
             return Err(Fault::Fatal(Cause::new("log_trimmed", message)));
         }
-        return log.read(Topic::All, 0, range.start).await.map_err(log_fault);
+        let reader = log.read(Topic::All, 0, range.start).await.map_err(log_fault)?;
+        return Ok((reader, range.end));
     }
     let applied = held.state.applied;
     if applied < range.start {
@@ -142,7 +144,7 @@ pub async fn open(log: &Log, held: &Held) -> Result<Reader, Fault> {
         );
         return Err(Fault::Fatal(Cause::new("log_rewritten", message)));
     }
-    Ok(reader)
+    Ok((reader, range.end))
 }
 
 /// What a trouble of the log means for the lane.

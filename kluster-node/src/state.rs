@@ -82,7 +82,7 @@ impl State {
     /// Keeps the chain at the last two multiples of 2^k, for k = 8…40. A hole may take the multiple itself; then no node has it.
     fn note_point(&mut self) {
         let number = self.applied.get();
-        if number == 0 || number % 256 != 0 {
+        if number == 0 || !number.is_multiple_of(256) {
             return;
         }
         self.points.insert(0, ChainPoint { offset: self.applied, chain: self.chain });
@@ -90,7 +90,7 @@ impl State {
         self.points.retain(|point| {
             let mut wanted = false;
             for (k, seen) in seen.iter_mut().enumerate().skip(8) {
-                if point.offset.get() % (1 << k) == 0 && *seen < 2 {
+                if point.offset.get().is_multiple_of(1 << k) && *seen < 2 {
                     *seen += 1;
                     wanted = true;
                 }

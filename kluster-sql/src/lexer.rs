@@ -117,13 +117,18 @@ impl<'a> Lexer<'a> {
     fn dollar(&self) -> Found {
         let at = self.at;
         let digits = self.run(at + 1, |b| b.is_ascii_digit());
-        let name = self.run(at + 1, continues_name);
+        if self.dialect == Dialect::Sqlite {
+            // `$1a` is a name to SQLite.
+            return Ok(match self.run(at + 1, continues_name) {
+                name if name == at + 1 => (Kind::Symbol, name),
+                name if name == digits => (Kind::Param, name),
+                name => (Kind::Placeholder, name),
+            });
+        }
         match self.dialect {
-            _ if digits > at + 1 && (digits == name || self.dialect != Dialect::Sqlite) => Ok((Kind::Param, digits)),
-            Dialect::Postgres => self.dollar_quoted(),
-            Dialect::MariaDb => Ok((Kind::Word, name)),
-            Dialect::Sqlite if name > at + 1 => Ok((Kind::Placeholder, name)),
-            Dialect::Sqlite => Ok((Kind::Symbol, at + 1)),
+            _ if digits > at + 1 => Ok((Kind::Param, digits)),
+            Dialect::MariaDb => Ok((Kind::Word, self.run(at + 1, continues_name))),
+            Dialect::Postgres | Dialect::Sqlite => self.dollar_quoted(),
         }
     }
 

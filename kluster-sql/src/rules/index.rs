@@ -20,6 +20,8 @@ pub(crate) struct Index {
     anywhere: HashMap<&'static str, Vec<Entry>>,
     /// The same for names that end in `*`, without it.
     prefixes: Vec<Entry>,
+    /// The first letters of `prefixes`: most words stop here.
+    initials: Vec<u8>,
     /// First words of statements; names of more words first.
     statements: HashMap<&'static str, Vec<Entry>>,
     longest: usize,
@@ -52,6 +54,8 @@ impl Index {
 
     fn add(&mut self, entry: Entry) {
         if let Some(prefix) = entry.name.strip_suffix('*') {
+            self.initials
+                .extend(prefix.bytes().next().filter(|initial| !self.initials.contains(initial)));
             self.prefixes.push(Entry { name: prefix, ..entry });
             return;
         }
@@ -72,7 +76,12 @@ impl Index {
         } else {
             None
         };
-        let prefixed = self.prefixes.iter().filter(move |entry| name.starts_with(entry.name));
+        let initial = name
+            .bytes()
+            .next()
+            .is_some_and(|initial| self.initials.contains(&initial));
+        let prefixes = if initial { self.prefixes.as_slice() } else { &[] };
+        let prefixed = prefixes.iter().filter(move |entry| name.starts_with(entry.name));
         exact.into_iter().flatten().chain(prefixed).copied()
     }
 

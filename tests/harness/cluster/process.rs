@@ -4,7 +4,6 @@ use super::{Database, PATIENCE};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
 
 /// A node's process, or the place of one that ended.
 pub struct NodeProcess {
@@ -125,15 +124,9 @@ impl Drop for NodeProcess {
     }
 }
 
-/// A binary of the workspace, built if need be.
+/// A binary under test: cargo builds the bins of this package before it runs its tests.
 pub fn binary(name: &str) -> PathBuf {
-    static BUILT: Once = Once::new();
     let test = std::env::current_exe().expect("a test knows its own file");
-    let directory = test.parent().and_then(|deps| deps.parent()).expect("tests lie in target/…/deps").to_owned();
-    BUILT.call_once(|| {
-        // With the same packages and features as the test run itself, so that nothing is built twice.
-        let status = Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bins"]).status();
-        assert!(status.expect("cargo runs").success(), "the binaries could not be built");
-    });
-    directory.join(name)
+    let directory = test.parent().and_then(|deps| deps.parent()).expect("tests lie in target/…/deps");
+    directory.join(name.replace("kluster-", "") + "-under-test")
 }

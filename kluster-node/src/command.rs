@@ -1,0 +1,115 @@
+//! Command: what the binary `kluster-node` does. Reads the settings, runs the node until it is told to end, and says by the exit code why it
+//! ended.
+//!
+//! Neighbours: `main.rs` calls it; the tests have a binary of their own that calls it too, built with the steps at which a test may stop it.
+
+use crate::config::Config;
+use crate::dbms::DbmsSettings;
+use crate::node::{Node, NodeError, NodeSettings};
+use crate::step::Steps;
+use kluster_protocol::{DEFAULT_WINDOW, NodeId, Role};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Runs a node by the command line and the environment of this process.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    let config = Config::read();
+    trace(config.node.log_json);
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kluster-node: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), NodeError> {
+    let drain = CancellationToken::new();
+    tokio::spawn(drain_on_signal(drain.clone()));
+    let log = kluster_log::Log::connect(config.log.clone()).await?;
+    let exit_when_stopped = config.node.exit_when_stopped;
+    let starting = Node::start(settings(&config), log);
+    let node = tokio::select! {
+        biased;
+        () = drain.cancelled() => return Ok(()),
+        node = starting => node?,
+    };
+    let info = node.info();
+    tracing::info!(node = config.node.node_id, dbms = info.name, version = info.version, http = ?node.http(), "started");
+    if exit_when_stopped {
+        let (mut status, drain) = (node.status().watch(), drain.clone());
+        tokio::spawn(async move {
+            let _ = status.wait_for(|now| matches!(now.state, kluster_protocol::NodeState::Stopped { .. })).await;
+            drain.cancel();
+        });
+    }
+    node.run(drain).await
+}
+
+fn settings(config: &Config) -> NodeSettings {
+    let node = &config.node;
+    NodeSettings {
+        node_id: NodeId::new(node.node_id.clone()),
+        dbms: DbmsSettings {
+            url: node.dbms.clone(),
+            app_url: node.dbms_app.clone(),
+            read_url: node.dbms_read.clone(),
+            node_id: node.node_id.clone(),
+            max_reads: node.max_reads,
+            inline: false,
+            steps: steps(),
+        },
+        role: if node.observer { Role::Observer } else { Role::Voter },
+        http: node.http.0,
+        trust_topics: node.trust_topics,
+        development: node.development,
+        clock: Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)),
+        window: DEFAULT_WINDOW,
+        max_batch: Default::default(),
+        instance_id: uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+#[cfg(feature = "test-steps")]
+fn steps() -> Steps {
+    Steps::from_environment().unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+#[cfg(not(feature = "test-steps"))]
+fn steps() -> Steps {
+    Steps::default()
+}
+
+async fn drain_on_signal(drain: CancellationToken) {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => return tracing::error!(%error, "signals cannot be received"),
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("draining");
+    drain.cancel();
+}
+
+fn trace(json: bool) {
+    let filter = EnvFilter::try_from_env("KLUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { lines.json().init() } else { lines.init() }
+}
+
+/// The documented exit codes; clap's own for wrong settings is 2.
+fn exit_code(error: &NodeError) -> u8 {
+    match error {
+        NodeError::Http(..) => 2,
+        NodeError::Log(_) | NodeError::Topics(_) => 3,
+        NodeError::Dbms(_) => 4,
+        NodeError::Stopped(_) => 5,
+    }
+}

@@ -1,0 +1,91 @@
+//! Pins: the settings that every session has from its first moment, so that no server's or role's own setting decides an outcome.
+//!
+//! Neighbours: `logins` adds them to the addresses. They go with the login itself: the session's defaults, to which `RESET ALL` and
+//! `DISCARD ALL` return. Settings that only a superuser may change are none of these: user SQL cannot change them either.
+
+use super::address::Address;
+
+/// Settings of sessions that execute users' SQL.
+const USER_SQL: &[(&str, &str)] = &[
+    // Names.
+    ("search_path", "public"),
+    ("default_tablespace", ""),
+    ("default_table_access_method", "heap"),
+    ("check_function_bodies", "on"),
+    // Values to text and back.
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "iso_8601"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+    ("lc_numeric", "C"),
+    ("lc_time", "C"),
+    ("xmlbinary", "base64"),
+    ("xmloption", "content"),
+    ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("array_nulls", "on"),
+    ("transform_null_equals", "off"),
+    ("quote_all_identifiers", "off"),
+    ("default_text_search_config", "pg_catalog.simple"),
+    // Transactions.
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("row_security", "on"),
+    // Time decides nothing.
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    // Plans: what could change the order in which rows are met.
+    ("synchronize_seqscans", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_custom_plan"),
+    // Params are secrets, and so is the one of our own functions.
+    ("log_parameter_max_length_on_error", "0"),
+    ("client_min_messages", "warning"),
+];
+
+/// The same, by the first major version that knows them.
+const SINCE: &[(u32, &str, &str)] = &[
+    (14, "idle_session_timeout", "0"),
+    (14, "default_toast_compression", "pglz"),
+    (17, "transaction_timeout", "0"),
+];
+
+/// What a crash takes back is replayed from the log, so COMMIT need not wait for the disk.
+const APPLYING: &[(&str, &str)] = &[("synchronous_commit", "off")];
+
+/// Kluster's own session: no user's object is ever meant, and it waits for no lock for ever.
+const OWNER: &[(&str, &str)] = &[
+    ("search_path", "pg_catalog, pg_temp"),
+    ("client_min_messages", "warning"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("standard_conforming_strings", "on"),
+];
+
+/// The address of the owner's session.
+pub fn owner(address: Address) -> Address {
+    with(address, OWNER.iter().copied())
+}
+
+/// The address of the session that applies ALL.
+pub fn applying(address: Address, version: u32) -> Address {
+    with(reading(address, version), APPLYING.iter().copied())
+}
+
+/// The address of a session of ONE.
+pub fn reading(address: Address, version: u32) -> Address {
+    let since = SINCE.iter().filter(|(major, ..)| *major <= version).map(|(_, name, value)| (*name, *value));
+    with(address, USER_SQL.iter().copied().chain(since))
+}
+
+fn with<'a>(address: Address, pins: impl Iterator<Item = (&'a str, &'a str)>) -> Address {
+    pins.fold(address, |address, (name, value)| address.with_parameter(name, value))
+}

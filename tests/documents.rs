@@ -1,0 +1,188 @@
+//! The documents say what the code does: no link leads nowhere, and the tables and examples of docs/protocol.md are the protocol's own.
+#![cfg(test)]
+
+use kluster_protocol::{
+    Chain, Control, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS,
+    Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
+};
+use std::path::{Path, PathBuf};
+
+/// Directories that hold nothing of ours.
+const FOREIGN: [&str; 4] = [".git", ".cache", "target", "node_modules"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn protocol() -> String {
+    std::fs::read_to_string(root().join("docs/protocol.md")).unwrap()
+}
+
+/// The text between this heading and the next one.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading:?}"));
+    rest.split("\n## ").next().unwrap()
+}
+
+/// The cells of a section's tables, row by row, without backticks.
+fn rows(section: &str) -> Vec<Vec<String>> {
+    let lines = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    lines.map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().replace('`', "")).collect()).collect()
+}
+
+/// The blocks of code in a section that are JSON.
+fn examples(section: &str) -> Vec<&str> {
+    let blocks = section.split("```json\n").skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap()).collect()
+}
+
+#[test]
+fn error_codes_are_all_there_in_order() {
+    let text = protocol();
+    let codes = rows(section(&text, "Error codes")).into_iter().map(|row| row[0].clone());
+    let documented: Vec<String> = codes.filter(|code| !code.is_empty() && code != "code").collect();
+    let published: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(documented, published);
+}
+
+#[test]
+fn partitions_are_as_computed() {
+    let text = protocol();
+    let table = rows(section(&text, "Partitions"));
+    assert_eq!(table.len(), 8);
+    for row in &table[1..] {
+        let found = [4, 12].map(|count| partition_of(row[0].as_bytes(), count).to_string());
+        assert_eq!(found.as_slice(), &row[2..4], "{}", row[0]);
+    }
+}
+
+#[test]
+fn the_chain_is_as_computed() {
+    let text = protocol();
+    let table = rows(section(&text, "The chain"));
+    let mut chain = Chain::default();
+    assert_eq!(table.len(), 6);
+    for row in &table[1..] {
+        let [offset, key, header, value, code, counts, hash, wanted] = row.as_slice() else { panic!("{row:?}") };
+        let given = |cell: &'static str| move |text: &&String| text.as_str() != cell;
+        let header = Some(header).filter(given("–")).map(|header| header.split_once(": ").unwrap());
+        let record = RecordHash::of(
+            Some(key).filter(given("–")).map(|key| key.as_bytes()),
+            header.map(|(name, value)| (name, value.as_bytes())),
+            Some(value).filter(given("–")).map(|value| value.as_bytes()),
+        );
+        assert_eq!(record.to_string(), *hash, "record at {offset}");
+        let code = Some(code).filter(given("OK")).map(|code| ErrorCode::from_text(code));
+        let counts: Vec<u64> = Some(counts)
+            .filter(given("–"))
+            .into_iter()
+            .flat_map(|counts| counts.split(", "))
+            .map(|n| n.parse().unwrap())
+            .collect();
+        chain = chain.after(Offset::new(offset.parse().unwrap()), &record, code, &counts);
+        assert_eq!(serde_json::to_value(chain).unwrap(), wanted.as_str(), "chain at {offset}");
+    }
+}
+
+/// Reading an example and writing it again gives the example: no field is misspelt, none is unknown.
+fn holds<T: serde::Serialize>(json: &str, read: impl FnOnce(&str) -> T) {
+    let wanted: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(serde_json::to_value(read(json)).unwrap(), wanted);
+}
+
+#[test]
+fn examples_are_records() {
+    let text = protocol();
+    for json in examples(section(&text, "Request")) {
+        holds(json, |json| Request::parse(Some(json.as_bytes())).unwrap());
+    }
+    for json in examples(section(&text, "Response")) {
+        holds(json, |json| serde_json::from_str::<Response>(json).unwrap());
+    }
+    for json in examples(section(&text, "Heartbeats (NODES)")) {
+        holds(json, |json| serde_json::from_str::<Heartbeat>(json).unwrap());
+    }
+    for json in examples(section(&text, "ERRORS")) {
+        holds(json, |json| serde_json::from_str::<SystemError>(json).unwrap());
+    }
+    let controls = rows(section(&text, "Control records"));
+    assert_eq!(controls.len(), 4);
+    for row in &controls[1..] {
+        holds(&row[0], |json| serde_json::from_str::<Control>(json).unwrap());
+    }
+    let count =
+        ["Request", "Response", "Heartbeats (NODES)", "ERRORS"].map(|name| examples(section(&text, name)).len());
+    assert_eq!(count, [3, 4, 1, 1]);
+}
+
+#[test]
+fn limits_are_named_as_they_are() {
+    let text = protocol();
+    let limits = [
+        MAX_REQUEST_BYTES,
+        MAX_REQUEST_BYTES + RECORD_OVERHEAD_BYTES,
+        MAX_ROW_BYTES,
+        MAX_ID_BYTES,
+        MAX_STATEMENTS,
+        MAX_PARAMS,
+    ];
+    for limit in limits {
+        assert!(text.contains(&limit.to_string()), "{limit}");
+    }
+}
+
+#[test]
+fn no_link_leads_nowhere() {
+    let mut broken = Vec::new();
+    for page in pages(&root()) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            if !leads_somewhere(&page, &link) {
+                broken.push(format!("{}: {link}", page.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Every Markdown file of the repository.
+fn pages(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name());
+        match path.is_dir() {
+            true if FOREIGN.iter().any(|foreign| name == *foreign) => {}
+            true => found.extend(pages(&path)),
+            false => found.extend(path.extension().is_some_and(|ending| ending == "md").then_some(path)),
+        }
+    }
+    found
+}
+
+/// Targets of links and pictures, outside of code blocks.
+fn links(text: &str) -> Vec<String> {
+    let prose: String = text.split("```").step_by(2).collect();
+    prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
+}
+
+fn leads_somewhere(page: &Path, link: &str) -> bool {
+    if link.contains("://") {
+        return true;
+    }
+    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if path.is_empty() { page.to_owned() } else { page.parent().unwrap().join(path) };
+    match anchor {
+        "" => target.exists(),
+        anchor => std::fs::read_to_string(target).is_ok_and(|text| anchors(&text).any(|found| found == anchor)),
+    }
+}
+
+/// Headings as GitHub names them: lower case, no punctuation, dashes for blanks.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    headings.map(|heading| {
+        let kept = heading.to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
+}
