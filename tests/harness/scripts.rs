@@ -28,6 +28,6 @@ mod stage;
 mod text;
 mod watch;
 
-pub use answers::Answers;
+pub use answers::{Answer, Answers};
 pub use run::run;
 pub use stage::Place;
