@@ -9,19 +9,21 @@
 //! 3. Nothing is passed over: a passing fault waits, a refusal is an outcome, any other fault stops with the offset unmoved.
 //! 4. Where a batch ends decides nothing. (property test `batch_borders`)
 
-use crate::answer::{Answers, Outgoing};
-use crate::dbms::{Dbms, Finish, OutcomeRow};
+mod again;
+mod apply;
+
+use crate::answer::Answers;
+use crate::dbms::{Dbms, OutcomeRow};
 use crate::fault::{Cause, Fault};
 use crate::membership::Joiner;
-use crate::outcome::{KeptByOffset, Outcome};
-use crate::plan::{Plan, Settled};
+use crate::outcome::Outcome;
 use crate::report::Reporter;
-use crate::retry::{Retry, Verdict};
+use crate::retry::Retry;
 use crate::start::{self, Held};
 use crate::status::Status;
 use crate::step::{Step, Steps};
 use kluster_log::{Log, LogIdentity, Reader, Record};
-use kluster_protocol::{ErrorClass, MAX_BATCH, MAX_KEPT_BYTES, NodeId, NodeState, Offset, Request, Topic};
+use kluster_protocol::{ErrorClass, MAX_BATCH, NodeId, NodeState, Offset};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -245,193 +247,11 @@ impl AllLane {
         }
         Ok(())
     }
-
-    /// Applies the next batch of `records` in one transaction and hands its answers on. How many records it applied.
-    async fn apply(&mut self, held: &mut Held, records: &[Record], max: usize) -> Result<usize, Fault> {
-        let max = if self.dbms.checks_late() { 1 } else { max };
-        let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, max)?;
-        let (mut count, newest_ms) = (plan.len(), plan.newest_ms());
-        let predecessor = (!held.fresh).then_some(held.state.applied);
-        let ran = self.dbms.run(predecessor, &plan.works).await?;
-        let settled = plan.settle(&held.state, ran);
-        let finish = self.finish(predecessor, held, &settled)?;
-        let settled = match self.dbms.commit(&finish).await? {
-            None => settled,
-            // COMMIT itself refused the one work: its refusal is the outcome, written in a transaction of its own.
-            Some(refusal) => {
-                let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, 1)?;
-                count = plan.len();
-                self.dbms.run(predecessor, &[]).await?;
-                let refused = plan.settle(&held.state, vec![Err(refusal)]);
-                let finish = self.finish(predecessor, held, &refused)?;
-                self.dbms.commit(&finish).await?;
-                refused
-            }
-        };
-        self.absorb(held, settled, newest_ms).await?;
-        Ok(count)
-    }
-
-    /// What is written with the effects.
-    fn finish(&self, predecessor: Option<Offset>, held: &Held, settled: &Settled) -> Result<Finish, Fault> {
-        let json = |error: serde_json::Error| Fault::Fatal(Cause::new("state_unwritable", error.to_string()));
-        let outcomes: Vec<&Outcome> = settled.outcomes.iter().map(|(outcome, _)| outcome).collect();
-        let row = match (outcomes.first(), outcomes.last()) {
-            (Some(first), Some(last)) => Some(OutcomeRow {
-                first: first.offset,
-                last: last.offset,
-                outcomes: serde_json::to_string(&outcomes).map_err(json)?,
-                rows: kept(&settled.kept).map_err(json)?,
-            }),
-            _ => None,
-        };
-        let prune = self.prunes(held, settled);
-        Ok(Finish {
-            predecessor,
-            applied: settled.state.applied,
-            state: serde_json::to_string(&settled.state).map_err(json)?,
-            outcomes: row,
-            prune_below: prune,
-            drop_rows_below: prune.and(held.window.oldest_kept()),
-        })
-    }
-
-    /// Below which outcome rows may go, now and then. What a record of this batch may repeat lies above the low water before it, and what a
-    /// record that is not answered yet may repeat lies within the window before that record.
-    fn prunes(&self, held: &Held, settled: &Settled) -> Option<Offset> {
-        let (before, after) = (held.state.low_water, settled.state.low_water);
-        let every = (settled.state.window / PRUNE_PART).max(1);
-        let answered = self.status.now().answered?.back(settled.state.window);
-        (after.get() / every > before.get() / every).then_some(before.min(answered))
-    }
-
-    /// What was committed becomes what is held, and its answers go out.
-    async fn absorb(&mut self, held: &mut Held, settled: Settled, newest_ms: i64) -> Result<(), Fault> {
-        let ahead = newest_ms - self.reporter.now_ms() as i64;
-        if ahead > AHEAD_MS {
-            let cause = Cause::new("clock_ahead", format!("a record's time lies {} s ahead of this node's clock; check the brokers' clocks", ahead / 1000));
-            self.reporter.say(ErrorClass::Alarm, None, &cause).await;
-        }
-        held.state = settled.state;
-        held.fresh = false;
-        self.status.applied(&held.state);
-        let mut outgoing = Vec::with_capacity(settled.outcomes.len());
-        for (outcome, answer) in settled.outcomes {
-            let answered = match (outcome.repeats, answer) {
-                (Some(first), _) => self.repeat(first, &outcome, held.window.keeps_rows(first)).await?,
-                (None, answer) => Some(Outgoing::fresh(&self.node, &outcome, answer)),
-            };
-            if answers_count(&outcome) {
-                outgoing.extend(answered);
-            }
-            held.window.remember(&outcome, settled.kept_bytes.get(&outcome.offset).copied().unwrap_or_default());
-            held.window.forget(outcome.offset.back(held.state.window).max(held.state.low_water), MAX_KEPT_BYTES as u64);
-        }
-        let answers = Answers { outgoing, next: held.state.applied.next() };
-        // The receiver ends only with the node.
-        let _ = self.answers.send(answers).await;
-        Ok(())
-    }
-
-    /// The stored outcome at `first`, addressed to who asked again.
-    async fn repeat(&mut self, first: Offset, asked: &Outcome, rows_kept: bool) -> Result<Option<Outgoing>, Fault> {
-        let Some(row) = self.dbms.outcome_row(first).await? else { return Ok(None) };
-        let outcomes: Vec<Outcome> = parse(&row)?;
-        let Some(stored) = outcomes.into_iter().find(|outcome| outcome.offset == first) else { return Ok(None) };
-        let kept = match rows_kept {
-            true => start::kept_rows(row.rows.as_deref())?.remove(&first),
-            false => None,
-        };
-        Ok(Some(Outgoing::stored(&self.node, &stored, kept, asked)))
-    }
-
-    /// Sends again what may never have been answered: every outcome from the group's committed offset on.
-    async fn answer_again(&mut self, held: &Held) -> Result<(), Fault> {
-        if held.fresh {
-            return Ok(());
-        }
-        let group = self.log.names().group_of_all(&self.node);
-        let hint = self.log.committed(&group, Topic::All, 0).await.map_err(start::log_fault)?;
-        let mut from = hint.unwrap_or(Offset::ZERO).max(held.state.floor(held.state.applied));
-        while from <= held.state.applied {
-            let Some(row) = self.dbms.outcome_rows(from, 1).await?.into_iter().next() else { break };
-            let kept = start::kept_rows(row.rows.as_deref())?;
-            let mut outgoing = Vec::new();
-            for outcome in parse(&row)?.into_iter().filter(|outcome| outcome.offset >= from && answers_count(outcome)) {
-                match outcome.repeats {
-                    Some(first) => outgoing.extend(self.repeat(first, &outcome, held.window.keeps_rows(first)).await?),
-                    None => outgoing.push(Outgoing::stored(&self.node, &outcome, kept.get(&outcome.offset).cloned(), &outcome)),
-                }
-            }
-            tracing::info!(from = %row.first, to = %row.last, answers = outgoing.len(), "answers that may not have left are sent again");
-            let _ = self.answers.send(Answers { outgoing, next: row.last.next() }).await;
-            from = row.last.next();
-        }
-        Ok(())
-    }
-
-    /// Does what a fault asks for: wait and go on, or stop.
-    async fn after(
-        &mut self,
-        fault: Fault,
-        first: Option<&Record>,
-        records: usize,
-        retry: &mut Retry,
-        drain: &CancellationToken,
-    ) -> Result<(), Stopped> {
-        self.steps.meet(&fault);
-        let offset = first.map(|record| record.offset);
-        let offset = offset.unwrap_or_else(|| self.status.now().applied.map_or(Offset::ZERO, Offset::next));
-        let request_id = first.map(request_id).unwrap_or_default();
-        match retry.judge(fault, records) {
-            Verdict::Again(pause, cause) => {
-                tracing::warn!(node = %self.node, %offset, %cause, "trying again");
-                if pause >= Retry::WORTH_SAYING {
-                    self.status.is(NodeState::Retrying { since_ms: retry.since(&self.reporter), code: cause.code.clone() });
-                }
-                if pause >= Retry::WORTH_REPORTING {
-                    self.reporter.say(ErrorClass::Transient, Some((offset, request_id)), &cause).await;
-                }
-                wait(pause, drain).await;
-            }
-            Verdict::Recover(cause) => {
-                tracing::warn!(node = %self.node, %offset, %cause, "connecting to the database again");
-                let since_ms = retry.since(&self.reporter);
-                self.status.is(NodeState::Retrying { since_ms, code: cause.code });
-                self.recover(retry, drain).await;
-            }
-            Verdict::Stop(class, fault) => {
-                self.reporter.say(class, Some((offset, request_id)), fault.cause()).await;
-                return Err(Stopped { offset, fault });
-            }
-        }
-        Ok(())
-    }
-
-    async fn recover(&mut self, retry: &mut Retry, drain: &CancellationToken) {
-        while !drain.is_cancelled() {
-            match self.dbms.recover().await {
-                Ok(()) => return,
-                Err(fault) => {
-                    tracing::warn!(node = %self.node, cause = %fault.cause(), "the database does not answer yet");
-                    wait(retry.pause(), drain).await;
-                }
-            }
-        }
-    }
 }
 
 /// Before the first voter every node answers; then voters do, and observers are silent.
 fn answers_count(outcome: &Outcome) -> bool {
     outcome.members.voter || outcome.members.voters == 0
-}
-
-/// What the sender of a record calls it, for people.
-fn request_id(record: &Record) -> String {
-    match Request::parse(record.value.as_deref()) {
-        Ok(request) => request.message_id.to_string(),
-        Err(bad) => bad.message_id.map_or_else(|| format!("@{}", record.offset), |id| id.to_string()),
-    }
 }
 
 fn parse(row: &OutcomeRow) -> Result<Vec<Outcome>, Fault> {
@@ -440,19 +260,4 @@ fn parse(row: &OutcomeRow) -> Result<Vec<Outcome>, Fault> {
         Fault::Fatal(Cause::new("state_unreadable", message))
     };
     serde_json::from_str(&row.outcomes).map_err(unreadable)
-}
-
-async fn wait(pause: Duration, drain: &CancellationToken) {
-    tokio::select! {
-        biased;
-        () = drain.cancelled() => {}
-        () = tokio::time::sleep(pause) => {}
-    }
-}
-
-fn kept(kept: &KeptByOffset) -> Result<Option<String>, serde_json::Error> {
-    match kept.is_empty() {
-        true => Ok(None),
-        false => serde_json::to_string(kept).map(Some),
-    }
 }

@@ -1,4 +1,4 @@
-//! Cuts a script into statements and says what would be refused: `split postgres|mariadb|sqlite FILE`.
+//! Cuts a script into statements and says what would be refused: `split postgresql|mariadb|sqlite FILE`.
 
 use std::process::ExitCode;
 

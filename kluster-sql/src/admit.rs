@@ -98,11 +98,8 @@ fn check(statement: &Statement<'_>, head: &Head<'_>, class: Class, using: Use) -
 
 /// Whether the statement's own query decides which rows are written.
 fn takes_rows(class: Class, head: &Head<'_>) -> bool {
-    class == Class::Write
-        || head.first() == "select"
-        || head.first() == "with"
-        || head.is("create table")
-        || head.is("create materialized")
+    let queries = ["select", "with", "call", "create table", "create materialized"];
+    class == Class::Write || queries.iter().any(|query| head.is(query))
 }
 
 /// PostgreSQL refuses CONCURRENTLY in a transaction. It is blanked out: the node is the only writer anyway.

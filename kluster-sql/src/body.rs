@@ -36,6 +36,8 @@ enum Previous {
     Semicolon,
     Dot,
     Begin,
+    /// Something behind which a name or value stands, so that BEGIN is one.
+    BeforeName,
     /// An END that closed something (`true`), or one too many.
     End(bool),
 }
@@ -68,13 +70,14 @@ impl Body {
             "(" => self.parentheses += 1,
             ")" => self.parentheses = self.parentheses.saturating_sub(1),
             "." => self.previous = Previous::Dot,
+            ":" => {}
             ";" => {
                 self.previous = Previous::Semicolon;
                 // PostgreSQL's rules hold several statements in parentheses.
                 let inside = self.dialect == Dialect::Postgres && self.parentheses > 0;
                 return self.depth == 0 && !inside;
             }
-            _ => {}
+            _ => self.previous = Previous::BeforeName,
         }
         self.count_down();
         false
@@ -96,7 +99,7 @@ impl Body {
             // DEFINER = `a`@`b` and other options are fewer tokens than these.
             Head::Start => self.head = if is("create") { Head::Create(16) } else { Head::Plain },
             Head::Create(_) if is("trigger") || is("function") || is("procedure") || is("event") || is("package") => {
-                self.head = Head::Routine;
+                (self.head, self.previous) = (Head::Routine, Previous::BeforeName);
             }
             Head::Create(_)
                 if is("table") || is("view") || is("index") || is("sequence") || is("type") || is("schema") =>
@@ -129,10 +132,21 @@ impl Body {
         if is("end") {
             self.previous = Previous::End(self.depth > 0);
             self.depth = self.depth.saturating_sub(1);
-        } else if is("begin") || is("case") && !behind_end {
-            self.depth += 1;
-        } else if before == Previous::End(true) && ["if", "loop", "while", "repeat", "for"].iter().any(|w| is(w)) {
-            self.depth += 1;
+        } else {
+            let uncounted =
+                before == Previous::End(true) && ["if", "loop", "while", "repeat", "for"].iter().any(|w| is(w));
+            let opens = is("begin") && before != Previous::BeforeName || is("case") && !behind_end;
+            self.depth += u32::from(opens || uncounted);
+            if BEFORE_NAMES.iter().any(|w| is(w)) {
+                self.previous = Previous::BeforeName;
+            }
         }
     }
 }
+
+/// Words behind which MariaDB takes `begin` for a name.
+const BEFORE_NAMES: &[&str] = &[
+    "exists", "on", "from", "into", "update", "table", "follows", "precedes", "set", "select", "and", "or", "not",
+    "where", "by", "as", "declare", "join", "limit", "fetch", "open", "close", "call", "iterate", "leave", "before",
+    "after", "insert", "delete", "in", "return",
+];

@@ -6,6 +6,16 @@
 //! the user's own does, which type a column has) is left to the DBMS's own fences: privileges, authorizers, session
 //! settings.
 //!
+//! ```
+//! use kluster_sql::{Class, Dialect, RefusalCode, admit};
+//!
+//! let admitted = admit(Dialect::Postgres, "insert into person(id, at) values ($1, $2)")?;
+//! assert_eq!((admitted.class, admitted.params), (Class::Write, 2));
+//! let refusal = admit(Dialect::Postgres, "insert into person(id, at) values (1, now())").unwrap_err();
+//! assert_eq!((refusal.code, refusal.position), (RefusalCode::Clock, Some(39)));
+//! # Ok::<(), kluster_sql::Refusal>(())
+//! ```
+//!
 //! Life of a text: `lexer` cuts it into tokens, `limits` counts them, `statement` makes sure that it is one statement,
 //! `head` and `classify` tell its kind by its first words, `scan` meets each token with the table in `rules`, `order`
 //! looks for rows taken in no order, `routine` goes into bodies kept in strings. [`split`] cuts scripts for tools.

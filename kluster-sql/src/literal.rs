@@ -162,10 +162,7 @@ mod tests {
     #[test]
     fn mariadb_strings_mean_what_the_server_reads() {
         let sql = r#"'it\'s' "n\ow" 'a''b' N'n'"#;
-        assert_eq!(
-            values(Dialect::MariaDb, sql),
-            ["it's", "now", "a'b", "n"].map(|v| v.replace("now", "n\u{6f}w"))
-        );
+        assert_eq!(values(Dialect::MariaDb, sql), ["it's", "now", "a'b", "n"]);
     }
 
     #[test]

@@ -57,7 +57,10 @@ fn check_body(outer: &Statement<'_>, text: &str, head: &Head<'_>, nesting: usize
         match body.kind(at) {
             Some(Kind::Word) if body.is(at, "execute") => executing = true,
             Some(Kind::Symbol) if body.is_symbol(at, ";") => executing = false,
-            Some(Kind::Text | Kind::Dollar) if executing => {
+            // In a body, what stands in dollars is seldom data: another body, or SQL to be executed.
+            Some(Kind::Text | Kind::Dollar)
+                if executing || body.kind(at) == Some(Kind::Dollar) || body.follows(at, &["do", "as"]) =>
+            {
                 let Some(sql) = body.value(at) else { continue };
                 check_executed(&body, &sql, head, nesting + 1)
                     .map_err(|refusal| refusal.at(text, offset(&body, at)))?;
@@ -68,7 +71,7 @@ fn check_body(outer: &Statement<'_>, text: &str, head: &Head<'_>, nesting: usize
     Ok(())
 }
 
-/// A string behind EXECUTE may be a part of a statement only: what cannot be read is left to the server.
+/// A string in a body may be a part of a statement only: what cannot be read is left to the server.
 fn check_executed(outer: &Statement<'_>, text: &str, head: &Head<'_>, nesting: usize) -> Result<(), Refusal> {
     if nesting > MAX_NESTING {
         let message = format!("more than {MAX_NESTING} strings of SQL within one another");

@@ -131,14 +131,30 @@ impl Scan<'_, '_> {
             "as",
             "with",
             "recursive",
+            "ignore",
+            "low_priority",
+            "high_priority",
+            "insert",
+            "replace",
         ];
         let statement = self.statement;
         if !statement.is_symbol(at + 1, "(") {
-            return false;
+            return self.is_bound(at);
         }
         let first = statement.qualified_from(at);
         let indexed = statement.follows(first, &["on"]) && self.head.has("index") && self.head.first() == "create";
-        !statement.follows(first, BEFORE_TABLES) && !(indexed && self.is_first_on(first - 1))
+        !(statement.follows(first, BEFORE_TABLES) || indexed && self.is_first_on(first - 1))
+    }
+
+    /// A function named as a part of an operator, aggregate or type, by which it can be called later.
+    fn is_bound(&self, at: usize) -> bool {
+        let defines = || {
+            ["create operator", "create aggregate", "create type"]
+                .iter()
+                .any(|head| self.head.is(head))
+        };
+        let first = self.statement.qualified_from(at);
+        self.statement.follows_symbol(first, "=") && self.statement.dialect == Dialect::Postgres && defines()
     }
 
     /// Whether the ON at `on` is the statement's first: the one that names an index's table.
@@ -194,7 +210,7 @@ impl Scan<'_, '_> {
 }
 
 /// Names are compared without regard to case.
-fn lower<'n>(name: &'n Cow<'_, str>) -> Cow<'n, str> {
+fn lower(name: &str) -> Cow<'_, str> {
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
     } else {

@@ -201,7 +201,7 @@ impl<'a> Split<'a> {
     fn take_rows(&mut self) {
         let behind = self.lexer.at();
         let next_line = (self.line_end(behind) + 1).min(self.script.len());
-        let start = if self.script[behind..next_line].trim().is_empty() {
+        let start = if self.script[behind..next_line].trim_ascii().is_empty() {
             next_line
         } else {
             behind
@@ -209,7 +209,7 @@ impl<'a> Split<'a> {
         let mut at = start;
         while at < self.script.len() {
             let end = self.line_end(at);
-            let last = self.script[at..end].trim_end() == "\\.";
+            let last = self.script[at..end].trim_ascii_end() == "\\.";
             at = if last { end } else { (end + 1).min(self.script.len()) };
             if last {
                 break;
@@ -221,7 +221,8 @@ impl<'a> Split<'a> {
 
     fn piece(&mut self, span: Range<usize>, role: Role) -> Piece<'a> {
         let text = &self.script[span.clone()];
-        let shorter = text.trim_end().len();
+        // A blank outside ASCII is part of a name to every dialect.
+        let shorter = text.trim_ascii_end().len();
         let line = self.line(span.start);
         Piece {
             text: &text[..shorter],

@@ -325,6 +325,8 @@ fn one_statement_only() {
         &[
             "select (1; commit)",
             "create trigger r before insert on t for each row begin end; commit",
+            "create trigger begin before insert on t for each row set new.a = 1; insert into u values (1); end",
+            "create function f() returns int return begin; insert into u values (1); end",
         ],
     );
     refuses(

@@ -5,7 +5,7 @@ use kluster_sql::{Dialect, Kind, LexError, Lexer};
 /// The tokens that carry meaning, one per line: kind and text.
 fn tokens(dialect: Dialect, sql: &str) -> String {
     let found: Result<Vec<_>, LexError> = Lexer::new(dialect, sql).collect();
-    let found = found.unwrap().into_iter().filter(|token| !token.is_blank());
+    let found = found.expect("tokens").into_iter().filter(|token| !token.is_blank());
     found
         .map(|token| format!("{:?} {}\n", token.kind, token.text(sql)))
         .collect()
@@ -14,13 +14,13 @@ fn tokens(dialect: Dialect, sql: &str) -> String {
 /// The same without the texts.
 fn kinds(dialect: Dialect, sql: &str) -> Vec<Kind> {
     Lexer::new(dialect, sql)
-        .map(|token| token.unwrap().kind)
+        .map(|token| token.expect("a token").kind)
         .filter(|kind| *kind != Kind::Space)
         .collect()
 }
 
 fn error(dialect: Dialect, sql: &str) -> LexError {
-    Lexer::new(dialect, sql).find_map(Result::err).unwrap()
+    Lexer::new(dialect, sql).find_map(Result::err).expect("an error")
 }
 
 use Dialect::{MariaDb, Postgres, Sqlite};

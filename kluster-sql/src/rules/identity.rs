@@ -141,7 +141,7 @@ pub(super) const RULES: &[Rule] = &[
         IN_READS,
     ),
     row(Call, POSTGRES, Ordered, Environment).rule(
-        &["query_to_xml*", "cursor_to_xml*"],
+        &["query_to_xml*", "cursor_to_xml*", "ts_stat", "ts_rewrite"],
         "runs SQL that is hidden in a string",
         "write the query itself",
     ),

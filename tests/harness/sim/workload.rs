@@ -26,9 +26,13 @@ pub struct Body {
 /// The four levels of reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
+    /// One node, as far as it has come.
     Eventual,
+    /// What this client wrote.
     Session,
+    /// What anybody was told of.
     Strong,
+    /// Through ALL.
     Ordered,
 }
 

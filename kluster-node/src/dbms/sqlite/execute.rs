@@ -142,10 +142,11 @@ impl Session {
         let columns = cell::columns(prepared);
         let is_write = !prepared.readonly();
         if columns.is_empty() {
+            let before = self.conn.total_changes();
             let mut rows = prepared.raw_query();
             while rows.next().map_err(Failure::Sqlite)?.is_some() {}
-            // DDL leaves the count of the statement before.
-            let counts = is_write && !self.guard.was_ddl();
+            // What changes no row (DDL, a DROP … IF EXISTS of nothing) leaves the count of the statement before, which may be one of ours.
+            let counts = is_write && !self.guard.was_ddl() && self.conn.total_changes() != before;
             return Ok(Rows::affected(if counts { self.conn.changes() } else { 0 }));
         }
         let mut collected = Rows::of(columns);

@@ -1,0 +1,104 @@
+//! Does again what a crash or a fault left undone: sends answers that may never have left, waits and tries again, connects again, or stops.
+
+use super::{AllLane, Stopped, answers_count, parse};
+use crate::answer::{Answers, Outgoing};
+use crate::fault::Fault;
+use crate::retry::{Retry, Verdict};
+use crate::start::{self, Held};
+use kluster_log::Record;
+use kluster_protocol::{ErrorClass, NodeState, Offset, Request, Topic};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+impl AllLane {
+    /// Sends again what may never have been answered: every outcome from the group's committed offset on.
+    pub(super) async fn answer_again(&mut self, held: &Held) -> Result<(), Fault> {
+        if held.fresh {
+            return Ok(());
+        }
+        let group = self.log.names().group_of_all(&self.node);
+        let hint = self.log.committed(&group, Topic::All, 0).await.map_err(start::log_fault)?;
+        let mut from = hint.unwrap_or(Offset::ZERO).max(held.state.floor(held.state.applied));
+        while from <= held.state.applied {
+            let Some(row) = self.dbms.outcome_rows(from, 1).await?.into_iter().next() else { break };
+            let kept = start::kept_rows(row.rows.as_deref())?;
+            let mut outgoing = Vec::new();
+            for outcome in parse(&row)?.into_iter().filter(|outcome| outcome.offset >= from && answers_count(outcome)) {
+                match outcome.repeats {
+                    Some(first) => outgoing.extend(self.repeat(first, &outcome, held.window.keeps_rows(first)).await?),
+                    None => outgoing.push(Outgoing::stored(&self.node, &outcome, kept.get(&outcome.offset).cloned(), &outcome)),
+                }
+            }
+            tracing::info!(from = %row.first, to = %row.last, answers = outgoing.len(), "answers that may not have left are sent again");
+            let _ = self.answers.send(Answers { outgoing, next: row.last.next() }).await;
+            from = row.last.next();
+        }
+        Ok(())
+    }
+
+    /// Does what a fault asks for: wait and go on, or stop.
+    pub(super) async fn after(
+        &mut self,
+        fault: Fault,
+        first: Option<&Record>,
+        records: usize,
+        retry: &mut Retry,
+        drain: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        self.steps.meet(&fault);
+        let offset = first.map(|record| record.offset);
+        let offset = offset.unwrap_or_else(|| self.status.now().applied.map_or(Offset::ZERO, Offset::next));
+        let request_id = first.map(request_id).unwrap_or_default();
+        match retry.judge(fault, records) {
+            Verdict::Again(pause, cause) => {
+                tracing::warn!(node = %self.node, %offset, %cause, "trying again");
+                if pause >= Retry::WORTH_SAYING {
+                    self.status.is(NodeState::Retrying { since_ms: retry.since(&self.reporter), code: cause.code.clone() });
+                }
+                if pause >= Retry::WORTH_REPORTING {
+                    self.reporter.say(ErrorClass::Transient, Some((offset, request_id)), &cause).await;
+                }
+                wait(pause, drain).await;
+            }
+            Verdict::Recover(cause) => {
+                tracing::warn!(node = %self.node, %offset, %cause, "connecting to the database again");
+                let since_ms = retry.since(&self.reporter);
+                self.status.is(NodeState::Retrying { since_ms, code: cause.code });
+                self.recover(retry, drain).await;
+            }
+            Verdict::Stop(class, fault) => {
+                self.reporter.say(class, Some((offset, request_id)), fault.cause()).await;
+                return Err(Stopped { offset, fault });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn recover(&mut self, retry: &mut Retry, drain: &CancellationToken) {
+        while !drain.is_cancelled() {
+            match self.dbms.recover().await {
+                Ok(()) => return,
+                Err(fault) => {
+                    tracing::warn!(node = %self.node, cause = %fault.cause(), "the database does not answer yet");
+                    wait(retry.pause(), drain).await;
+                }
+            }
+        }
+    }
+}
+
+/// What the sender of a record calls it, for people.
+fn request_id(record: &Record) -> String {
+    match Request::parse(record.value.as_deref()) {
+        Ok(request) => request.message_id.to_string(),
+        Err(bad) => bad.message_id.map_or_else(|| format!("@{}", record.offset), |id| id.to_string()),
+    }
+}
+
+async fn wait(pause: Duration, drain: &CancellationToken) {
+    tokio::select! {
+        biased;
+        () = drain.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
+    }
+}

@@ -1,0 +1,149 @@
+//! `docs/sql-rules.md` says what the rule table says. `UPDATE=1 cargo test -p kluster-sql --test docs` writes it anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use kluster_sql::{
+    Dialect, Form, MAX_DEPTH, MAX_JOINS, MAX_OPERATORS, MAX_PARAMS, MAX_TERMS, MAX_TEXT, RULE_SET_VERSION, RefusalCode,
+    Rule, Scope, rules,
+};
+
+const HEAD: &str = "# What SQL may say
+
+This page is made from the rule table of `kluster-sql`; a test keeps it true. Every node applies these rules to every
+request, by the text alone, so that all nodes refuse the same.
+
+Each refusal has one of the codes below, says at which character it begins, and what to do instead. Names count in any
+case, with comments and blanks around them, with a schema before them, and in quotes where the database would take them
+for the same name. They do not count in strings, in comments, as columns, or as names given by AS. The bodies of
+functions, procedures, triggers and DO blocks are read as well. A `*` at the end of a name stands for any rest of it.
+
+## How a statement is run
+| class | statements |
+|---|---|
+| read | SELECT, VALUES, TABLE, WITH … SELECT, SHOW, EXPLAIN |
+| write | INSERT, UPDATE, DELETE, MERGE, REPLACE, WITH … of these, SELECT … FOR UPDATE or SHARE |
+| alone | all else: DDL, TRUNCATE, DO, CALL, and what is not known here, in a transaction of its own |
+| ddl | MariaDB's CREATE, ALTER, DROP, RENAME, TRUNCATE and ANALYZE TABLE, which commit by themselves |
+
+Parameters are `$1`, `$2`, … in every dialect. PostgreSQL's CONCURRENTLY is taken out before the statement runs. One
+text holds one statement; a `;` may end it.
+";
+
+fn form(form: Form) -> &'static str {
+    match form {
+        Form::Call => "call",
+        Form::EmptyCall => "call without arguments",
+        Form::SingleCall => "call with one argument",
+        Form::PresentCall => "call without a time, or with 'now'",
+        Form::Keyword => "reserved word",
+        Form::Name => "name",
+        Form::Qualifier => "schema",
+        Form::Type => "type of a column",
+        Form::Phrase => "words",
+        Form::Statement => "first words",
+        Form::Checked => "as described",
+    }
+}
+
+fn scope(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Everywhere => "everywhere",
+        Scope::Ordered => "ALL",
+        Scope::Writes => "writes in ALL",
+    }
+}
+
+fn dialects(rule: &Rule) -> String {
+    if rule.dialects.len() == Dialect::ALL.len() {
+        return "all".to_owned();
+    }
+    rule.dialects
+        .iter()
+        .map(|dialect| dialect.name())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Pipes would end a cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    let _ = write!(
+        page,
+        "
+## Limits
+| what | most |
+|---|---|
+| bytes of a text | {MAX_TEXT} |
+| parentheses or CASEs within one another | {MAX_DEPTH} |
+| operators in one expression | {MAX_OPERATORS} |
+| AND, OR, UNION in a row | {MAX_TERMS} |
+| joins in one query | {MAX_JOINS} |
+| the number of a parameter | {MAX_PARAMS} |
+
+## Refused, by code
+Rule set {RULE_SET_VERSION}. *Where* is where the text is sent: `ALL` means reads and writes there, `everywhere` means reads on ONE
+as well, which otherwise are free to ask for time and chance, and answer a write with `read_only`.
+"
+    );
+    let mut by_code: BTreeMap<RefusalCode, Vec<&Rule>> = BTreeMap::new();
+    for rule in rules() {
+        by_code.entry(rule.code).or_default().push(rule);
+    }
+    for (code, rules) in by_code {
+        let _ = write!(
+            page,
+            "\n### `{code}`\n| name | how it stands | dialect | where | because it | instead |\n|---|---|---|---|---|---|\n"
+        );
+        for rule in rules {
+            let names = rule
+                .names
+                .iter()
+                .map(|name| format!("`{}`", cell(name)))
+                .collect::<Vec<_>>()
+                .join(" ");
+            let (form, dialects, scope) = (form(rule.form), dialects(rule), scope(rule.scope));
+            let (reason, instead) = (cell(rule.reason), cell(rule.instead));
+            let _ = writeln!(
+                page,
+                "| {names} | {form} | {dialects} | {scope} | {reason} | {instead} |"
+            );
+        }
+    }
+    page.push_str(
+        "
+### Without a row of their own
+- `syntax`: a string, comment or quoted name that does not end; a NUL character; no statement at all.
+- `several_statements`: more than one statement in one text.
+- `too_large`: a limit from above.
+- `read_only`: anything but a read on ONE.
+- `unsupported`: `?`, `:name` and other forms of a parameter than `$1`; EXPLAIN ANALYZE of a write; SELECT … INTO in MariaDB
+  and SQLite; REINDEX (CONCURRENTLY).
+
+## What the text cannot show
+A column's type, what a function of your own does, a value that is bound: there the databases' own fences hold. A string
+such as `'now'` that is stored in a column of times without a cast is read as the node's own time; bind times as parameters.
+",
+    );
+    page
+}
+
+#[test]
+fn the_page_says_what_the_table_says() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql-rules.md");
+    let page = page();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/sql-rules.md is stale: run UPDATE=1 cargo test -p kluster-sql --test docs"
+    );
+}

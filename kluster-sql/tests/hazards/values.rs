@@ -1,0 +1,345 @@
+//! Values that differ between nodes: clocks, chance, counters, and what only one node knows.
+
+use kluster_sql::Dialect::{MariaDb, Postgres, Sqlite};
+use kluster_sql::RefusalCode::*;
+
+use crate::{refused, taken};
+
+#[test]
+fn postgres_clock_functions() {
+    refused(
+        Postgres,
+        Clock,
+        &[
+            "insert into t values (now())",
+            "select pg_catalog.now()",
+            "select \"pg_catalog\" . \"now\" ()",
+            "select U&\"n\\006Fw\"()",
+            "create table t (at timestamptz default now())",
+            "alter table t alter at set default transaction_timestamp()",
+            "create view v as select statement_timestamp()",
+            "update t set a = extract(epoch from clock_timestamp())",
+            "select timeofday()",
+            "select age(a) from t",
+            "select age ((select max(a) from t))",
+        ],
+    );
+    taken(Postgres, &["select age(a, b) from t"]);
+}
+
+#[test]
+fn postgres_clock_keywords() {
+    refused(
+        Postgres,
+        Clock,
+        &[
+            "insert into t values (current_timestamp)",
+            "select CURRENT_TIMESTAMP(3)",
+            "select current_date, current_time",
+            "create table t (a date default current_date)",
+            "select localtime",
+            "select localtimestamp(0)",
+        ],
+    );
+    taken(
+        Postgres,
+        &["select t.current_date, a as current_time, \"current_timestamp\" from t"],
+    );
+}
+
+#[test]
+fn postgres_strings_that_mean_the_present() {
+    refused(
+        Postgres,
+        Clock,
+        &[
+            "select 'now'::timestamptz",
+            "select ' NOW '::timestamp(0)",
+            "select timestamp with time zone 'today'",
+            "select timestamp(3) 'today 10:00'",
+            "select date 'tomorrow'",
+            "select cast('yesterday' as pg_catalog.date)",
+            "select timestamptz('now')",
+            "select 'now'::text::timestamptz",
+            "select (('now'))::timestamptz",
+            "select 'now'::varchar(10)::date",
+            "select '[now,)'::tstzrange",
+            "select $$now$$::time",
+            "select E'n\\x6fw'::timetz",
+            "select U&'n\\006fw'::timestamptz",
+            "select 'n' -- joined\n 'ow'::timestamptz",
+            "create table t (a timestamptz default 'now')",
+        ],
+    );
+    taken(
+        Postgres,
+        &[
+            "insert into t values ('now', 'Yesterday')",
+            "select 'now'::text",
+            "create table t (a text default 'now'::text)",
+            "select 'snow'::date",
+        ],
+    );
+}
+
+#[test]
+fn clocks_in_bodies() {
+    refused(
+        Postgres,
+        Clock,
+        &[
+            "do $$ begin insert into t values (now()); end $$",
+            "do 'begin insert into t values (now()); end'",
+            "do language plpgsql E'begin perform n\\x6fw(); end'",
+            "create or replace function f() returns trigger language plpgsql as $f$ begin new.at := current_timestamp; return new; end $f$",
+            "create function f() returns timestamptz language sql return now()",
+            "create function f() returns timestamptz language sql begin atomic select now(); end",
+            "create procedure p() language plpgsql as 'begin execute ''insert into t values (now())''; end'",
+            "do $$ begin execute format($q$ update %I set at = now() $q$, 't'); end $$",
+            "do $a$ begin execute 'do $b$ begin execute ''select now()''; end $b$'; end $a$",
+        ],
+    );
+    refused(
+        MariaDb,
+        Clock,
+        &["create trigger r before insert on t for each row set new.at = now()"],
+    );
+    refused(
+        Sqlite,
+        Clock,
+        &["create trigger r after insert on t begin update t set at = current_timestamp; end"],
+    );
+    taken(
+        Postgres,
+        &["insert into t values ($$now()$$)", "comment on table t is 'now()'"],
+    );
+}
+
+#[test]
+fn functions_called_by_another_name() {
+    refused(
+        Postgres,
+        Environment,
+        &["create operator @@@ (function = pg_catalog.pg_sleep, rightarg = float8)"],
+    );
+    refused(
+        Postgres,
+        Clock,
+        &["create aggregate a (text) (sfunc = now, stype = text)"],
+    );
+}
+
+#[test]
+fn sqlite_clocks() {
+    refused(
+        Sqlite,
+        Clock,
+        &[
+            "insert into t values (current_timestamp)",
+            "create table t (a default current_date)",
+            "create table t (a default (datetime('now')))",
+            "select date()",
+            "select time( ) from t",
+            "select datetime('NOW', '+1 day')",
+            "select date(\"now\")",
+            "select strftime('%Y')",
+            "select strftime('%Y', 'now')",
+            "select julianday('now') - julianday(a) from t",
+            "select unixepoch('subsec')",
+            "select timediff('now', a) from t",
+            "select [date] ( 'now' )",
+        ],
+    );
+    taken(
+        Sqlite,
+        &["select date(a), datetime($1, '+1 day'), strftime('%s', a), unixepoch(a, 'subsec') from t"],
+    );
+}
+
+#[test]
+fn mariadb_clocks() {
+    refused(
+        MariaDb,
+        Clock,
+        &[
+            "insert into t values (NOW(6))",
+            "select curdate(), curtime()",
+            "select utc_timestamp",
+            "select utc_date()",
+            "select unix_timestamp( )",
+            "create table t (at timestamp default current_timestamp on update current_timestamp)",
+            "create table t (at datetime on update now())",
+            "select localtime",
+            "select sysdate()",
+            "create table t (a int) with system versioning",
+            "create table t (a int, b timestamp(6) generated always as row start)",
+        ],
+    );
+    taken(
+        MariaDb,
+        &[
+            "select unix_timestamp(a) from t",
+            "insert into t values ('now()', \"current_timestamp\")",
+        ],
+    );
+}
+
+#[test]
+fn randomness() {
+    refused(
+        Postgres,
+        Randomness,
+        &[
+            "select random()",
+            "insert into t values (gen_random_uuid())",
+            "select uuid_generate_v4()",
+            "select setseed(0.5)",
+            "create table t (a uuid default uuidv7())",
+            "insert into t select a from u tablesample bernoulli (10)",
+            "select gen_salt('bf')",
+        ],
+    );
+    refused(
+        MariaDb,
+        Randomness,
+        &[
+            "select rand()",
+            "insert into t values (uuid())",
+            "create table t (a uuid default uuid())",
+            "select `uuid_short`()",
+            "select sys_guid()",
+            "select random_bytes(4)",
+        ],
+    );
+    refused(
+        Sqlite,
+        Randomness,
+        &[
+            "select random()",
+            "insert into t values (randomblob(16))",
+            "select a from t order by random ( )",
+            "select `random`()",
+        ],
+    );
+}
+
+#[test]
+fn auto_ids() {
+    refused(
+        Postgres,
+        AutoId,
+        &[
+            "create table t (id serial primary key)",
+            "create table t (a int, id BIGSERIAL)",
+            "create table t (id \"smallserial\")",
+            "alter table t add column if not exists id serial8",
+            "create table t (id int generated always as identity)",
+            "alter table t alter id add generated by default as identity",
+            "create sequence s",
+            "alter sequence s restart",
+            "select nextval('s')",
+            "select setval('s', 1)",
+            "create table t (id int default nextval('s'))",
+            "create schema x create sequence s",
+            "do $$ begin create sequence s; end $$",
+            "do $$ begin create table t (id serial); end $$",
+        ],
+    );
+    refused(
+        MariaDb,
+        AutoId,
+        &[
+            "create table t (id int auto_increment primary key)",
+            "create table t (id serial)",
+            "alter table t auto_increment = 5",
+            "create sequence s",
+            "select next value for s",
+            "select nextval(s)",
+            "create table t (next_not_cached_value int) sequence=1",
+        ],
+    );
+    taken(
+        Sqlite,
+        &[
+            "create table t (id integer primary key autoincrement)",
+            "insert into t(rowid, a) values (1, 2)",
+        ],
+    );
+    taken(
+        Postgres,
+        &[
+            "create table t (serial text, code text)",
+            "insert into t (serial) values (1)",
+        ],
+    );
+}
+
+#[test]
+fn what_an_earlier_statement_left() {
+    refused(
+        Postgres,
+        SessionState,
+        &["select lastval()", "insert into t values (currval('s'))"],
+    );
+    refused(
+        MariaDb,
+        SessionState,
+        &[
+            "insert into t values (last_insert_id())",
+            "select row_count()",
+            "select found_rows()",
+        ],
+    );
+    refused(
+        Sqlite,
+        SessionState,
+        &[
+            "select changes()",
+            "insert into t values (last_insert_rowid())",
+            "select total_changes()",
+        ],
+    );
+}
+
+#[test]
+fn values_of_one_node_in_writes() {
+    refused(
+        Postgres,
+        Environment,
+        &[
+            "delete from t where ctid = '(0,1)'",
+            "update t set a = t.xmin",
+            "insert into t select \"tableoid\" from u",
+            "insert into t values (txid_current())",
+            "insert into t values (pg_backend_pid())",
+            "insert into t values (inet_client_addr())",
+            "insert into t values (version())",
+            "insert into t values (current_setting('port'))",
+            "insert into t values (pg_relation_size('t'))",
+            "insert into t select calls from pg_stat_statements",
+            "insert into t values (current_user)",
+            "insert into t values (session_user)",
+            "create table t (who text default user)",
+            "insert into t values ('t'::regclass::oid)",
+        ],
+    );
+    refused(
+        MariaDb,
+        Environment,
+        &[
+            "insert into t values (connection_id())",
+            "insert into t values (version())",
+            "insert into t values (@@server_id)",
+            "insert into t values (@@global.hostname)",
+            "insert into t values (user())",
+            "insert into t values (current_user)",
+        ],
+    );
+    refused(Sqlite, Environment, &["insert into t values (sqlite_version())"]);
+    taken(
+        Postgres,
+        &["select ctid, version(), current_user, txid_current(), pg_backend_pid() from t"],
+    );
+    taken(MariaDb, &["select version(), connection_id(), @@server_id, user()"]);
+    taken(Sqlite, &["select sqlite_version()"]);
+}
