@@ -1,4 +1,5 @@
 //! What is promised, as tests: the simulated cluster with its exact checker, and the harness that runs scripts on every kind of cluster.
 
 pub mod cluster;
+pub mod scripts;
 pub mod sim;
