@@ -4,6 +4,10 @@ use super::{Database, PATIENCE};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// How often a process is looked at: the system tells nobody when one stops.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A node's process, or the place of one that ended.
 pub struct NodeProcess {
@@ -79,12 +83,22 @@ impl NodeProcess {
 
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the node runs");
-        let waiting = tokio::task::spawn_blocking(move || child.wait());
-        let ended = tokio::time::timeout(PATIENCE, waiting)
-            .await
-            .unwrap_or_else(|_| panic!("{} did not end: {}", self.name, self.last_words()));
-        ended.expect("waiting does not panic").expect("a process can be awaited")
+        let waiting = async {
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                let child = self.child.as_mut().expect("the node runs");
+                match child.try_wait().expect("a process can be looked at") {
+                    Some(status) => return status,
+                    None => look.tick().await,
+                };
+            }
+        };
+        // Not a thread that waits: a test that fails here would wait for that thread, and so for ever.
+        let Ok(status) = tokio::time::timeout(PATIENCE, waiting).await else {
+            panic!("{} did not end: {}", self.name, self.last_words());
+        };
+        self.child = None;
+        status
     }
 
     /// Waits until it has stopped itself at a step.
@@ -100,7 +114,7 @@ impl NodeProcess {
 
     async fn until(&self, what: &str, condition: impl Fn() -> bool) {
         let waiting = async {
-            let mut look = tokio::time::interval(std::time::Duration::from_millis(20));
+            let mut look = tokio::time::interval(LOOK);
             while !condition() {
                 look.tick().await;
             }
