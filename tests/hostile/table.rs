@@ -135,9 +135,9 @@ pub fn schema(kind: Kind) -> Vec<&'static str> {
 }
 
 /// MariaDB: 1213 is its deadlock, 1021 its full disk.
-const SIGNALS: &str = "create trigger springs before insert on trap for each row \
+const SIGNALS: &str = "create trigger springs before insert on trap for each row begin \
     if new.code = '40001' then signal sqlstate '40001' set message_text = 'mine', mysql_errno = 1213; \
-    else signal sqlstate '53100' set message_text = 'mine', mysql_errno = 1021; end if";
+    else signal sqlstate '53100' set message_text = 'mine', mysql_errno = 1021; end if; end";
 const RAISES: &str = "create trigger springs before insert on trap begin select raise(abort, 'mine'); end";
 
 const fn case(input: &'static str, give: Give, all: Code, one: Code) -> Case {
