@@ -99,5 +99,8 @@ fn read(mut program: Command) -> Vec<Value> {
     let output = program.output().expect("the program starts");
     let (said, trouble) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{trouble}");
-    said.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).expect("a response")).collect()
+    said.lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).expect("a response"))
+        .collect()
 }
