@@ -1,5 +1,7 @@
 //! The MariaDB adapter against a real MariaDB: the contract of every adapter, and what only MariaDB has.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod contract;
 #[path = "mariadb/faults.rs"]
 mod faults;
@@ -10,7 +12,6 @@ mod opening;
 #[path = "mariadb/privileges.rs"]
 mod privileges;
 #[path = "mariadb/rate.rs"]
-mod rate;
 #[path = "mariadb/values.rs"]
 mod values;
 
@@ -38,12 +39,7 @@ impl Place for Shared {
 impl Shared {
     /// What the server's administrator sees.
     async fn sql(&self, sql: &str) -> String {
-        self.server
-            .sql(&self.database, sql)
-            .await
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        self.server.sql(&self.database, sql).await.unwrap().trim_end().to_owned()
     }
 }
 
@@ -61,18 +57,12 @@ fn settings(url: String) -> DbmsSettings {
 
 async fn shared() -> Shared {
     let server = shared_mariadb().await;
-    Shared {
-        server,
-        database: server.new_database("t").await.unwrap(),
-    }
+    Shared { server, database: server.new_database("t").await.unwrap() }
 }
 
 /// A work of one statement that runs alone.
 fn alone(offset: u64, sql: &str) -> Work {
-    Work {
-        how: How::Alone,
-        ..work(offset, sql)
-    }
+    Work { how: How::Alone, ..work(offset, sql) }
 }
 
 /// Stops whoever comes to `step` there, for ever, and tells.

@@ -1,13 +1,30 @@
 //! The PostgreSQL adapter against a real PostgreSQL: the contract of every adapter, and what only PostgreSQL has.
 
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod contract;
+#[path = "postgres/faults.rs"]
+mod faults;
+#[path = "postgres/late.rs"]
+mod late;
+#[path = "postgres/opening.rs"]
+mod opening;
+#[path = "postgres/privileges.rs"]
+mod privileges;
+#[path = "postgres/rate.rs"]
+mod rate;
+#[path = "postgres/values.rs"]
+mod values;
 
 use contract::*;
-use kluster_node::dbms::DbmsSettings;
-use kluster_node::step::Steps;
+use kluster_node::dbms::{DbmsSettings, How, Work};
+use kluster_node::step::{Step, Steps, Watch};
 use kluster_test_servers::{PostgresServer, shared_postgres};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// A database of its own on the server that the tests of this process share.
 struct Shared {
@@ -18,6 +35,13 @@ struct Shared {
 impl Place for Shared {
     fn settings(&self) -> DbmsSettings {
         settings(self.server.url(&self.database))
+    }
+}
+
+impl Shared {
+    /// What the server's administrator sees.
+    async fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.database, sql).await.unwrap().trim_end().to_owned()
     }
 }
 
@@ -36,6 +60,35 @@ fn settings(url: String) -> DbmsSettings {
 async fn shared() -> Shared {
     let server = shared_postgres().await;
     Shared { server, database: server.new_database("t").await.unwrap() }
+}
+
+/// A work of one statement that runs alone.
+fn alone(offset: u64, sql: &str) -> Work {
+    Work { how: How::Alone, ..work(offset, sql) }
+}
+
+/// Stops whoever comes to `step` there, for ever, and tells.
+struct StopAt {
+    step: Step,
+    told: mpsc::UnboundedSender<()>,
+}
+
+impl StopAt {
+    fn steps(step: Step) -> (Steps, mpsc::UnboundedReceiver<()>) {
+        let (told, stopped) = mpsc::unbounded_channel();
+        (Steps::watched(Arc::new(Self { step, told })), stopped)
+    }
+}
+
+impl Watch for StopAt {
+    fn reached(&self, step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if step == self.step {
+                self.told.send(()).ok();
+                std::future::pending().await
+            }
+        })
+    }
 }
 
 cases!(shared);

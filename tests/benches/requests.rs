@@ -113,8 +113,8 @@ async fn two_hops(log: &Log) -> Vec<Duration> {
 async fn transactions(kind: Kind) -> Vec<Duration> {
     let database = Database::create(kind).await;
     match &database {
-        Database::Postgres(_) => {
-            let address = Address::parse(&database.url().await).expect("an address");
+        Database::Postgres(..) => {
+            let address = Address::parse(&database.url()).expect("an address");
             let mut session = Connection::connect(&address).await.expect("PostgreSQL answers");
             session.execute_script("set synchronous_commit = off; create table item(id integer primary key, name varchar(40))").await.expect("set up");
             let mut took = Vec::new();
@@ -135,7 +135,7 @@ async fn transactions(kind: Kind) -> Vec<Duration> {
             };
             (0..ONE_AT_A_TIME).map(insert).collect()
         }
-        Database::MariaDb(_) => {
+        Database::MariaDb(..) => {
             // No client of MariaDB is at hand here but its own tool, whose start would be measured too: the server times itself.
             database.sql("create table item(id integer primary key, name varchar(40))").await;
             let block = format!(

@@ -4,16 +4,18 @@
 //! databases of its own, so tests run side by side.
 
 mod database;
+mod load;
 mod process;
 
 pub use database::{Database, Kind};
-pub use process::{NodeProcess, binary};
+pub use load::Load;
+pub use process::{NodeProcess, binary, signal};
 
 use kluster_client::{Client, Options};
 use kluster_log::{Log, LogSettings, TopicSettings};
 use kluster_protocol::{Heartbeat, NodeState, Offset, Topic};
 use kluster_test_servers::{KafkaServer, shared_kafka};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -33,18 +35,28 @@ impl Cluster {
     /// Starts `count` nodes beside empty databases of `kind` and waits until all have joined.
     pub async fn start(kind: Kind, count: usize) -> Self {
         let mut cluster = Self::without_nodes().await;
-        for n in 1..=count {
-            let database = Database::create(kind).await;
-            cluster.nodes.push(NodeProcess::start(&format!("n{n}"), database, &cluster.flags(), &[]));
+        for _ in 0..count {
+            cluster.add(Database::create(kind).await);
         }
         cluster.ready().await;
         cluster
     }
 
+    /// Starts one more node, beside this database.
+    pub fn add(&mut self, database: Database) -> &mut NodeProcess {
+        let name = format!("n{}", self.nodes.len() + 1);
+        self.nodes.push(NodeProcess::start(&name, database, &self.flags(), &[]));
+        self.nodes.last_mut().expect("it was just added")
+    }
+
     /// Topics under a fresh prefix, and no node yet.
     pub async fn without_nodes() -> Self {
+        Self::on(shared_kafka().await).await
+    }
+
+    /// The same on a Kafka of the test's own.
+    pub async fn on(kafka: &'static KafkaServer) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let kafka = shared_kafka().await;
         let prefix = format!("t{}-{}-", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let log = Log::connect(settings(kafka, &prefix)).await.expect("Kafka can be reached");
         log.create_topics(&TopicSettings::development()).await.expect("topics can be created");
@@ -95,20 +107,28 @@ impl Cluster {
         let end = self.log.range(Topic::All, 0).await.expect("ALL has a range").end;
         let running: Vec<&str> = self.nodes.iter().filter(|node| node.runs()).map(NodeProcess::name).collect();
         let beats = self
-            .heartbeats_until(|beats| running.iter().all(|name| beats.get(*name).is_some_and(|beat| beat.applied.is_some_and(|at| at.next() >= end))))
+            .heartbeats_until(|beats| {
+                running
+                    .iter()
+                    .all(|name| beats.get(*name).is_some_and(|beat| beat.applied.is_some_and(|at| at.next() >= end)))
+            })
             .await;
         beats.values().filter_map(|beat| beat.applied).max().unwrap_or_default()
     }
 
     /// Follows the heartbeats until `enough`, and gives the newest of each node.
-    pub async fn heartbeats_until(&self, enough: impl Fn(&BTreeMap<String, Heartbeat>) -> bool) -> BTreeMap<String, Heartbeat> {
+    pub async fn heartbeats_until(
+        &self,
+        enough: impl Fn(&BTreeMap<String, Heartbeat>) -> bool,
+    ) -> BTreeMap<String, Heartbeat> {
         let start = self.log.range(Topic::Nodes, 0).await.expect("NODES has a range").start;
         let mut reader = self.log.read(Topic::Nodes, 0, start).await.expect("NODES can be read");
         let mut beats = BTreeMap::new();
         let following = async {
             while !enough(&beats) {
                 let record = reader.next().await.expect("NODES can be read");
-                let beat: Heartbeat = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a heartbeat");
+                let beat: Heartbeat =
+                    serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a heartbeat");
                 beats.insert(beat.node_id.to_string(), beat);
             }
         };
@@ -119,9 +139,23 @@ impl Cluster {
         beats
     }
 
+    /// Waits until all nodes have applied the end of the log, where their chains must be one.
+    pub async fn one_chain(&self) {
+        let end = self.log.range(Topic::All, 0).await.expect("ALL has a range").end;
+        let names: Vec<&str> = self.nodes.iter().map(NodeProcess::name).collect();
+        let level = |beats: &BTreeMap<String, Heartbeat>| {
+            let places: BTreeSet<_> = names.iter().map(|name| beats.get(*name).and_then(|beat| beat.applied)).collect();
+            places.len() == 1 && places.first().is_some_and(|at| at.is_some_and(|at| at.next() >= end))
+        };
+        let beats = self.heartbeats_until(level).await;
+        let chains: BTreeSet<_> = names.iter().map(|name| format!("{:?}", beats[*name].chain)).collect();
+        assert_eq!(chains.len(), 1, "the chains differ: {beats:#?}");
+    }
+
     /// Every node holds the same tables, and the same chain; gives the tables.
     pub async fn same_everywhere(&self) -> BTreeMap<String, Vec<String>> {
         self.caught_up().await;
+        self.one_chain().await;
         let mut first: Option<(&str, BTreeMap<String, Vec<String>>)> = None;
         for node in &self.nodes {
             let tables = node.database().tables().await;

@@ -64,26 +64,34 @@ impl AllLane {
                 tracing::warn!(node = %self.node, %offset, %cause, "connecting to the database again");
                 let since_ms = retry.since(&self.reporter);
                 self.status.is(NodeState::Retrying { since_ms, code: cause.code });
-                self.recover(retry, drain).await;
+                if let Err(fault) = self.recover(retry, drain).await {
+                    return Err(self.stop(ErrorClass::Fatal, (offset, request_id), fault).await);
+                }
             }
-            Verdict::Stop(class, fault) => {
-                self.reporter.say(class, Some((offset, request_id)), fault.cause()).await;
-                return Err(Stopped { offset, fault });
-            }
+            Verdict::Stop(class, fault) => return Err(self.stop(class, (offset, request_id), fault).await),
         }
         Ok(())
     }
 
-    pub(super) async fn recover(&mut self, retry: &mut Retry, drain: &CancellationToken) {
+    async fn stop(&self, class: ErrorClass, at: (Offset, String), fault: Fault) -> Stopped {
+        let offset = at.0;
+        self.reporter.say(class, Some(at), fault.cause()).await;
+        Stopped { offset, fault }
+    }
+
+    /// Connects until the database answers; fails where it answers that this node cannot go on, as when a second process holds it.
+    async fn recover(&mut self, retry: &mut Retry, drain: &CancellationToken) -> Result<(), Fault> {
         while !drain.is_cancelled() {
             match self.dbms.recover().await {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
+                Err(fault @ Fault::Fatal(_)) => return Err(fault),
                 Err(fault) => {
                     tracing::warn!(node = %self.node, cause = %fault.cause(), "the database does not answer yet");
                     wait(retry.pause(), drain).await;
                 }
             }
         }
+        Ok(())
     }
 }
 

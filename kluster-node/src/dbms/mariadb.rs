@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `address`, `names` | where the server is; what Kluster's own things are called there |
 //! | `session`, `settings` | a connection, and what is set in it |
-//! | `owner`, `schema`, `accounts` | Kluster's own database and its procedures; the lock; the accounts for user SQL |
+//! | `owner`, `server`, `schema`, `accounts` | the lock; what the server must be; Kluster's own database and its procedures; the accounts for user SQL |
 //! | `app`, `batch`, `intent`, `fingerprint`, `orphans` | the ALL lane: transactions, and statements that commit by themselves |
-//! | `reads` | the ONE lane |
+//! | `reads`, `reading` | the ONE lane |
 //! | `execution`, `params`, `shape`, `cell` | one statement of a user, its params, its rows |
 //! | `errors` | what the node does about each error |
 //!
@@ -29,8 +29,10 @@ mod names;
 mod orphans;
 mod owner;
 mod params;
+mod reading;
 mod reads;
 mod schema;
+mod server;
 mod session;
 mod settings;
 mod shape;
@@ -75,10 +77,7 @@ impl MariaDb {
 
     /// See [`Dbms::info`].
     pub fn info(&self) -> Info {
-        Info {
-            name: "MariaDB",
-            version: self.version.clone(),
-        }
+        Info { name: "MariaDB", version: self.version.clone() }
     }
 
     /// See [`Dbms::load`].
@@ -100,6 +99,9 @@ impl MariaDb {
         let mut owner = self.owner()?;
         let app = self.app.as_mut().ok_or_else(nobody)?;
         let ran = app.run(&mut owner, predecessor, works).await;
+        if works.iter().any(|work| work.how == How::SelfCommitting) {
+            self.reads.schema_changed();
+        }
         self.keep(owner, ran)
     }
 
@@ -156,8 +158,7 @@ impl MariaDb {
 
     /// Puts the owner's session back, unless it may be what was lost.
     fn keep<T>(&mut self, owner: Owner, result: Result<T, Fault>) -> Result<T, Fault> {
-        let broken = |fault: &Fault| matches!(fault, Fault::Lost(_)) || fault.cause().code == errors::DRIVER;
-        if !result.as_ref().is_err_and(broken) {
+        if !result.as_ref().is_err_and(errors::breaks) {
             self.owner = Some(owner);
         }
         result
@@ -176,13 +177,9 @@ async fn enter(
 ) -> Result<(Owner, App, reads::Login), OpenError> {
     let mut owner = Owner::enter(address, &settings.node_id, previous).await?;
     let logins = accounts::ensure(&mut owner, address, settings).await?;
-    let batch = Batch {
-        names: address.names.clone(),
-        secret: owner.secret.clone(),
-        steps: settings.steps.clone(),
-    };
+    let batch = Batch { names: address.names.clone(), secret: owner.secret.clone(), steps: settings.steps.clone() };
     let reads = reads::Login::new(&logins, &batch);
     let app = App::enter(&mut owner, logins, batch).await;
-    let app = app.map_err(|error| owner::unusable("log in for user SQL", error))?;
+    let app = app.map_err(|error| server::unusable("log in for user SQL", error))?;
     Ok((owner, app, reads))
 }

@@ -23,16 +23,18 @@ mod gather;
 mod logins;
 mod pins;
 mod reads;
+mod script;
 mod seat;
 
 use super::*;
 use crate::fault::Cause;
 use crate::step::Step;
-use batch::{Batch, Bench, Manner};
+use batch::{Batch, Bench};
 use connection::{NO_PARAMS, Row, TransactionStatus};
 use finish::{Finished, Open};
 use gather::TypeBook;
 use kluster_protocol::MAX_BATCH;
+use script::{Manner, Secrets};
 use seat::Seat;
 use std::sync::Arc;
 
@@ -141,8 +143,7 @@ impl Postgres {
             app: &mut self.seat.app,
             book: &self.book,
             reads: &self.reads,
-            secret: &self.seat.secret,
-            savepoint: &self.savepoint,
+            secrets: Secrets { secret: &self.seat.secret, savepoint: &self.savepoint },
             steps: &self.steps,
         }
     }
@@ -166,8 +167,12 @@ impl Postgres {
     /// See [`Dbms::commit`].
     pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
         let Some(open) = self.open.take() else {
-            return Err(Fault::Fatal(Cause::new("no_transaction", "commit without a batch that was run: a mistake in the node")));
+            return Err(Fault::Fatal(Cause::new(
+                "no_transaction",
+                "commit without a batch that was run: a mistake in the node",
+            )));
         };
+        // Both before the one message that stores and commits: between the two there is nothing that a node could do.
         self.steps.reach(Step::Stored).await;
         self.steps.reach(Step::Committing).await;
         let finished = finish::commit(&mut self.seat.app, &self.seat.secret, finish, open).await;
@@ -241,5 +246,8 @@ fn outcome_row(row: &Row) -> Option<OutcomeRow> {
 }
 
 fn unreadable() -> Fault {
-    Fault::Fatal(Cause::new("state", "an outcome row in kluster_state.outcomes cannot be read; restore this node from a snapshot"))
+    Fault::Fatal(Cause::new(
+        "state",
+        "an outcome row in kluster_state.outcomes cannot be read; restore this node from a snapshot",
+    ))
 }

@@ -29,10 +29,7 @@ async fn a_killed_session_is_lost_and_made_anew() {
     for offset in 1..4 {
         db.run(
             Some(at(offset - 1)),
-            &[work(
-                offset,
-                "insert into t values (1, 'a') on duplicate key update name = 'b'",
-            )],
+            &[work(offset, "insert into t values (1, 'a') on duplicate key update name = 'b'")],
         )
         .await
         .unwrap();
@@ -57,16 +54,11 @@ async fn a_killed_server_is_lost_and_what_was_committed_is_there() {
     let create = ddl(&db, 0, "create table t (id int primary key)");
     one(&mut db, create).await.unwrap();
     one(&mut db, work(1, "insert into t values (1)")).await.unwrap();
-    db.run(Some(at(1)), &[work(2, "insert into t values (2)")])
-        .await
-        .unwrap();
+    db.run(Some(at(1)), &[work(2, "insert into t values (2)")]).await.unwrap();
     server.kill9().await.unwrap();
     assert!(matches!(db.commit(&finish(Some(1), 2)).await, Err(Fault::Lost(_))));
     assert!(matches!(db.load().await, Err(Fault::Lost(_))));
-    assert!(
-        matches!(db.recover().await, Err(Fault::Lost(_))),
-        "the server is not there yet"
-    );
+    assert!(matches!(db.recover().await, Err(Fault::Lost(_))), "the server is not there yet");
     let (_, ended) = read(&db.reads(), &read_of("select 1")).await;
     assert!(matches!(ended, Err(ReadError::Lost(_))), "{ended:?}");
     server.restart().await.unwrap();
@@ -84,12 +76,7 @@ async fn a_session_that_outlives_its_node_never_commits() {
         let place = shared().await;
         open(&place).await.close().await;
         let (steps, mut stopped) = StopAt::steps(step);
-        let mut orphan = Dbms::open(&DbmsSettings {
-            steps,
-            ..place.settings()
-        })
-        .await
-        .unwrap();
+        let mut orphan = Dbms::open(&DbmsSettings { steps, ..place.settings() }).await.unwrap();
         let insert = "insert into t select coalesce(max(id), 0) + 1, 'a' from t";
         let running = tokio::spawn(async move {
             orphan.run(Some(at(0)), &[work(1, insert)]).await?;
@@ -97,9 +84,7 @@ async fn a_session_that_outlives_its_node_never_commits() {
         });
         stopped.recv().await.unwrap();
         // The node is gone for the server: its lock with it. Its session lives on, the transaction open.
-        let lock = place
-            .sql(&format!("select is_used_lock('{}')", lock_of(&place.database)))
-            .await;
+        let lock = place.sql(&format!("select is_used_lock('{}')", lock_of(&place.database))).await;
         place.sql(&format!("kill {lock}")).await;
         assert_eq!(place.sql(SESSIONS).await, "1");
         let mut db = Dbms::open(&place.settings()).await.unwrap();

@@ -8,10 +8,7 @@ use kluster_protocol::ErrorCode;
 use serde_json::json;
 
 fn committing(offset: u64, sql: &str) -> Work {
-    Work {
-        how: How::SelfCommitting,
-        ..work(offset, sql)
-    }
+    Work { how: How::SelfCommitting, ..work(offset, sql) }
 }
 
 #[tokio::test]
@@ -104,10 +101,7 @@ async fn a_statement_that_ends_our_transaction_is_fatal() {
         let mut db = Dbms::open(&place.settings()).await.unwrap();
         let predecessor = db.load().await.unwrap().map(|row| row.applied);
         let ran = db.run(predecessor, &[work(7, sql), work(8, "select 1")]).await;
-        assert!(
-            matches!(&ran, Err(Fault::Fatal(cause)) if cause.code == "canary"),
-            "{sql}: {ran:?}"
-        );
+        assert!(matches!(&ran, Err(Fault::Fatal(cause)) if cause.code == "canary"), "{sql}: {ran:?}");
         db.close().await;
     }
 }
@@ -118,9 +112,6 @@ async fn one_text_is_one_statement() {
     let mut db = open(&place).await;
     let ran = one(&mut db, work(1, "insert into t values (1, 'a'); commit; delete from t")).await;
     assert_eq!(code(&ran), Some(ErrorCode::SyntaxError), "{ran:?}");
-    assert_eq!(
-        query(&mut db, 2, "select count(*) as n from t").await,
-        [json!({"n": 0})]
-    );
+    assert_eq!(query(&mut db, 2, "select count(*) as n from t").await, [json!({"n": 0})]);
     db.close().await;
 }

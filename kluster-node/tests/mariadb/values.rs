@@ -24,11 +24,7 @@ async fn every_type_has_its_form() {
     one(&mut db, work(1, full)).await.unwrap();
     let mut result = one(&mut db, work(2, "select * from v")).await.unwrap();
     let result = result.remove(0);
-    let types: Vec<_> = result
-        .columns
-        .iter()
-        .map(|column| (column.name.clone(), column.type_name.clone()))
-        .collect();
+    let types: Vec<_> = result.columns.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
     let found = rows(result).remove(0);
     let expected = json!({
         "id": 1, "b": 1, "t": -128, "tu": 255, "s": -32768, "m": 8388607, "i": -1, "iu": 7, "g": "9007199254740992",
@@ -76,15 +72,9 @@ async fn nulls_zeros_and_edges() {
         "create table z (id int primary key, da date, dt datetime, ts timestamp null, ti time, s varchar(10), j json)",
     );
     one(&mut db, create).await.unwrap();
-    one(
-        &mut db,
-        work(
-            2,
-            "insert into z values (1, '0000-00-00', '0000-00-00', '0000-00-00', 0, '', '[]')",
-        ),
-    )
-    .await
-    .unwrap();
+    one(&mut db, work(2, "insert into z values (1, '0000-00-00', '0000-00-00', '0000-00-00', 0, '', '[]')"))
+        .await
+        .unwrap();
     one(&mut db, work(3, "insert into z (id) values (2)")).await.unwrap();
     let found = query(&mut db, 4, "select * from z order by id").await;
     assert_eq!(
@@ -101,10 +91,7 @@ async fn nulls_zeros_and_edges() {
         "select null as n, 1 = 1 as t, 1 / 3 as q, cast(-5 as time) as past, sum(1) as s, 1e0 / 0 as nothing",
     )
     .await;
-    assert_eq!(
-        found,
-        [json!({"n": null, "t": 1, "q": "0.3333", "past": "-00:00:05", "s": "1", "nothing": null})]
-    );
+    assert_eq!(found, [json!({"n": null, "t": 1, "q": "0.3333", "past": "-00:00:05", "s": "1", "nothing": null})]);
     db.close().await;
 }
 
@@ -130,15 +117,9 @@ async fn sessions_do_not_depend_on_the_servers_settings() {
     .unwrap();
     server.create_database("shop").await.unwrap();
     let mut db = Dbms::open(&crate::settings(server.url("shop"))).await.unwrap();
-    let create = ddl(
-        &db,
-        0,
-        "create table t (id int primary key auto_increment, name varchar(9)) engine = MyISAM",
-    );
+    let create = ddl(&db, 0, "create table t (id int primary key auto_increment, name varchar(9)) engine = MyISAM");
     one(&mut db, create).await.unwrap();
-    one(&mut db, work(1, "insert into t (name) values ('a'), ('b')"))
-        .await
-        .unwrap();
+    one(&mut db, work(1, "insert into t (name) values ('a'), ('b')")).await.unwrap();
     let sql = "select 'a' || 'b' as o, \"x\" as s, '\\t' as b, 1 / 3 as q, from_unixtime(0) as z, \
                group_concat(name, '-------' order by id) as g, max(id) as i, @@tx_isolation as l from t";
     assert_eq!(
@@ -149,10 +130,7 @@ async fn sessions_do_not_depend_on_the_servers_settings() {
         ]
     );
     let made = server
-        .sql(
-            "shop",
-            "select engine, table_collation from information_schema.tables where table_name = 't'",
-        )
+        .sql("shop", "select engine, table_collation from information_schema.tables where table_name = 't'")
         .await
         .unwrap();
     assert_eq!(made.trim_end(), "InnoDB\tutf8mb4_unicode_ci");
@@ -163,18 +141,12 @@ async fn sessions_do_not_depend_on_the_servers_settings() {
 async fn nothing_of_a_work_that_ran_alone_is_left_in_the_session() {
     let place = shared().await;
     let mut db = open(&place).await;
-    one(&mut db, alone(1, "set @a = 1, session sql_mode = ''"))
-        .await
-        .unwrap();
+    one(&mut db, alone(1, "set @a = 1, session sql_mode = ''")).await.unwrap();
     let found = query(&mut db, 2, "select @a as a, @@sql_mode <> '' as strict").await;
     assert_eq!(found, [json!({"a": null, "strict": 1})]);
     let (_, ended) = read(&db.reads(), &read_of("select @a := 5")).await;
     assert_eq!(ended, Ok(()));
     let (events, _) = read(&db.reads(), &read_of("select @a as a")).await;
-    assert!(
-        events
-            .iter()
-            .any(|event| matches!(event, ReadEvent::Row(row) if row.get() == r#"{"a":null}"#))
-    );
+    assert!(events.iter().any(|event| matches!(event, ReadEvent::Row(row) if row.get() == r#"{"a":null}"#)));
     db.close().await;
 }

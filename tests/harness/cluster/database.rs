@@ -1,6 +1,8 @@
 //! A database beside one node, and what is in it, read by its own tool and not by Kluster.
 
-use kluster_test_servers::{shared_mariadb, shared_postgres};
+use kluster_test_servers::{
+    MariaDbOptions, MariaDbServer, PostgresOptions, PostgresServer, shared_mariadb, shared_postgres,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,20 +26,20 @@ impl Kind {
 /// An empty database of its own.
 #[derive(Debug, Clone)]
 pub enum Database {
-    /// Of this name on the process's PostgreSQL.
-    Postgres(String),
-    /// Of this name on the process's MariaDB.
-    MariaDb(String),
+    /// Of this name on this PostgreSQL.
+    Postgres(&'static PostgresServer, String),
+    /// Of this name on this MariaDB.
+    MariaDb(&'static MariaDbServer, String),
     /// This file, in a directory that lives as long as it is used.
     Sqlite(PathBuf, Arc<tempfile::TempDir>),
 }
 
 impl Database {
-    /// Creates one.
+    /// Creates one, on the server of its kind that all tests of this process share.
     pub async fn create(kind: Kind) -> Self {
         match kind {
-            Kind::Postgres => Self::Postgres(shared_postgres().await.new_database("node").await.expect("a database can be created")),
-            Kind::MariaDb => Self::MariaDb(shared_mariadb().await.new_database("node").await.expect("a database can be created")),
+            Kind::Postgres => Self::on_postgres(shared_postgres().await).await,
+            Kind::MariaDb => Self::on_mariadb(shared_mariadb().await).await,
             Kind::Sqlite => {
                 let directory = tempfile::tempdir().expect("a directory can be created");
                 Self::Sqlite(directory.path().join("node.db"), Arc::new(directory))
@@ -45,20 +47,73 @@ impl Database {
         }
     }
 
+    /// Creates one on a server of its own with these settings, which the test may disturb. The server lives as long as the test process.
+    pub async fn create_private(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        match kind {
+            Kind::Postgres => {
+                let server = PostgresServer::start_with(PostgresOptions { settings, ..Default::default() }).await;
+                Self::on_postgres(Box::leak(Box::new(server.expect("PostgreSQL starts")))).await
+            }
+            Kind::MariaDb => {
+                let server = MariaDbServer::start_with(MariaDbOptions { settings, ..Default::default() }).await;
+                Self::on_mariadb(Box::leak(Box::new(server.expect("MariaDB starts")))).await
+            }
+            Kind::Sqlite => panic!("SQLite has no server"),
+        }
+    }
+
+    async fn on_postgres(server: &'static PostgresServer) -> Self {
+        Self::Postgres(server, server.new_database("node").await.expect("a database can be created"))
+    }
+
+    async fn on_mariadb(server: &'static MariaDbServer) -> Self {
+        Self::MariaDb(server, server.new_database("node").await.expect("a database can be created"))
+    }
+
     /// What `--dbms` is given.
-    pub async fn url(&self) -> String {
+    pub fn url(&self) -> String {
         match self {
-            Self::Postgres(name) => shared_postgres().await.url(name),
-            Self::MariaDb(name) => shared_mariadb().await.url(name),
+            Self::Postgres(server, name) => server.url(name),
+            Self::MariaDb(server, name) => server.url(name),
             Self::Sqlite(file, _) => format!("sqlite:{}", file.display()),
         }
+    }
+
+    /// Kills its server without warning.
+    pub async fn kill_server(&self) {
+        match self {
+            Self::Postgres(server, _) => server.kill9().await.expect("PostgreSQL can be killed"),
+            Self::MariaDb(server, _) => server.kill9().await.expect("MariaDB can be killed"),
+            Self::Sqlite(..) => panic!("SQLite has no server"),
+        }
+    }
+
+    /// Starts its server again; it has recovered when this returns.
+    pub async fn restart_server(&self) {
+        match self {
+            Self::Postgres(server, _) => server.restart().await.expect("PostgreSQL comes back"),
+            Self::MariaDb(server, _) => server.restart().await.expect("MariaDB comes back"),
+            Self::Sqlite(..) => panic!("SQLite has no server"),
+        }
+    }
+
+    /// The applied offset in its state row.
+    pub async fn applied(&self) -> u64 {
+        let state = match self {
+            Self::Postgres(..) => "kluster_state.state".to_owned(),
+            Self::MariaDb(_, name) => format!("`kluster_state_{name}`.state"),
+            Self::Sqlite(..) => "kluster_state".to_owned(),
+        };
+        let applied = self.sql(&format!("select applied from {state}")).await;
+        applied.trim().parse().unwrap_or_else(|_| panic!("no applied offset: {applied:?}"))
     }
 
     /// Runs SQL past Kluster: each row one line, columns separated by `|` or tabs.
     pub async fn sql(&self, text: &str) -> String {
         match self {
-            Self::Postgres(name) => shared_postgres().await.sql(name, text).await.expect("psql runs"),
-            Self::MariaDb(name) => shared_mariadb().await.sql(name, text).await.expect("mariadb runs"),
+            Self::Postgres(server, name) => server.sql(name, text).await.expect("psql runs"),
+            Self::MariaDb(server, name) => server.sql(name, text).await.expect("mariadb runs"),
             Self::Sqlite(file, _) => sqlite(file, text),
         }
     }
@@ -66,8 +121,8 @@ impl Database {
     /// The names of the user's tables.
     pub async fn table_names(&self) -> Vec<String> {
         let sql = match self {
-            Self::Postgres(_) => "select tablename from pg_tables where schemaname = 'public' order by 1".to_owned(),
-            Self::MariaDb(name) => format!("select table_name from information_schema.tables where table_schema = '{name}' order by 1"),
+            Self::Postgres(..) => "select tablename from pg_tables where schemaname = 'public' order by 1".to_owned(),
+            Self::MariaDb(_, name) => format!("select table_name from information_schema.tables where table_schema = '{name}' order by 1"),
             Self::Sqlite(..) => "select name from sqlite_schema where type = 'table' and name not like 'kluster\\_%' escape '\\' and name not like 'sqlite%' order by 1".to_owned(),
         };
         self.sql(&sql).await.lines().map(str::to_owned).collect()
@@ -75,10 +130,11 @@ impl Database {
 
     /// Every table, its rows as sorted lines.
     pub async fn tables(&self) -> BTreeMap<String, Vec<String>> {
-        let quote = if matches!(self, Self::MariaDb(_)) { '`' } else { '"' };
+        let quote = if matches!(self, Self::MariaDb(..)) { '`' } else { '"' };
         let mut tables = BTreeMap::new();
         for name in self.table_names().await {
-            let mut rows: Vec<String> = self.sql(&format!("select * from {quote}{name}{quote}")).await.lines().map(str::to_owned).collect();
+            let mut rows: Vec<String> =
+                self.sql(&format!("select * from {quote}{name}{quote}")).await.lines().map(str::to_owned).collect();
             rows.sort();
             tables.insert(name, rows);
         }

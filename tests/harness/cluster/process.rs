@@ -26,7 +26,7 @@ impl NodeProcess {
     /// Starts it again on the same database.
     pub fn restart(&mut self, environment: &[(&str, &str)]) {
         let log = File::options().append(true).open(self.words.path()).expect("the log can be written");
-        let url = futures_util::FutureExt::now_or_never(self.database.url()).expect("servers were started when the database was created");
+        let url = self.database.url();
         let child = Command::new(binary("kluster-node"))
             .args(["--node-id", &self.name, "--dbms", &url, "--development", "--exit-when-stopped"])
             .args(&self.flags)
@@ -69,23 +69,28 @@ impl NodeProcess {
 
     /// Sends it a signal by name, such as `TERM`, `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status();
-        assert!(status.expect("kill runs").success());
+        signal(self.id(), name);
+    }
+
+    /// It has not ended by itself.
+    pub fn lives(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("a process can be looked at").is_none())
     }
 
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the node runs");
         let waiting = tokio::task::spawn_blocking(move || child.wait());
-        let ended = tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{} did not end: {}", self.name, self.last_words()));
+        let ended = tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("{} did not end: {}", self.name, self.last_words()));
         ended.expect("waiting does not panic").expect("a process can be awaited")
     }
 
     /// Waits until it has stopped itself at a step.
     pub async fn halted(&self) {
-        let stat = PathBuf::from(format!("/proc/{}/stat", self.id()));
-        let stopped = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')));
-        self.until("stop itself", stopped).await;
+        let id = self.id();
+        self.until("stop itself", || is_stopped(id)).await;
     }
 
     /// Waits until it has said `text` in its log.
@@ -122,6 +127,18 @@ impl Drop for NodeProcess {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A signal has stopped the process where it was.
+fn is_stopped(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
+/// Sends a process a signal by name.
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
+    assert!(status.expect("kill runs").success(), "process {process} takes no {name}");
 }
 
 /// A binary under test: cargo builds the bins of this package before it runs its tests.

@@ -102,7 +102,7 @@ impl MemoryNode {
         NodeSettings {
             node_id: self.name.as_str().into(),
             dbms: DbmsSettings {
-                url: self.database.url().await,
+                url: self.database.url(),
                 app_url: None,
                 read_url: None,
                 node_id: self.name.clone(),

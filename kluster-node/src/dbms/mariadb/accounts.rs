@@ -42,10 +42,7 @@ pub async fn ensure(owner: &mut Owner, address: &Address, settings: &DbmsSetting
         app_settings = app_settings.and(format!("call {}()", names.own("enforce_engine")));
     }
     let read_settings = Settings::of(For::Read, &owner.known, names);
-    Ok(Logins {
-        app: (app, app_settings),
-        read: (read, read_settings),
-    })
+    Ok(Logins { app: (app, app_settings), read: (read, read_settings) })
 }
 
 async fn account_for(
@@ -68,15 +65,7 @@ async fn account_for(
             let password = password();
             let made = make(owner, user, &password, purpose, names).await;
             let accounts = made.map_err(|e| address.refused("make accounts", e))?;
-            (
-                address
-                    .login
-                    .clone()
-                    .username(user)
-                    .password(&password)
-                    .database(&names.database),
-                accounts,
-            )
+            (address.login.clone().username(user).password(&password).database(&names.database), accounts)
         }
     };
     let procedures = match purpose {
@@ -86,11 +75,7 @@ async fn account_for(
     for account in &accounts {
         for procedure in procedures {
             let grant = format!("grant execute on procedure {} to {account}", names.own(procedure));
-            owner
-                .session
-                .run(grant)
-                .await
-                .map_err(|e| address.refused("grant EXECUTE on its procedures", e))?;
+            owner.session.run(grant).await.map_err(|e| address.refused("grant EXECUTE on its procedures", e))?;
         }
     }
     Ok(login)
@@ -104,26 +89,12 @@ async fn make(
     purpose: For,
     names: &Names,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let from: String = owner
-        .session
-        .one("select substring_index(user(), '@', -1)", params![])
-        .await?
-        .try_get(0)?;
+    let from: String = owner.session.one("select substring_index(user(), '@', -1)", params![]).await?.try_get(0)?;
     // An anonymous account of 'localhost' would go before ours of '%'.
-    let hosts = if from == "localhost" {
-        vec!["%", "localhost"]
-    } else {
-        vec!["%"]
-    };
+    let hosts = if from == "localhost" { vec!["%", "localhost"] } else { vec!["%"] };
     let accounts: Vec<String> = hosts.into_iter().map(|host| account(user, host)).collect();
     for account in &accounts {
-        owner
-            .session
-            .run(format!(
-                "create or replace user {account} identified by {}",
-                literal(password)
-            ))
-            .await?;
+        owner.session.run(format!("create or replace user {account} identified by {}", literal(password))).await?;
         owner.session.run(database_grant(names, account, purpose)).await?;
     }
     Ok(accounts)
@@ -131,11 +102,7 @@ async fn make(
 
 /// The grants on the user's database for both accounts.
 pub fn database_grants(names: &Names, app: &str, read: &str) -> impl Iterator<Item = String> {
-    [
-        database_grant(names, app, For::App),
-        database_grant(names, read, For::Read),
-    ]
-    .into_iter()
+    [database_grant(names, app, For::App), database_grant(names, read, For::Read)].into_iter()
 }
 
 fn database_grant(names: &Names, account: &str, purpose: For) -> String {
@@ -144,13 +111,8 @@ fn database_grant(names: &Names, account: &str, purpose: For) -> String {
 }
 
 async fn accounts_of(owner: &mut Owner, user: &str) -> Result<Vec<String>, sqlx::Error> {
-    let rows = owner
-        .session
-        .rows("select host from mysql.user where user = ?", params![user])
-        .await?;
-    rows.iter()
-        .map(|row| Ok(account(user, &row.try_get::<String, _>(0)?)))
-        .collect()
+    let rows = owner.session.rows("select host from mysql.user where user = ?", params![user]).await?;
+    rows.iter().map(|row| Ok(account(user, &row.try_get::<String, _>(0)?))).collect()
 }
 
 /// Long, random, and of all kinds of characters, for servers that check passwords.

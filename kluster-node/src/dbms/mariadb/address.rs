@@ -3,7 +3,7 @@
 //! Neighbours: [`super::owner`] logs in with it; when a privilege is missing it says what an administrator must run.
 
 use super::names::{Names, account, identifier};
-use super::owner::unusable;
+use super::server::unusable;
 use super::{accounts, errors, schema};
 use crate::dbms::OpenError;
 use sqlx::mysql::MySqlConnectOptions;
@@ -60,10 +60,7 @@ impl Address {
             format!("CREATE DATABASE IF NOT EXISTS {};", identifier(&names.database)),
             format!("CREATE DATABASE IF NOT EXISTS {};", identifier(&names.state)),
             format!("GRANT ALL ON {}.* TO {owner};", Names::pattern(&names.database)),
-            format!(
-                "GRANT ALL ON {}.* TO {owner} WITH GRANT OPTION;",
-                Names::pattern(&names.state)
-            ),
+            format!("GRANT ALL ON {}.* TO {owner} WITH GRANT OPTION;", Names::pattern(&names.state)),
             format!("GRANT PROCESS ON *.* TO {owner};"),
             format!("CREATE USER {app} IDENTIFIED BY 'app-password';"),
             format!("CREATE USER {read} IDENTIFIED BY 'read-password';"),
@@ -104,10 +101,7 @@ mod tests {
     #[test]
     fn what_an_administrator_runs_is_said() {
         let sql = Address::of("mysql://o:p@h/my_shop").unwrap().administrator_sql();
-        assert!(
-            sql.contains("GRANT SELECT, SHOW VIEW ON `my\\_shop`.* TO 'kluster_read_my_shop'@'%';"),
-            "{sql}"
-        );
+        assert!(sql.contains("GRANT SELECT, SHOW VIEW ON `my\\_shop`.* TO 'kluster_read_my_shop'@'%';"), "{sql}");
         assert!(sql.contains("GRANT PROCESS ON *.* TO 'o'@'%'"), "{sql}");
     }
 }

@@ -43,13 +43,7 @@ impl App {
         let mut session = Session::open(&logins.app.0, &logins.app.1).await?;
         orphans::end(&mut session).await?;
         let intent = owner.intent(&batch).await?;
-        Ok(Self {
-            session: Some(session),
-            logins,
-            batch,
-            open: None,
-            intent,
-        })
+        Ok(Self { session: Some(session), logins, batch, open: None, intent })
     }
 
     /// See [`crate::dbms::Dbms::run`].
@@ -64,10 +58,7 @@ impl App {
         let ran = self.run_in(&mut session, owner, predecessor, works, unfinished).await;
         if ran.is_ok() {
             let how = works.first().map_or(How::Batched, |work| work.how);
-            self.open = Some(Open {
-                works: works.len(),
-                how,
-            });
+            self.open = Some(Open { works: works.len(), how });
         }
         self.give_back(session, ran.as_ref().err()).await;
         ran
@@ -109,10 +100,7 @@ impl App {
         let mut session = self.take()?;
         let Some(open) = self.open.take() else {
             self.session = Some(session);
-            return Err(Fault::Fatal(Cause::new(
-                "batch",
-                "there is nothing to commit; this is a fault of Kluster",
-            )));
+            return Err(Fault::Fatal(Cause::new("batch", "there is nothing to commit; this is a fault of Kluster")));
         };
         let committed = self.commit_in(&mut session, open, finish).await;
         match &committed {
@@ -150,37 +138,30 @@ impl App {
     }
 
     fn take(&mut self) -> Result<Session, Fault> {
-        self.session
-            .take()
-            .ok_or_else(|| Fault::Lost(Cause::new("session", "there is no session of user SQL")))
+        self.session.take().ok_or_else(|| Fault::Lost(Cause::new("session", "there is no session of user SQL")))
     }
 
     /// Keeps the session after `fault`, its transaction rolled back, unless it is gone.
     async fn give_back(&mut self, mut session: Session, fault: Option<&Fault>) {
-        let gone = match fault {
-            None => false,
-            Some(Fault::Lost(_)) => true,
-            // Bytes that the driver could not read: where the next answer begins is not known.
-            Some(fault) if fault.cause().code == errors::DRIVER => true,
-            Some(_) => session.run("rollback").await.is_err(),
+        let kept = match fault {
+            None => Ok(()),
+            Some(fault) if errors::breaks(fault) => return,
+            // What was prepared may be the reason.
+            Some(Fault::RunAlone(_)) => clean(&mut session).await,
+            Some(_) => session.run("rollback").await,
         };
-        self.session = (!gone).then_some(session);
+        self.session = kept.is_ok().then_some(session);
     }
 
     /// Behind a work that ran alone the session is a new one: variables, prepared statements and locks of before are gone.
-    async fn reset(&mut self, mut session: Session, how: How) {
+    async fn reset(&mut self, session: Session, how: How) {
         if how == How::Batched {
             self.session = Some(session);
             return;
         }
         // The old one first: two sessions of user SQL never live together.
-        let closed = session.connection.clear_cached_statements().await;
         session.close().await;
-        let fresh = match closed {
-            Ok(()) => Session::open(&self.logins.app.0, &self.logins.app.1).await,
-            Err(error) => Err(error),
-        };
-        match fresh {
+        match Session::open(&self.logins.app.0, &self.logins.app.1).await {
             Ok(fresh) => self.session = Some(fresh),
             Err(error) => tracing::warn!(%error, "no new session for user SQL; it is tried again"),
         }
@@ -192,4 +173,9 @@ impl App {
             session.close().await;
         }
     }
+}
+
+async fn clean(session: &mut Session) -> Result<(), sqlx::Error> {
+    session.run("rollback").await?;
+    session.connection.clear_cached_statements().await
 }

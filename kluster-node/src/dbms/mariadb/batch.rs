@@ -30,6 +30,7 @@ pub struct Batch {
 impl Batch {
     /// Opens the transaction and claims.
     pub async fn claim(&self, session: &mut Session, predecessor: Option<Offset>) -> Result<(), Fault> {
+        session.tidy().await.map_err(errors::fault)?;
         session.run("start transaction").await.map_err(errors::fault)?;
         self.steps.reach(Step::Begun).await;
         self.call_claim(session, predecessor).await.map_err(errors::fault)?;
@@ -118,10 +119,9 @@ async fn statements(session: &mut Session, work: &Work, alone: bool) -> Result<V
 /// A refusal says which of several statements it is about.
 pub fn at(stop: Stop, index: usize, statements: usize) -> Stop {
     match stop {
-        Stop::Refused(refusal) if statements > 1 => Stop::Refused(crate::fault::Refusal {
-            statement_index: u32::try_from(index).ok(),
-            ..refusal
-        }),
+        Stop::Refused(refusal) if statements > 1 => {
+            Stop::Refused(crate::fault::Refusal { statement_index: u32::try_from(index).ok(), ..refusal })
+        }
         stop => stop,
     }
 }

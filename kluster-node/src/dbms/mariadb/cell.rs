@@ -124,10 +124,7 @@ pub fn decode_text(kind: Kind, bytes: &[u8]) -> Value {
 }
 
 fn little_endian(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn big_endian(bytes: &[u8]) -> u64 {
@@ -151,13 +148,7 @@ fn datetime(bytes: &[u8]) -> String {
     let day = date(bytes);
     let field = |at: usize| bytes.get(1 + at).copied().unwrap_or(0);
     let micros = u32::from_le_bytes([field(7), field(8), field(9), field(10)]);
-    format!(
-        "{day}T{:02}:{:02}:{:02}{}",
-        field(4),
-        field(5),
-        field(6),
-        fraction(micros)
-    )
+    format!("{day}T{:02}:{:02}:{:02}{}", field(4), field(5), field(6), fraction(micros))
 }
 
 /// Length, then sign, days (4 bytes), hours, minutes, seconds, microseconds (4 bytes); trailing zeros are left out.
@@ -187,10 +178,7 @@ mod tests {
         assert_eq!(decode(Kind::Signed, &[0xff]), json!(-1));
         assert_eq!(decode(Kind::Signed, &[0x00, 0x80]), json!(-32768));
         assert_eq!(decode(Kind::Unsigned, &[0xff]), json!(255));
-        assert_eq!(
-            decode(Kind::Signed, &i64::MIN.to_le_bytes()),
-            json!("-9223372036854775808")
-        );
+        assert_eq!(decode(Kind::Signed, &i64::MIN.to_le_bytes()), json!("-9223372036854775808"));
         assert_eq!(decode(Kind::Unsigned, &[0xff; 8]), json!("18446744073709551615"));
         assert_eq!(decode(Kind::Bit, &[1, 2]), json!(258));
         assert_eq!(decode(Kind::Bit, &[0xff; 8]), json!("18446744073709551615"));
@@ -203,26 +191,13 @@ mod tests {
         assert_eq!(decode(Kind::Date, &[4, 0xe8, 0x07, 2, 0]), json!("2024-02-00"));
         assert_eq!(decode(Kind::Datetime, &[0]), json!("0000-00-00T00:00:00"));
         assert_eq!(decode(Kind::Timestamp, &[0]), json!("0000-00-00T00:00:00Z"));
-        assert_eq!(
-            decode(Kind::Datetime, &[7, 0xe8, 0x07, 2, 29, 12, 34, 56]),
-            json!("2024-02-29T12:34:56")
-        );
+        assert_eq!(decode(Kind::Datetime, &[7, 0xe8, 0x07, 2, 29, 12, 34, 56]), json!("2024-02-29T12:34:56"));
         let half = [11, 0xe8, 0x07, 2, 29, 12, 34, 56, 0x20, 0xa1, 0x07, 0];
         assert_eq!(decode(Kind::Timestamp, &half), json!("2024-02-29T12:34:56.5Z"));
         assert_eq!(decode(Kind::Time, &[0]), json!("00:00:00"));
-        assert_eq!(
-            decode(Kind::Time, &[8, 1, 34, 0, 0, 0, 22, 59, 59]),
-            json!("-838:59:59")
-        );
-        assert_eq!(
-            decode(Kind::Time, &[12, 0, 0, 0, 0, 0, 1, 2, 3, 1, 0, 0, 0]),
-            json!("01:02:03.000001")
-        );
-        assert_eq!(
-            decode(Kind::Date, &[]),
-            json!("0000-00-00"),
-            "no bytes at all are no reason to stop"
-        );
+        assert_eq!(decode(Kind::Time, &[8, 1, 34, 0, 0, 0, 22, 59, 59]), json!("-838:59:59"));
+        assert_eq!(decode(Kind::Time, &[12, 0, 0, 0, 0, 0, 1, 2, 3, 1, 0, 0, 0]), json!("01:02:03.000001"));
+        assert_eq!(decode(Kind::Date, &[]), json!("0000-00-00"), "no bytes at all are no reason to stop");
     }
 
     #[test]
@@ -238,14 +213,8 @@ mod tests {
     #[test]
     fn the_text_protocol_gives_the_same_forms() {
         assert_eq!(decode_text(Kind::Signed, b"-5"), json!(-5));
-        assert_eq!(
-            decode_text(Kind::Unsigned, b"18446744073709551615"),
-            json!("18446744073709551615")
-        );
-        assert_eq!(
-            decode_text(Kind::Timestamp, b"2024-02-29 12:34:56"),
-            json!("2024-02-29T12:34:56Z")
-        );
+        assert_eq!(decode_text(Kind::Unsigned, b"18446744073709551615"), json!("18446744073709551615"));
+        assert_eq!(decode_text(Kind::Timestamp, b"2024-02-29 12:34:56"), json!("2024-02-29T12:34:56Z"));
         assert_eq!(decode_text(Kind::Double, b"0.5"), json!(0.5));
     }
 }

@@ -53,12 +53,12 @@ const NUMBERS: &[(Class, &[u16])] = &[
     (Deterministic(Raised), &[1643, 1644, 1645]),
 
     (Transient, &[1020, 1047, 1205, 1213, 1317, 1412, 1637, 1969, 3024]),
-    (RunAlone, &[1243, 1615]),
+    (RunAlone, &[1243, 1461, 1615]),
     (Lost, &[1040, 1053, 1130, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1927, 2006, 2013]),
     (DiskFull, &[1021, 1114]),
-    (Fatal, &[1026, 1034, 1035, 1045, 1129, 1194, 1195, 1206, 1290, 1524, 1698, 1712, 1792, 1813, 1836, 1877, 1932]),
+    (Fatal, &[1034, 1035, 1045, 1129, 1194, 1195, 1206, 1290, 1524, 1698, 1712, 1792, 1813, 1836, 1877, 1932]),
     // In SQLSTATE classes of refusals, but of this server only: memory, stack, limits and settings.
-    (Unknown, &[1037, 1038, 1041, 1104, 1105, 1119, 1135, 1153, 1286, 1301, 1419, 1436, 1461, 1665, 1815]),
+    (Unknown, &[1037, 1038, 1041, 1104, 1105, 1119, 1135, 1153, 1286, 1301, 1419, 1436, 1665, 1815]),
 ];
 
 /// Classes of SQLSTATE whose other numbers are deterministic: about values, integrity, cardinality, syntax and names.
@@ -71,18 +71,16 @@ const STATES: &[(&str, ErrorCode)] = &[
     ("42", InvalidStatement),
 ];
 
-/// The class of an error. `message` decides where one number stands for several things: 1005, 1025 and 1030 name another error inside.
+/// The class of an error. `message` decides where one number stands for several things: 1005, 1025 and 1030 name another
+/// error inside, 1091 the kind of object.
 pub fn class(number: u16, state: &str, message: &str) -> Class {
-    if matches!(number, 3 | 1005 | 1025 | 1026 | 1030) {
-        return class_inside(message);
+    match number {
+        3 | 1005 | 1025 | 1026 | 1030 => return class_inside(message),
+        1091 if message.contains("DROP COLUMN") => return Deterministic(UndefinedColumn),
+        _ => {}
     }
     let listed = NUMBERS.iter().find(|(_, numbers)| numbers.contains(&number));
-    let by_state = || {
-        STATES
-            .iter()
-            .find(|(class, _)| state.starts_with(class))
-            .map(|(_, code)| Deterministic(*code))
-    };
+    let by_state = || STATES.iter().find(|(class, _)| state.starts_with(class)).map(|(_, code)| Deterministic(*code));
     listed.map(|(class, _)| *class).or_else(by_state).unwrap_or(Unknown)
 }
 
@@ -148,21 +146,20 @@ pub fn fault(error: sqlx::Error) -> Fault {
             Stop::Fault(fault) => fault,
             Stop::Refused(refusal) => Fault::Unknown(Cause::new(
                 refusal.sql_state.clone().unwrap_or_default(),
-                format!(
-                    "a statement of Kluster's own was refused: {}",
-                    without_quotes(&refusal.message)
-                ),
+                format!("a statement of Kluster's own was refused: {}", without_quotes(&refusal.message)),
             )),
         },
     }
 }
 
+/// Whether a session that met this fault must not be used again.
+pub fn breaks(fault: &Fault) -> bool {
+    matches!(fault, Fault::Lost(_)) || fault.cause().code == DRIVER
+}
+
 /// The refusal in the server's words, its code not yet Kluster's.
 pub fn refusal(error: &MySqlDatabaseError) -> Refusal {
-    Refusal {
-        sql_state: error.code().map(str::to_owned),
-        ..Refusal::new(Refused, error.message())
-    }
+    Refusal { sql_state: error.code().map(str::to_owned), ..Refusal::new(Refused, error.message()) }
 }
 
 /// The server's own error, if it is one.
@@ -193,10 +190,7 @@ fn cause(error: &sqlx::Error) -> Cause {
 fn without_quotes(message: &str) -> String {
     let mut parts = message.split('\'');
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.enumerate().fold(
-        first,
-        |text, (n, part)| if n % 2 == 0 { text + "'…'" } else { text + part },
-    )
+    parts.enumerate().fold(first, |text, (n, part)| if n % 2 == 0 { text + "'…'" } else { text + part })
 }
 
 #[cfg(test)]
@@ -244,14 +238,14 @@ mod tests {
         for number in [1290, 1836, 1932, 1194] {
             assert_eq!(class(number, "42000", ""), Fatal, "{number}");
         }
-        for number in [1037, 1105, 1153, 1436, 1461, 9999] {
+        for number in [1037, 1105, 1153, 1436, 9999] {
             assert_eq!(class(number, "HY000", ""), Unknown, "{number}");
         }
         assert_eq!(class(1243, "HY000", ""), RunAlone);
         assert_eq!(
             class(1461, "42000", ""),
-            Unknown,
-            "a limit of this server, whatever its SQLSTATE"
+            RunAlone,
+            "too many prepared statements: a limit of this server, whatever its SQLSTATE"
         );
     }
 
@@ -268,26 +262,16 @@ mod tests {
         let foreign_key = r#"Can't create table `t`.`c` (errno: 150 "Foreign key constraint is incorrectly formed")"#;
         assert_eq!(class(1005, "HY000", foreign_key), Class::Refused(InvalidStatement));
         assert_eq!(
-            class(
-                1030,
-                "HY000",
-                r#"Got error 28 "No space left on device" from storage engine InnoDB"#
-            ),
+            class(1030, "HY000", r#"Got error 28 "No space left on device" from storage engine InnoDB"#),
             DiskFull
         );
-        assert_eq!(
-            class(1030, "HY000", r#"Got error 168 "Unknown" from storage engine InnoDB"#),
-            Unknown
-        );
+        assert_eq!(class(1030, "HY000", r#"Got error 168 "Unknown" from storage engine InnoDB"#), Unknown);
     }
 
     #[test]
     fn causes_hold_no_text_of_users() {
         assert_eq!(without_quotes("near 'select secret' at line 1"), "near '…' at line 1");
-        assert_eq!(
-            without_quotes("Duplicate entry 'a' for key 'k'"),
-            "Duplicate entry '…' for key '…'"
-        );
+        assert_eq!(without_quotes("Duplicate entry 'a' for key 'k'"), "Duplicate entry '…' for key '…'");
         assert_eq!(without_quotes("open 'rest"), "open '…'");
     }
 }

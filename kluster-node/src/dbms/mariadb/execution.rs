@@ -52,25 +52,14 @@ impl<'s> Execution<'s> {
             Ok(prepared) => {
                 check_count(prepared.parameters(), &values, statement)?;
                 let shape = Shape::of(prepared.columns());
-                (
-                    session.connection.fetch_many(sqlx::query_with(text(), values)),
-                    shape,
-                    Protocol::Binary,
-                )
+                (session.connection.fetch_many(sqlx::query_with(text(), values)), shape, Protocol::Binary)
             }
             Err(error) if errors::number(&error) == Some(NOT_PREPARABLE) && statement.params.is_empty() => {
                 (session.connection.fetch_many(text()), Shape::default(), Protocol::Text)
             }
             Err(error) => return Err(Failed::Met(error)),
         };
-        Ok(Self {
-            stream,
-            shape,
-            protocol,
-            returned: 0,
-            matched: 0,
-            ended: false,
-        })
+        Ok(Self { stream, shape, protocol, returned: 0, matched: 0, ended: false })
     }
 
     /// The next row.
@@ -102,11 +91,7 @@ impl<'s> Execution<'s> {
 
     /// Rows returned, or matched by a statement that returns none.
     pub fn affected(&self) -> u64 {
-        if self.shape.columns.is_empty() {
-            self.matched
-        } else {
-            self.returned
-        }
+        if self.shape.columns.is_empty() { self.matched } else { self.returned }
     }
 }
 
@@ -138,9 +123,9 @@ pub async fn collect(
     let mut fits = true;
     // Rows beyond the limit are read all the same: the connection is in step only behind the last one.
     while let Some(row) = execution.next().await.map_err(|error| errors::stop(error, alone))? {
-        fits = fits && rows.bytes() + row.get().len() as u64 <= *budget;
         if fits {
             rows.push(row).map_err(spool)?;
+            fits = rows.bytes() <= *budget;
         }
     }
     if !fits {
@@ -156,10 +141,9 @@ pub async fn collect(
 /// Refuses where a statement matched or returned another number of rows than it was to.
 pub fn check_rows(expected: Option<u64>, found: u64) -> Result<(), Refusal> {
     match expected {
-        Some(expected) if expected != found => Err(Refusal::new(
-            ErrorCode::ExpectRows,
-            format!("{found} rows where expectRows is {expected}"),
-        )),
+        Some(expected) if expected != found => {
+            Err(Refusal::new(ErrorCode::ExpectRows, format!("{found} rows where expectRows is {expected}")))
+        }
         _ => Ok(()),
     }
 }
@@ -172,8 +156,5 @@ fn too_large() -> Refusal {
 }
 
 fn spool(error: std::io::Error) -> Fault {
-    Fault::DiskFull(Cause::new(
-        "spool",
-        format!("cannot write rows to the node's own temporary file: {error}"),
-    ))
+    Fault::DiskFull(Cause::new("spool", format!("cannot write rows to the node's own temporary file: {error}")))
 }

@@ -29,11 +29,7 @@ const STRUCTURE: &[(&str, &str, &str)] = &[
         "table_schema",
         "table_name, index_name, seq_in_index, column_name, non_unique, collation, sub_part, index_type, index_comment, ignored",
     ),
-    (
-        "table_constraints",
-        "table_schema",
-        "table_name, constraint_name, constraint_type",
-    ),
+    ("table_constraints", "table_schema", "table_name, constraint_name, constraint_type"),
     (
         "key_column_usage",
         "table_schema",
@@ -44,11 +40,7 @@ const STRUCTURE: &[(&str, &str, &str)] = &[
         "constraint_schema",
         "table_name, constraint_name, unique_constraint_name, match_option, update_rule, delete_rule",
     ),
-    (
-        "check_constraints",
-        "constraint_schema",
-        "table_name, constraint_name, level, check_clause",
-    ),
+    ("check_constraints", "constraint_schema", "table_name, constraint_name, level, check_clause"),
     (
         "triggers",
         "trigger_schema",
@@ -65,11 +57,7 @@ const STRUCTURE: &[(&str, &str, &str)] = &[
         "specific_schema",
         "specific_name, ordinal_position, parameter_mode, parameter_name, dtd_identifier",
     ),
-    (
-        "views",
-        "table_schema",
-        "table_name, view_definition, check_option, definer, security_type, algorithm",
-    ),
+    ("views", "table_schema", "table_name, view_definition, check_option, definer, security_type, algorithm"),
     (
         "partitions",
         "table_schema",
@@ -91,8 +79,7 @@ impl Owner {
                 format!("select json_array({columns}) from information_schema.{view} where {schema} = ? order by 1");
             self.hash_rows(&mut hash, view, sql, database).await?;
         }
-        self.hash_rows(&mut hash, "table ids", TABLE_IDS.to_owned(), in_dictionary)
-            .await?;
+        self.hash_rows(&mut hash, "table ids", TABLE_IDS.to_owned(), in_dictionary).await?;
         Ok(hex::encode(hash.finalize()))
     }
 

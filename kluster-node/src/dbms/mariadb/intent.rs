@@ -39,10 +39,7 @@ impl Owner {
         let sql = format!("select `offset`, fingerprint from {}", batch.names.own("intent"));
         let rows = self.session.rows(sql, params![]).await?;
         let intent = |row: &sqlx::mysql::MySqlRow| {
-            Ok(Intent {
-                offset: Offset::new(row.try_get(0)?),
-                fingerprint: row.try_get(1)?,
-            })
+            Ok(Intent { offset: Offset::new(row.try_get(0)?), fingerprint: row.try_get(1)? })
         };
         rows.first().map(intent).transpose()
     }
@@ -84,25 +81,9 @@ pub async fn run(
     open: &mut Option<Intent>,
 ) -> Result<Ran, Fault> {
     let (database, in_dictionary) = (&batch.names.database, batch.names.in_dictionary());
-    let fingerprint = owner
-        .fingerprint(database, &in_dictionary)
-        .await
-        .map_err(errors::fault)?;
+    let fingerprint = owner.fingerprint(database, &in_dictionary).await.map_err(errors::fault)?;
     match open {
-        None => {
-            announce(
-                batch,
-                owner,
-                session,
-                predecessor,
-                Intent {
-                    offset: work.offset,
-                    fingerprint,
-                },
-                open,
-            )
-            .await?
-        }
+        None => announce(batch, owner, session, predecessor, Intent { offset: work.offset, fingerprint }, open).await?,
         Some(intent) => {
             // Only the claim says that no other process has gone on from here.
             batch.claim(session, predecessor).await?;

@@ -34,14 +34,10 @@ impl Names {
             ));
         }
         if ["mysql", "sys", "information_schema", "performance_schema"].contains(&database.to_lowercase().as_str()) {
-            return Err(format!(
-                "{database:?} is the server's own; name a database of the user in the address"
-            ));
+            return Err(format!("{database:?} is the server's own; name a database of the user in the address"));
         }
         if database.to_lowercase().starts_with("kluster_state_") {
-            return Err(format!(
-                "{database:?} is where Kluster keeps its own state; name the user's database"
-            ));
+            return Err(format!("{database:?} is where Kluster keeps its own state; name the user's database"));
         }
         Ok(Self {
             database: database.to_owned(),

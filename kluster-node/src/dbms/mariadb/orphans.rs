@@ -15,9 +15,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Ends all other sessions of this session's account in this database and waits until they are gone.
 pub async fn end(session: &mut Session) -> Result<(), sqlx::Error> {
-    let place = session
-        .one("select substring_index(user(), '@', 1), database()", params![])
-        .await?;
+    let place = session.one("select substring_index(user(), '@', 1), database()", params![]).await?;
     let (user, database): (String, String) = (place.try_get(0)?, place.try_get(1)?);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -26,11 +24,7 @@ pub async fn end(session: &mut Session) -> Result<(), sqlx::Error> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(Error::new(
-                ErrorKind::TimedOut,
-                format!("sessions {orphans:?} of before do not end"),
-            )
-            .into());
+            return Err(Error::new(ErrorKind::TimedOut, format!("sessions {orphans:?} of before do not end")).into());
         }
         // The server tells nobody when a session ends; there is nothing to wait on but the list.
         sleep(PAUSE).await;

@@ -5,14 +5,14 @@
 //! Invariant: nothing is changed on the server before the lock is held.
 
 use super::address::Address;
-use super::errors;
 use super::names::{Names, identifier};
 use super::orphans;
 use super::schema;
+use super::server::{self, unusable};
 use super::session::{Session, params};
 use super::settings::{COLLATION, For, Settings};
 use crate::dbms::{OpenError, OutcomeRow, StateRow};
-use kluster_protocol::{MAX_REQUEST_BYTES, Offset};
+use kluster_protocol::Offset;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
@@ -20,8 +20,6 @@ use std::collections::HashSet;
 
 /// For how long the lock is waited for: the session of a killed process may linger.
 const LOCK_WAIT_SECONDS: u32 = 5;
-/// What a server must take in one packet: a request and what we write beside it.
-const MIN_PACKET: u64 = 2 * MAX_REQUEST_BYTES as u64;
 
 /// The owner's session, the lock held.
 #[derive(Debug)]
@@ -44,37 +42,22 @@ impl Owner {
     pub async fn enter(address: &Address, node_id: &str, previous: Option<u64>) -> Result<Self, OpenError> {
         let names = &address.names;
         let login = address.login.clone().database("information_schema");
-        let mut session = Session::open(&login, &Settings::none())
-            .await
-            .map_err(|e| address.refused("log in", e))?;
-        let (version, known) = known_server(&mut session)
-            .await
-            .map_err(|e| address.refused("ask for its version", e))?;
-        supported(&version)?;
+        let mut session = Session::open(&login, &Settings::none()).await.map_err(|e| address.refused("log in", e))?;
+        let (version, known) =
+            server::known(&mut session).await.map_err(|e| address.refused("ask for its version", e))?;
+        server::supported(&version)?;
         for sql in Settings::of(For::Owner, &known, names).statements() {
-            session
-                .run(sql.clone())
-                .await
-                .map_err(|e| address.refused("set session variables", e))?;
+            session.run(sql.clone()).await.map_err(|e| address.refused("set session variables", e))?;
         }
-        check_server(&mut session).await?;
+        server::check(&mut session).await?;
         lock(&mut session, address, previous).await?;
-        let enforces_engine = can_enforce_engine(&mut session, address).await?;
+        let enforces_engine = server::can_enforce_engine(&mut session, address).await?;
         let mut secret = [0; 32];
         rand::rng().fill_bytes(&mut secret);
         let secret = hex::encode(secret);
-        let mut owner = Self {
-            session,
-            names: names.clone(),
-            version,
-            known,
-            secret,
-            enforces_engine,
-        };
-        owner
-            .prepare_databases()
-            .await
-            .map_err(|e| address.refused("make Kluster's own database", e))?;
+        let mut owner = Self { session, names: names.clone(), version, known, secret, enforces_engine };
+        owner.prepare_databases().await.map_err(|e| address.refused("make Kluster's own database", e))?;
+        server::check_tables(&mut owner.session, names).await?;
         owner.take_over(node_id).await?;
         Ok(owner)
     }
@@ -82,23 +65,14 @@ impl Owner {
     async fn prepare_databases(&mut self) -> Result<(), sqlx::Error> {
         let database = identifier(&self.names.database);
         let default = "select default_collation_name from information_schema.schemata where schema_name = ?";
-        let collation = self
-            .session
-            .rows(default, params![self.names.database.as_str()])
-            .await?;
+        let collation = self.session.rows(default, params![self.names.database.as_str()]).await?;
         let collation = collation.first().map(|row| row.try_get::<String, _>(0)).transpose()?;
         let defaults = format!("character set utf8mb4 collate {COLLATION}");
         match collation {
-            None => {
-                self.session
-                    .run(format!("create database {database} {defaults}"))
-                    .await?
-            }
+            None => self.session.run(format!("create database {database} {defaults}")).await?,
             Some(collation) if collation != COLLATION => {
                 // A new table must have the same collation on every node, whatever each server's default was.
-                self.session
-                    .run(format!("alter database {database} {defaults}"))
-                    .await?;
+                self.session.run(format!("alter database {database} {defaults}")).await?;
             }
             Some(_) => {}
         }
@@ -111,35 +85,24 @@ impl Owner {
             }
         }
         // Needed later for fingerprints: found missing now, not in the middle of a DDL.
-        self.session
-            .run("select 1 from information_schema.innodb_sys_tables limit 1")
-            .await
+        self.session.run("select 1 from information_schema.innodb_sys_tables limit 1").await
     }
 
-    /// What the state database was made by; none: it was not.
+    /// What the state database was made by; none: it was not, or not whole, or by another account (a dump may leave out routines).
     async fn made(&mut self) -> Result<Option<String>, sqlx::Error> {
-        let exists = "select 1 from information_schema.tables where table_schema = ? and table_name = 'version'";
-        if self
-            .session
-            .rows(exists, params![self.names.state.as_str()])
-            .await?
-            .is_empty()
-        {
+        let routines =
+            "select count(*) from information_schema.routines where routine_schema = ? and definer = current_user()";
+        let routines = self.session.one(routines, params![self.names.state.as_str()]).await?;
+        if routines.try_get::<i64, _>(0)? < schema::PROCEDURES {
             return Ok(None);
         }
-        let rows = self
-            .session
-            .rows(format!("select made from {}", self.names.own("version")), params![])
-            .await?;
+        let rows = self.session.rows(format!("select made from {}", self.names.own("version")), params![]).await?;
         rows.first().map(|row| row.try_get(0)).transpose()
     }
 
     /// Puts this process's secret into the database, unless it is another node's.
     async fn take_over(&mut self, node_id: &str) -> Result<(), OpenError> {
-        let other = self
-            .other_node(node_id)
-            .await
-            .map_err(|e| unusable("read the state", e))?;
+        let other = self.other_node(node_id).await.map_err(|e| unusable("read the state", e))?;
         if let Some(other) = other {
             return Err(OpenError::Unusable(format!(
                 "database {:?} belongs to node {other:?} and this is {node_id:?}; name that node's own database, or, if this node \
@@ -148,9 +111,7 @@ impl Owner {
                 self.names.own("process")
             )));
         }
-        self.write_secret(node_id)
-            .await
-            .map_err(|e| unusable("write the state", e))
+        self.write_secret(node_id).await.map_err(|e| unusable("write the state", e))
     }
 
     async fn other_node(&mut self, node_id: &str) -> Result<Option<String>, sqlx::Error> {
@@ -200,9 +161,7 @@ impl Owner {
         let lazy = "select @@global.innodb_flush_log_at_trx_commit <> 1";
         if self.session.one(lazy, params![]).await?.try_get::<i64, _>(0)? != 0 {
             let marker = self.names.own("flush_marker");
-            self.session
-                .run(format!("create or replace table {marker} (id int) engine = InnoDB"))
-                .await?;
+            self.session.run(format!("create or replace table {marker} (id int) engine = InnoDB")).await?;
         }
         Ok(())
     }
@@ -212,10 +171,7 @@ impl Owner {
 pub fn state_row(row: &sqlx::mysql::MySqlRow) -> Result<Option<StateRow>, sqlx::Error> {
     let applied: Option<u64> = row.try_get(0)?;
     let state = row.try_get(1)?;
-    Ok(applied.map(|applied| StateRow {
-        applied: Offset::new(applied),
-        state,
-    }))
+    Ok(applied.map(|applied| StateRow { applied: Offset::new(applied), state }))
 }
 
 fn outcome_row(row: &sqlx::mysql::MySqlRow) -> Result<OutcomeRow, sqlx::Error> {
@@ -227,78 +183,6 @@ fn outcome_row(row: &sqlx::mysql::MySqlRow) -> Result<OutcomeRow, sqlx::Error> {
     })
 }
 
-async fn known_server(session: &mut Session) -> Result<(String, HashSet<String>), sqlx::Error> {
-    let version = session.one("select version()", params![]).await?.try_get(0)?;
-    let variables = "select lower(variable_name) from information_schema.system_variables";
-    let known = session.rows(variables, params![]).await?;
-    let known: Result<_, _> = known.iter().map(|row| row.try_get(0)).collect();
-    Ok((version, known?))
-}
-
-/// MariaDB 10.6 brought DDL that is atomic over a crash, which the intent protocol needs.
-fn supported(version: &str) -> Result<(), OpenError> {
-    let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    let number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    match version.contains("MariaDB") && number >= (10, 6) {
-        true => Ok(()),
-        false => Err(OpenError::Unusable(format!(
-            "the server is {version}; MariaDB 10.6 or newer is needed"
-        ))),
-    }
-}
-
-/// What only the whole server can set.
-async fn check_server(session: &mut Session) -> Result<(), OpenError> {
-    let sql = "select cast(@@global.max_allowed_packet as unsigned), @@global.log_bin + 0, @@global.binlog_format, \
-               @@global.log_bin_trust_function_creators + 0, cast(@@global.event_scheduler as char)";
-    let row = session
-        .one(sql, params![])
-        .await
-        .map_err(|e| unusable("read its settings", e))?;
-    let setting = |e| unusable("read its settings", e);
-    let packet: u64 = row.try_get(0).map_err(setting)?;
-    let binlog = row.try_get::<i64, _>(1).map_err(setting)? != 0;
-    let format: String = row.try_get(2).map_err(setting)?;
-    if packet < MIN_PACKET {
-        return Err(OpenError::Unusable(format!(
-            "max_allowed_packet is {packet}; requests need {MIN_PACKET}: set it in the server's configuration (and by SET GLOBAL)"
-        )));
-    }
-    if binlog && format == "STATEMENT" {
-        return Err(OpenError::Unusable(
-            "binlog_format is STATEMENT, which refuses writes at READ COMMITTED; set it to MIXED or ROW".to_owned(),
-        ));
-    }
-    if binlog && row.try_get::<i64, _>(3).map_err(setting)? == 0 {
-        tracing::warn!(
-            "the server writes a binary log and refuses functions and triggers of users: SET GLOBAL log_bin_trust_function_creators = 1"
-        );
-    }
-    if row.try_get::<String, _>(4).map_err(setting)? == "ON" {
-        tracing::warn!(
-            "the event scheduler is on; what an event writes on this server alone is a difference between nodes"
-        );
-    }
-    Ok(())
-}
-
-/// Whether sessions of user SQL can have InnoDB enforced by our procedure; false: the server enforces it already. Rows of other engines
-/// cannot be rolled back.
-async fn can_enforce_engine(session: &mut Session, address: &Address) -> Result<bool, OpenError> {
-    let global = session
-        .one("select coalesce(@@global.enforce_storage_engine, '')", params![])
-        .await;
-    let global: String = global
-        .and_then(|row| row.try_get(0))
-        .map_err(|e| unusable("read its settings", e))?;
-    if global.eq_ignore_ascii_case("InnoDB") {
-        return Ok(false);
-    }
-    let set = session.run("set session enforce_storage_engine = InnoDB").await;
-    set.map(|()| true)
-        .map_err(|e| address.refused("have InnoDB enforced for all tables", e))
-}
-
 /// Takes the session lock.
 async fn lock(session: &mut Session, address: &Address, previous: Option<u64>) -> Result<(), OpenError> {
     let failed = |e| unusable("take the session lock", e);
@@ -308,41 +192,19 @@ async fn lock(session: &mut Session, address: &Address, previous: Option<u64>) -
         session.one(holder, params![name]).await?.try_get(0)
     };
     // Our own session of before: the server has not yet noticed that it is gone.
-    if let Some(own) = ask(session)
-        .await
-        .map_err(failed)?
-        .filter(|holder| Some(*holder) == previous)
-    {
+    if let Some(own) = ask(session).await.map_err(failed)?.filter(|holder| Some(*holder) == previous) {
         let _ = session.run(format!("kill {own}")).await;
     }
     let taken = async |session: &mut Session| -> Result<Option<i64>, sqlx::Error> {
-        session
-            .one(
-                "select cast(get_lock(?, ?) as signed)",
-                params![name, LOCK_WAIT_SECONDS],
-            )
-            .await?
-            .try_get(0)
+        session.one("select cast(get_lock(?, ?) as signed)", params![name, LOCK_WAIT_SECONDS]).await?.try_get(0)
     };
     if taken(session).await.map_err(failed)? == Some(1) {
         return Ok(());
     }
-    let holder = ask(session)
-        .await
-        .map_err(failed)?
-        .map_or_else(String::new, |id| format!(" (connection {id} of the server)"));
+    let holder =
+        ask(session).await.map_err(failed)?.map_or_else(String::new, |id| format!(" (connection {id} of the server)"));
     Err(OpenError::Unusable(format!(
         "another process of Kluster works with database {:?}{holder}; stop it, or give this node a database of its own",
         address.names.database
     )))
-}
-
-/// Why the database cannot be opened, out of an error met while trying to `what`.
-pub fn unusable(what: &str, error: sqlx::Error) -> OpenError {
-    match errors::fault(error) {
-        crate::fault::Fault::Lost(cause) | crate::fault::Fault::Transient(cause) => {
-            OpenError::Unreachable(cause.to_string())
-        }
-        fault => OpenError::Unusable(format!("cannot {what}: {}", fault.cause())),
-    }
 }

@@ -22,6 +22,9 @@ pub const APP_PROCEDURES: &[&str] = &["claim", "finish", "intend", "enforce_engi
 /// The procedures that the account for reads may execute.
 pub const READ_PROCEDURES: &[&str] = &["applied"];
 
+/// How many procedures there are.
+pub const PROCEDURES: i64 = (APP_PROCEDURES.len() + READ_PROCEDURES.len()) as i64;
+
 /// How the state database is made.
 #[derive(Debug)]
 pub struct Making {
@@ -35,41 +38,28 @@ pub struct Making {
 /// How the state database of `names` is made.
 pub fn making(names: &Names) -> Making {
     let database = identifier(&names.state);
-    let mut statements = vec![format!(
-        "create database if not exists {database} character set utf8mb4 collate {COLLATION}"
-    )];
+    let mut statements =
+        vec![format!("create database if not exists {database} character set utf8mb4 collate {COLLATION}")];
     statements.extend(TABLES.iter().map(|(name, columns)| {
         format!(
             "create table if not exists {} ({columns}) engine = InnoDB default charset utf8mb4 collate utf8mb4_bin",
             names.own(name)
         )
     }));
-    statements.push(format!(
-        "insert ignore into {} values (1, null, '{{}}')",
-        names.own("state")
-    ));
+    statements.push(format!("insert ignore into {} values (1, null, '{{}}')", names.own("state")));
     statements.extend(procedures().into_iter().map(|(name, params, body)| {
         let name = names.own(name);
         format!("create or replace procedure {name} ({params}) sql security definer modifies sql data begin {body} end")
             .replace("$state", &database)
     }));
     let made = hex::encode(Sha256::digest(statements.join(";")));
-    statements.push(format!(
-        "replace into {} values (1, {VERSION}, '{made}')",
-        names.own("version")
-    ));
+    statements.push(format!("replace into {} values (1, {VERSION}, '{made}')", names.own("version")));
     Making { statements, made }
 }
 
 const TABLES: &[(&str, &str)] = &[
-    (
-        "version",
-        "id tinyint primary key check (id = 1), version int not null, made char(64) not null",
-    ),
-    (
-        "state",
-        "id tinyint primary key check (id = 1), applied bigint unsigned, state longtext not null",
-    ),
+    ("version", "id tinyint primary key check (id = 1), version int not null, made char(64) not null"),
+    ("state", "id tinyint primary key check (id = 1), applied bigint unsigned, state longtext not null"),
     (
         "outcomes",
         "`first` bigint unsigned primary key, `last` bigint unsigned not null, outcomes longtext not null, \
@@ -79,10 +69,7 @@ const TABLES: &[(&str, &str)] = &[
         "intent",
         "id tinyint primary key check (id = 1), `offset` bigint unsigned not null, fingerprint char(64) not null",
     ),
-    (
-        "process",
-        "id tinyint primary key check (id = 1), secret_hash char(64) not null, node_id text not null",
-    ),
+    ("process", "id tinyint primary key check (id = 1), secret_hash char(64) not null, node_id text not null"),
 ];
 
 /// Name, params and body of each procedure; `$state` stands for the state database.
@@ -95,17 +82,9 @@ fn procedures() -> Vec<(&'static str, &'static str, String)> {
             "secret varchar(100), at_offset bigint unsigned, found char(64)",
             format!("{} insert into $state.intent values (1, at_offset, found);", ours()),
         ),
-        (
-            "applied",
-            "secret varchar(100)",
-            format!("{} select applied, state from $state.state where id = 1;", ours()),
-        ),
+        ("applied", "secret varchar(100)", format!("{} select applied, state from $state.state where id = 1;", ours())),
         // Only the owner may set this variable, so the account of user SQL has it set for itself.
-        (
-            "enforce_engine",
-            "",
-            "set session enforce_storage_engine = InnoDB;".to_owned(),
-        ),
+        ("enforce_engine", "", "set session enforce_storage_engine = InnoDB;".to_owned()),
     ]
 }
 
@@ -149,21 +128,11 @@ mod tests {
 
     #[test]
     fn procedures_begin_with_the_secret_and_hold_no_transaction_statement() {
+        assert_eq!(procedures().len() as i64, PROCEDURES);
         for (name, _, body) in procedures() {
             assert!(name == "enforce_engine" || body.starts_with(&ours()), "{name}");
-            for word in [
-                "commit",
-                "rollback",
-                "savepoint",
-                "create ",
-                "alter ",
-                "drop ",
-                "truncate",
-            ] {
-                assert!(
-                    !body.to_lowercase().replace("drop_rows", "").contains(word),
-                    "{name}: {word}"
-                );
+            for word in ["commit", "rollback", "savepoint", "create ", "alter ", "drop ", "truncate"] {
+                assert!(!body.to_lowercase().replace("drop_rows", "").contains(word), "{name}: {word}");
             }
         }
     }

@@ -12,6 +12,9 @@ use std::io::{Error, ErrorKind};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// A session keeps at most this many statements prepared between batches, see [`Session::tidy`].
+const KEPT: usize = 1000;
+
 /// A server that does not answer a login for so long is taken as not there.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,18 +36,16 @@ impl Session {
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
+            .statement_cache_capacity(2 * KEPT)
             .set_names(false);
-        let connection = timeout(LOGIN_PATIENCE, login.connect())
-            .await
-            .map_err(|_| Error::from(ErrorKind::TimedOut))??;
+        let connection =
+            timeout(LOGIN_PATIENCE, login.connect()).await.map_err(|_| Error::from(ErrorKind::TimedOut))??;
         let mut session = Self { connection, id: 0 };
         for sql in settings.statements() {
             session.run(sql.clone()).await?;
         }
-        session.id = session
-            .one("select cast(connection_id() as unsigned)", MySqlArguments::default())
-            .await?
-            .try_get(0)?;
+        session.id =
+            session.one("select cast(connection_id() as unsigned)", MySqlArguments::default()).await?.try_get(0)?;
         Ok(session)
     }
 
@@ -61,11 +62,21 @@ impl Session {
 
     /// The first row of our own statement.
     pub async fn one(&mut self, sql: impl Into<String>, params: MySqlArguments) -> Result<MySqlRow, sqlx::Error> {
-        self.rows(sql, params)
-            .await?
-            .into_iter()
-            .next()
-            .ok_or(sqlx::Error::RowNotFound)
+        self.rows(sql, params).await?.into_iter().next().ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Lets go of prepared statements when there are many. All at once and not one by one as the cache would: nothing answers to it, and
+    /// without TCP_NODELAY, which the driver does not set, what is sent next waits some 40 ms for the server's delayed acknowledgement.
+    pub async fn tidy(&mut self) -> Result<(), sqlx::Error> {
+        match self.is_full() {
+            true => self.connection.clear_cached_statements().await,
+            false => Ok(()),
+        }
+    }
+
+    /// As many statements are kept prepared as should be.
+    pub fn is_full(&self) -> bool {
+        self.connection.cached_statements_size() >= KEPT
     }
 
     /// Says goodbye; the server ends the session at once.

@@ -25,10 +25,7 @@ pub enum For {
 /// `sql_mode` is the whole value: strict, so that what does not fit is refused; without NO_ENGINE_SUBSTITUTION, so that the enforced
 /// InnoDB replaces other engines silently; without PIPES_AS_CONCAT and ANSI_QUOTES, so that `||` and `"` mean what MariaDB users expect.
 const SESSION: &[(&str, &str)] = &[
-    (
-        "sql_mode",
-        "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER'",
-    ),
+    ("sql_mode", "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER'"),
     ("old_mode", "'UTF8_IS_UTF8MB3'"),
     ("time_zone", "'+00:00'"),
     ("character_set_server", "utf8mb4"),
@@ -79,6 +76,10 @@ const SESSION: &[(&str, &str)] = &[
     ("net_read_timeout", "600"),
 ];
 
+/// User SQL of ALL has no clock: texts that read it are refused before they come here. What a table or routine made elsewhere reads all the
+/// same (an imported `DEFAULT current_timestamp`) is this instant, 1970-01-01 00:00:01, on every node, and never each node's own time.
+const CLOCK: &str = "set session timestamp = 1";
+
 /// What is set in a session, as statements.
 #[derive(Debug, Clone)]
 pub struct Settings(Vec<String>);
@@ -100,6 +101,9 @@ impl Settings {
             format!("set session {}", pairs.join(", ")),
             format!("set session transaction isolation level {isolation}"),
         ];
+        if purpose == For::App {
+            statements.push(CLOCK.to_owned());
+        }
         if purpose != For::Owner {
             statements.push(format!("use {}", identifier(&names.database)));
         }

@@ -82,10 +82,7 @@ impl Address {
             host: decode(url.host_str().unwrap_or_default(), "host")?,
             port: url.port().unwrap_or(DEFAULT_PORT),
             user: decode(url.username(), "user")?,
-            password: url
-                .password()
-                .map(|password| decode(password, "password"))
-                .transpose()?,
+            password: url.password().map(|password| decode(password, "password")).transpose()?,
             database: decode(url.path().trim_start_matches('/'), "database")?,
             application_name: "kluster".to_owned(),
             parameters: Vec::new(),
@@ -98,11 +95,7 @@ impl Address {
 
     /// The same server and database as another login.
     pub fn with_login(&self, user: &str, password: Option<&str>) -> Self {
-        Self {
-            user: user.to_owned(),
-            password: password.map(str::to_owned),
-            ..self.clone()
-        }
+        Self { user: user.to_owned(), password: password.map(str::to_owned), ..self.clone() }
     }
 
     /// The same with one more setting of the session.
@@ -142,10 +135,7 @@ fn parse_url(text: &str) -> Result<Url, AddressError> {
 }
 
 fn decode(text: &str, part: &'static str) -> Result<String, AddressError> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .map(Cow::into_owned)
-        .map_err(|_| AddressError::Unreadable(part))
+    percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| AddressError::Unreadable(part))
 }
 
 struct Draft {
@@ -186,11 +176,7 @@ impl Draft {
             host if host.is_empty() => Host::Tcp("localhost".to_owned()),
             host => Host::Tcp(host.trim_matches(['[', ']']).to_owned()),
         };
-        let database = if self.database.is_empty() {
-            self.user.clone()
-        } else {
-            self.database
-        };
+        let database = if self.database.is_empty() { self.user.clone() } else { self.database };
         Ok(Address {
             host,
             port: self.port,
@@ -226,10 +212,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_libpq() {
         let address = Address::parse("postgresql://jan@localhost").unwrap();
-        assert_eq!(
-            (address.port, address.database.as_str(), address.password),
-            (5432, "jan", None)
-        );
+        assert_eq!((address.port, address.database.as_str(), address.password), (5432, "jan", None));
         assert_eq!(Address::parse("postgres://jan@[::1]:1/x").unwrap().host, tcp("::1"));
     }
 
@@ -244,11 +227,7 @@ mod tests {
             let address = Address::parse(url).unwrap();
             assert_eq!(address.host, Host::SocketDirectory("/run/pg".into()), "{url}");
             assert_eq!(address.place(), "/run/pg/.s.PGSQL.7", "{url}");
-            assert_eq!(
-                (address.user.as_str(), address.database.as_str()),
-                ("jan", "x"),
-                "{url}"
-            );
+            assert_eq!((address.user.as_str(), address.database.as_str()), ("jan", "x"), "{url}");
         }
     }
 
@@ -257,19 +236,9 @@ mod tests {
         let refused = |url| Address::parse(url).unwrap_err();
         assert_eq!(refused("mysql://a@b/c"), AddressError::Scheme("mysql".into()));
         assert_eq!(refused("postgres://b/c"), AddressError::NoUser);
-        assert_eq!(
-            refused("postgres://a@b/c?sslmode=require"),
-            AddressError::Tls("require".into())
-        );
-        assert!(
-            refused("postgres://a@b/c?sslmode=verify-full")
-                .to_string()
-                .contains("TLS")
-        );
-        assert_eq!(
-            refused("postgres://a@b/c?colour=red"),
-            AddressError::UnknownParameter("colour".into())
-        );
+        assert_eq!(refused("postgres://a@b/c?sslmode=require"), AddressError::Tls("require".into()));
+        assert!(refused("postgres://a@b/c?sslmode=verify-full").to_string().contains("TLS"));
+        assert_eq!(refused("postgres://a@b/c?colour=red"), AddressError::UnknownParameter("colour".into()));
         assert_eq!(refused("postgres://%ff@b/c"), AddressError::Unreadable("user"));
     }
 

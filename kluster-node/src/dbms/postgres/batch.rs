@@ -4,26 +4,25 @@
 //! begin · claim · (savepoint · statement … · check? · release) per work │ Sync          one round trip
 //! a refused work: the server skips the rest │ rollback to savepoint · release · the works behind it │ Sync
 //! ```
-//! Neighbours: `postgres` opens and ends it; `gather` takes the rows; `errors` classifies; `finish` follows.
+//! Neighbours: `script` writes the parts; `postgres` opens and ends it; `gather` takes the rows; `errors` classifies; `finish` follows.
 //!
 //! Invariants
 //! 1. Nothing is executed twice: what is sent again after a refusal was skipped before.
 //! 2. A part whose reply decides whether the next may run (`expect_rows`) is the last of its segment.
 //! 3. The savepoint's name is a secret of the process: if RELEASE fails, the user's text has ended our transaction.
 
-use super::connection::{Columns, CommandTag, Connection, Event, NO_PARAMS, Pipeline, Plan, Ready, Row, TransactionStatus};
+use super::connection::{Columns, CommandTag, Connection, Event, Pipeline, Plan, Ready, Row, TransactionStatus};
 use super::error::{PgError, Unsendable};
 use super::errors::{self, Stop};
 use super::gather::{Shape, TypeBook, oversized_row};
 use super::reads::Reads;
+use super::script::{Manner, Part, Script, Secrets};
 use crate::dbms::{Ran, Work};
 use crate::fault::{Cause, Fault, Refusal};
 use crate::rows::Rows;
 use crate::step::{Step, Steps};
-use kluster_protocol::{ErrorCode, Offset};
-use serde_json::Value;
+use kluster_protocol::ErrorCode;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 
 /// What the session has for every batch.
 #[derive(Debug)]
@@ -34,43 +33,16 @@ pub struct Bench<'a> {
     pub book: &'a TypeBook,
     /// As whom to look up types.
     pub reads: &'a Reads,
-    /// Proves to our functions who calls.
-    pub secret: &'a str,
-    /// The savepoints' name.
-    pub savepoint: &'a str,
+    /// For our own statements.
+    pub secrets: Secrets<'a>,
     /// Where tests may stop the node.
     pub steps: &'a Steps,
-}
-
-/// How the works of a batch are executed.
-#[derive(Debug, Clone, Copy)]
-pub struct Manner {
-    /// The applied offset that the claim must find.
-    pub predecessor: Option<Offset>,
-    /// Constraints that are checked late are checked before each outcome.
-    pub check_late: bool,
-    /// Texts may be kept prepared.
-    pub prepare: bool,
-}
-
-/// One message to the server, and what its reply belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Begin,
-    Claim,
-    Savepoint(usize),
-    Statement(usize, usize),
-    Check(usize),
-    Release(usize),
-    /// Takes a refused work back.
-    Undo(usize),
 }
 
 /// A batch on its way.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    works: &'a [Work],
-    manner: Manner,
+    script: Script<'a>,
     /// Still to be sent, the next one last.
     todo: Vec<Part>,
     results: Vec<Gathered>,
@@ -94,16 +66,9 @@ struct Current {
 impl<'a> Batch<'a> {
     /// A batch of which nothing is sent yet.
     pub fn new(works: &'a [Work], manner: Manner) -> Self {
-        let mut todo = vec![Part::Begin, Part::Claim];
-        for (n, work) in works.iter().enumerate() {
-            todo.push(Part::Savepoint(n));
-            todo.extend((0..work.statements.len()).map(|i| Part::Statement(n, i)));
-            todo.extend(manner.check_late.then_some(Part::Check(n)));
-            todo.push(Part::Release(n));
-        }
-        todo.reverse();
+        let script = Script { works, manner };
         let results = works.iter().map(|_| Gathered::default()).collect();
-        Self { works, manner, todo, results }
+        Self { script, todo: script.parts(), results }
     }
 
     /// Executes it. After an error the transaction may still be open.
@@ -117,15 +82,15 @@ impl<'a> Batch<'a> {
 
     /// Sends parts up to one whose reply must be seen first, and reads their replies.
     async fn segment(&mut self, bench: &mut Bench<'_>) -> Result<(), Fault> {
-        let Bench { app, book, reads, secret, savepoint, steps } = bench;
+        let Bench { app, book, reads, secrets, steps } = bench;
         let mut pipeline = app.pipeline().map_err(|error| errors::connection_fault(&error))?;
         let mut sent = Vec::new();
         while let Some(part) = self.todo.pop() {
-            match self.queue(&mut pipeline, part, secret, savepoint) {
+            match self.script.queue(&mut pipeline, part, *secrets) {
                 Ok(()) => sent.push(part),
                 Err(unsendable) => self.give_up(part, unsendable)?,
             }
-            if self.is_guarded(part) {
+            if self.script.is_guarded(part) {
                 break;
             }
         }
@@ -142,38 +107,6 @@ impl<'a> Batch<'a> {
         self.too_large()
     }
 
-    fn queue(&self, pipeline: &mut Pipeline<'_>, part: Part, secret: &str, savepoint: &str) -> Result<(), Unsendable> {
-        let own = if self.manner.prepare { Plan::Keep } else { Plan::Once };
-        match part {
-            Part::Begin => pipeline.queue("begin isolation level read committed read write", own, NO_PARAMS),
-            // Never prepared: a user's function could put its own statement in the place of ours and read the secret.
-            Part::Claim => {
-                let predecessor = self.manner.predecessor.map(|offset| offset.to_string());
-                pipeline.queue("select kluster_state.claim($1, $2)", Plan::Once, [Some(secret), predecessor.as_deref()])
-            }
-            Part::Savepoint(_) => pipeline.queue(&format!("savepoint {savepoint}"), own, NO_PARAMS),
-            Part::Statement(n, i) => {
-                let statement = &self.works[n].statements[i];
-                pipeline.queue(&statement.sql, self.plan(n, i), statement.params.iter().map(param))
-            }
-            Part::Check(_) => pipeline.queue("set constraints all immediate", own, NO_PARAMS),
-            Part::Release(_) => pipeline.queue(&format!("release savepoint {savepoint}"), own, NO_PARAMS),
-            Part::Undo(_) => pipeline.queue(&format!("rollback to savepoint {savepoint}"), own, NO_PARAMS),
-        }
-    }
-
-    /// A text with params comes often; one without has its values inside and comes once.
-    fn plan(&self, work: usize, statement: usize) -> Plan {
-        match self.manner.prepare && !self.works[work].statements[statement].params.is_empty() {
-            true => Plan::Keep,
-            false => Plan::Once,
-        }
-    }
-
-    fn is_guarded(&self, part: Part) -> bool {
-        matches!(part, Part::Statement(n, i) if self.works[n].statements[i].expect_rows.is_some())
-    }
-
     /// A statement cannot be sent: behind those before it, the work is taken back.
     fn give_up(&mut self, part: Part, unsendable: Unsendable) -> Result<(), Fault> {
         let Part::Statement(n, i) = part else {
@@ -184,7 +117,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Reads the events of one part.
-    async fn reply(&mut self, pipeline: &mut Pipeline<'_>, part: Part, book: &TypeBook, reads: &Reads) -> Result<Reply, Fault> {
+    async fn reply(
+        &mut self,
+        pipeline: &mut Pipeline<'_>,
+        part: Part,
+        book: &TypeBook,
+        reads: &Reads,
+    ) -> Result<Reply, Fault> {
         let mut current = Current::default();
         loop {
             let event = pipeline.next_event().await.map_err(|error| errors::connection_fault(&error))?;
@@ -203,9 +142,17 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn columns(&self, current: &mut Current, part: Part, columns: &Columns, book: &TypeBook, reads: &Reads) -> Result<(), Fault> {
+    async fn columns(
+        &self,
+        current: &mut Current,
+        part: Part,
+        columns: &Columns,
+        book: &TypeBook,
+        reads: &Reads,
+    ) -> Result<(), Fault> {
         if let Part::Statement(..) = part {
-            let shape = book.shape(columns, &reads.address()).await.map_err(|error| Fault::Lost(errors::lost_cause(&error)))?;
+            let shape =
+                book.shape(columns, &reads.address()).await.map_err(|error| Fault::Lost(errors::lost_cause(&error)))?;
             current.rows = Rows::of(shape.columns());
             current.shape = Some(shape);
         }
@@ -225,9 +172,10 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         current.rows.push(row).map_err(spool_fault)?;
-        let limit = self.works[n].max_result_bytes;
+        let limit = self.script.works[n].max_result_bytes;
         if self.results[n].bytes.saturating_add(current.rows.bytes()) > limit {
-            let message = format!("the result is larger than {limit} bytes; ask for less, or for one part after the other");
+            let message =
+                format!("the result is larger than {limit} bytes; ask for less, or for one part after the other");
             self.results[n].refusal = Some(self.at(n, Some(i), Refusal::new(ErrorCode::ResultTooLarge, message)));
         }
         Ok(())
@@ -239,7 +187,7 @@ impl<'a> Batch<'a> {
         if current.shape.is_none() {
             rows.affected = matched(tag);
         }
-        let (expected, affected) = (self.works[n].statements[i].expect_rows, rows.affected);
+        let (expected, affected) = (self.script.works[n].statements[i].expect_rows, rows.affected);
         self.results[n].bytes = self.results[n].bytes.saturating_add(rows.bytes());
         self.results[n].rows.push(rows);
         if let Some(expected) = expected.filter(|expected| *expected != affected) {
@@ -253,8 +201,12 @@ impl<'a> Batch<'a> {
         match part {
             Part::Begin | Part::Claim => Err(errors::own_fault(error)),
             Part::Savepoint(_) | Part::Release(_) | Part::Undo(_) => Err(canary(error)),
-            Part::Statement(n, i) => self.stopped(n, Some(i), errors::stop(error, self.is_alone(), self.plan(n, i) == Plan::Keep)),
-            Part::Check(n) => self.stopped(n, None, errors::stop(error, self.is_alone(), false)),
+            Part::Statement(n, i) => self.stopped(
+                n,
+                Some(i),
+                errors::stop(error, self.script.is_alone(), self.script.plan(n, i) == Plan::Keep),
+            ),
+            Part::Check(n) => self.stopped(n, None, errors::stop(error, self.script.is_alone(), false)),
         }
     }
 
@@ -271,19 +223,12 @@ impl<'a> Batch<'a> {
     /// The first failure is the work's refusal; what comes next is to take the work back and to go on behind it.
     fn refuse(&mut self, work: usize, statement: Option<usize>, refusal: Refusal) {
         // What a failure made the server skip is sent again, from the work behind on.
-        self.todo = self.parts_behind(work);
-        self.todo.extend([Part::Release(work), Part::Undo(work)]);
+        self.todo = self.script.parts_from_undo(work);
         let refusal = self.at(work, statement, refusal);
         match &self.results[work].refusal {
             Some(first) if statement_of(first) <= statement.unwrap_or(usize::MAX) => {}
             _ => self.results[work].refusal = Some(refusal),
         }
-    }
-
-    /// All parts of the works behind this one, the next one last.
-    fn parts_behind(&self, work: usize) -> Vec<Part> {
-        let rest = Self::new(self.works, self.manner).todo;
-        rest.into_iter().take_while(|part| *part != Part::Release(work)).collect()
     }
 
     /// A result too large is seen when its work may have been released already: the batch is run again one by one, and alone the caller
@@ -293,18 +238,15 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.todo.clear();
-        match self.is_alone() {
+        match self.script.is_alone() {
             true => Ok(()),
             false => Err(Fault::RunAlone(Cause::new("result_too_large", "a result is larger than the cluster allows"))),
         }
     }
 
-    fn is_alone(&self) -> bool {
-        self.works.len() == 1
-    }
-
     fn at(&self, work: usize, statement: Option<usize>, refusal: Refusal) -> Refusal {
-        let index = statement.filter(|_| self.works[work].statements.len() > 1).and_then(|i| u32::try_from(i).ok());
+        let index =
+            statement.filter(|_| self.script.works[work].statements.len() > 1).and_then(|i| u32::try_from(i).ok());
         Refusal { statement_index: index, ..refusal }
     }
 }
@@ -339,9 +281,10 @@ async fn reached(part: Part, steps: &Steps) {
 /// Takes the answer to a Sync: our transaction must still be there.
 async fn ready(pipeline: &mut Pipeline<'_>) -> Result<Ready, Fault> {
     match pipeline.next_event().await.map_err(|error| errors::connection_fault(&error))? {
-        Some(Event::Ready(Ready { status: TransactionStatus::Idle, .. })) => {
-            Err(Fault::Fatal(Cause::new("canary", "a request has ended the transaction that it ran in; stop and report its text")))
-        }
+        Some(Event::Ready(Ready { status: TransactionStatus::Idle, .. })) => Err(Fault::Fatal(Cause::new(
+            "canary",
+            "a request has ended the transaction that it ran in; stop and report its text",
+        ))),
         Some(Event::Ready(ready)) => Ok(ready),
         _ => Err(out_of_step()),
     }
@@ -354,7 +297,10 @@ fn out_of_step() -> Fault {
 /// Savepoints can only fail if the transaction is not ours any more, or for a reason that lies in the server.
 fn canary(error: &PgError) -> Fault {
     match error.sqlstate.as_str() {
-        "3B001" | "25P01" => Fault::Fatal(Cause::new("canary", "a request has ended the transaction that it ran in; stop and report its text")),
+        "3B001" | "25P01" => Fault::Fatal(Cause::new(
+            "canary",
+            "a request has ended the transaction that it ran in; stop and report its text",
+        )),
         _ => errors::own_fault(error),
     }
 }
@@ -372,16 +318,5 @@ fn matched(tag: &CommandTag) -> u64 {
     match tag.verb() {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => tag.rows().unwrap_or_default(),
         _ => 0,
-    }
-}
-
-/// A param as the server's text; its type is what the statement makes of it. Lists and objects are JSON.
-pub fn param(value: &Value) -> Option<Cow<'_, [u8]>> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),
-        Value::Bool(true) => Some(Cow::Borrowed(b"true")),
-        Value::Bool(false) => Some(Cow::Borrowed(b"false")),
-        Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(Cow::Owned(value.to_string().into_bytes())),
     }
 }

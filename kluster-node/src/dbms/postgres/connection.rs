@@ -59,14 +59,7 @@ impl Connection {
         let mut transport = Transport::open(address, DEFAULT_ROW_LIMIT).await?;
         let session = handshake::log_in(&mut transport, address).await?;
         let (plans, replies) = (Plans::new(DEFAULT_PLANS), pipeline::Outstanding::default());
-        Ok(Self {
-            address: address.clone(),
-            transport,
-            session,
-            plans,
-            replies,
-            broken: false,
-        })
+        Ok(Self { address: address.clone(), transport, session, plans, replies, broken: false })
     }
 
     /// Starts queueing statements. All replies must be taken before the pipeline is dropped, else the connection is broken.
@@ -142,9 +135,7 @@ impl Connection {
                 }
                 Incoming::Message(Message::ParameterStatus(body)) => {
                     let name = body.name().map_err(not_understood)?.to_owned();
-                    self.session
-                        .reported
-                        .insert(name, body.value().map_err(not_understood)?.to_owned());
+                    self.session.reported.insert(name, body.value().map_err(not_understood)?.to_owned());
                 }
                 Incoming::Message(Message::NotificationResponse(_)) => {}
                 other => return Ok(other),
@@ -155,11 +146,7 @@ impl Connection {
     /// Reads an ErrorResponse; one that ends the session is the call's error.
     fn refusal(body: &postgres_protocol::message::backend::ErrorResponseBody) -> Result<Box<PgError>, Error> {
         let error = Box::new(PgError::parse(body.fields()).map_err(not_understood)?);
-        if error.ends_session() {
-            Err(Error::SessionEnded(error))
-        } else {
-            Ok(error)
-        }
+        if error.ends_session() { Err(Error::SessionEnded(error)) } else { Ok(error) }
     }
 }
 

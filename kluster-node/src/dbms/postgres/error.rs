@@ -203,10 +203,7 @@ mod tests {
         assert_eq!(error.constraint.as_deref(), Some("person_pkey"));
         assert_eq!(error.routine.as_deref(), Some("_bt_check_unique"));
         assert!(!error.ends_session());
-        assert_eq!(
-            error.to_string(),
-            "ERROR 23505: duplicate key (Key (id)=(1) already exists.)"
-        );
+        assert_eq!(error.to_string(), "ERROR 23505: duplicate key (Key (id)=(1) already exists.)");
     }
 
     #[test]

@@ -143,14 +143,12 @@ fn fault_of(class: Class, cause: Cause) -> Fault {
 pub fn refusal(code: ErrorCode, error: &PgError) -> Refusal {
     let message = match code {
         // The server's text names our prepared statement, which is called otherwise on every node.
-        WrongParams if error.sqlstate == "08P01" => "the statement takes another number of params than it was given".to_owned(),
+        WrongParams if error.sqlstate == "08P01" => {
+            "the statement takes another number of params than it was given".to_owned()
+        }
         _ => error.message.clone(),
     };
-    Refusal {
-        sql_state: Some(error.sqlstate.clone()),
-        position: error.position,
-        ..Refusal::new(code, message)
-    }
+    Refusal { sql_state: Some(error.sqlstate.clone()), position: error.position, ..Refusal::new(code, message) }
 }
 
 /// The refusal of a statement that cannot be put into a message.
@@ -182,9 +180,8 @@ pub fn read_error(error: &PgError) -> ReadError {
 pub fn cause(error: &PgError) -> Cause {
     let mut parts = error.message.split('"');
     let first = parts.next().unwrap_or_default().to_owned();
-    let message = parts
-        .enumerate()
-        .fold(first, |text, (n, part)| if n % 2 == 0 { text + "\"…\"" } else { text + part });
+    let message =
+        parts.enumerate().fold(first, |text, (n, part)| if n % 2 == 0 { text + "\"…\"" } else { text + part });
     Cause::new(error.sqlstate.clone(), message)
 }
 
@@ -242,7 +239,13 @@ mod tests {
             (Lost, &["40003", "57P01", "57P02", "57P03", "57P05", "25P03"]),
             (DiskFull, &["53100"]),
             (Fatal, &["58030", "58P01", "XX001", "XX002", "25006", "25P02", "57P04", "F0000", "28000"]),
-            (Unknown, &["XX000", "53000", "53200", "53400", "54000", "54001", "HV000", "40000", "55XXX", "P0XXX", "99999", "", "é"]),
+            (
+                Unknown,
+                &[
+                    "XX000", "53000", "53200", "53400", "54000", "54001", "HV000", "40000", "55XXX", "P0XXX", "99999",
+                    "", "é",
+                ],
+            ),
             (RefusedAlone(InvalidState), &["55006", "55P04"]),
         ];
         for (expected, codes) in table {
@@ -274,7 +277,8 @@ mod tests {
 
     #[test]
     fn wrong_params_are_told_without_our_statements_name() {
-        let message = "bind message supplies 1 parameters, but prepared statement \"kluster_1_2\" requires 2".to_owned();
+        let message =
+            "bind message supplies 1 parameters, but prepared statement \"kluster_1_2\" requires 2".to_owned();
         let error = PgError { message, routine: Some("exec_bind_message".into()), ..error("08P01") };
         let Stop::Refused(refusal) = stop(&error, true, true) else { panic!("not refused") };
         assert_eq!(refusal.code, WrongParams);

@@ -47,7 +47,9 @@ pub async fn commit(app: &mut Connection, secret: &str, finish: &Finish, open: O
     }
     let params = params(secret, finish);
     let text = "select kluster_state.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    pipeline.queue(text, Plan::Once, params.iter().map(Option::as_deref)).map_err(|error| errors::connection_fault(&Error::Unsendable(error)))?;
+    pipeline
+        .queue(text, Plan::Once, params.iter().map(Option::as_deref))
+        .map_err(|error| errors::connection_fault(&Error::Unsendable(error)))?;
     queue(&mut pipeline, "commit")?;
     pipeline.sync();
     if open.alone {
@@ -117,7 +119,9 @@ fn read_commit(segment: Segment, open: Open) -> Result<Finished, Fault> {
 fn refused_commit(error: &PgError, open: Open) -> Result<Finished, Fault> {
     match errors::stop(error, open.works <= 1, false) {
         Stop::Refused(refusal) if open.works == 1 => Ok(Finished::Refused(refusal)),
-        Stop::Refused(_) | Stop::Fault(Fault::Unknown(_)) if open.works > 1 => Err(Fault::RunAlone(errors::cause(error))),
+        Stop::Refused(_) | Stop::Fault(Fault::Unknown(_)) if open.works > 1 => {
+            Err(Fault::RunAlone(errors::cause(error)))
+        }
         Stop::Refused(_) => Err(Fault::Unknown(errors::cause(error))),
         Stop::Fault(fault) => Err(fault),
     }

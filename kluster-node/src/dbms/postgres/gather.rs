@@ -2,8 +2,8 @@
 //!
 //! Neighbours: `batch` and `reads` feed it with events; `value` writes cells; the type book finds names of types that are not built in.
 
-use super::connection::{Columns, Connection, Row};
 use super::address::Address;
+use super::connection::{Columns, Connection, Row};
 use super::error::Error;
 use super::seat;
 use super::types::{LOOKUP, Type, TypeNames};

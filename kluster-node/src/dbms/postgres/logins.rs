@@ -42,7 +42,9 @@ impl Logins {
                 let mut names = [&app.user, &read.user, &owner.user];
                 names.sort();
                 if names.windows(2).any(|pair| pair[0] == pair[1]) {
-                    return Err(OpenError::Unusable("the logins of --dbms, --dbms-app and --dbms-read must be three different roles".into()));
+                    return Err(OpenError::Unusable(
+                        "the logins of --dbms, --dbms-app and --dbms-read must be three different roles".into(),
+                    ));
                 }
                 Ok(Self { app, read, made_here: false })
             }
@@ -57,17 +59,28 @@ impl Logins {
             let found = question(owner, "select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls from pg_catalog.pg_roles where rolname = $1", role).await?;
             match found.as_deref() {
                 Some("f") => {}
-                Some(_) => return Err(OpenError::Unusable(format!("role {role} is an administrator; users' SQL must not be one: alter role {} nosuperuser nocreaterole nocreatedb noreplication nobypassrls", quoted(role)))),
+                Some(_) => {
+                    return Err(OpenError::Unusable(format!(
+                        "role {role} is an administrator; users' SQL must not be one: alter role {} nosuperuser nocreaterole nocreatedb noreplication nobypassrls",
+                        quoted(role)
+                    )));
+                }
                 None if self.made_here && may.create_roles => {
                     owner.execute_script(&format!("create role {} login", quoted(role))).await.map_err(unusable)?;
                 }
-                None => return Err(self.ask_administrator(owner, &format!("role {role} does not exist and this login may not make it")).await),
+                None => {
+                    return Err(self
+                        .ask_administrator(owner, &format!("role {role} does not exist and this login may not make it"))
+                        .await);
+                }
             }
-            let member = question(owner, "select pg_catalog.pg_has_role(current_user, $1, 'member')", role).await?;
+            let member = question(owner, "select pg_catalog.pg_has_role(current_user, $1, 'usage')", role).await?;
             if member.as_deref() != Some("t") {
                 let granted = owner.execute_script(&format!("grant {} to current_user", quoted(role))).await;
                 if let Err(Error::Server(_)) = granted {
-                    return Err(self.ask_administrator(owner, &format!("this login is no member of role {role}")).await);
+                    return Err(self
+                        .ask_administrator(owner, &format!("this login is no member of role {role}"))
+                        .await);
                 }
                 granted.map_err(unusable)?;
             }
@@ -83,7 +96,8 @@ impl Logins {
         let database = quoted(&self.app.database);
         for address in [&mut self.app, &mut self.read] {
             let role = quoted(&address.user);
-            let mut script = format!("alter role {role} reset all; alter role {role} in database {database} reset all;");
+            let mut script =
+                format!("alter role {role} reset all; alter role {role} in database {database} reset all;");
             if self.made_here {
                 let password = hex::encode(rand::random::<[u8; 24]>());
                 let verifier = scram_sha_256(password.as_bytes());
@@ -101,7 +115,10 @@ impl Logins {
         let fenced = owner.execute_script(FENCE_SESSIONS).await;
         if let Err(Error::Server(error)) = &fenced {
             // Without it user SQL can end sessions of its own role only, which are ours; the node then recovers.
-            tracing::warn!(sqlstate = error.sqlstate, "EXECUTE on pg_terminate_backend and pg_cancel_backend could not be revoked from PUBLIC");
+            tracing::warn!(
+                sqlstate = error.sqlstate,
+                "EXECUTE on pg_terminate_backend and pg_cancel_backend could not be revoked from PUBLIC"
+            );
         } else {
             fenced.map_err(unusable)?;
         }
@@ -110,13 +127,16 @@ impl Logins {
                    and coalesce((select pg_catalog.has_schema_privilege($1, oid, 'create') from pg_catalog.pg_namespace where nspname = 'public'), true)";
         match question(owner, may, app).await?.as_deref() {
             Some("t") => Ok(()),
-            _ => Err(self.ask_administrator(owner, &format!("role {app} may not create tables in this database")).await),
+            _ => {
+                Err(self.ask_administrator(owner, &format!("role {app} may not create tables in this database")).await)
+            }
         }
     }
 
     fn grants(&self) -> String {
         let (app, read, database) = (quoted(&self.app.user), quoted(&self.read.user), quoted(&self.app.database));
-        let foreign = FOREIGN_OBJECTS.replace("{app}", &literal(&self.app.user)).replace("{read}", &literal(&self.read.user));
+        let foreign =
+            FOREIGN_OBJECTS.replace("{app}", &literal(&self.app.user)).replace("{read}", &literal(&self.read.user));
         format!(
             "grant usage on schema kluster_state to {app}, {read};
              grant execute on function kluster_state.claim, kluster_state.finish to {app};
@@ -157,43 +177,9 @@ const FENCE_SESSIONS: &str = "
     grant execute on function pg_catalog.pg_terminate_backend to current_user;
     grant execute on function pg_catalog.pg_cancel_backend to current_user;";
 
-/// Objects that were there before Kluster, or that another role made: users' SQL may use them, and reads may read them. What users' SQL made
-/// itself is left as it is, for its rights may have been changed through the log.
-const FOREIGN_OBJECTS: &str = r"
-do $$
-declare
-    app constant name := {app};
-    read constant name := {read};
-    item record;
-begin
-    for item in select n.nspname as name from pg_catalog.pg_namespace n
-               where n.nspname not like 'pg\_%' and n.nspname not in ('information_schema', 'kluster_state', 'kluster')
-                 and not pg_catalog.pg_has_role(app, n.nspowner, 'usage')
-    loop
-        begin
-            execute pg_catalog.format('grant usage, create on schema %I to %I', item.name, app);
-            execute pg_catalog.format('grant usage on schema %I to %I', item.name, read);
-        exception when insufficient_privilege then
-            raise warning 'no right to grant on schema %', item.name;
-        end;
-    end loop;
-    for item in select n.nspname as schema, c.relname as name, case c.relkind when 'S' then 'sequence' else 'table' end as kind
-                from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-               where n.nspname not like 'pg\_%' and n.nspname not in ('information_schema', 'kluster_state', 'kluster')
-                 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relowner <> app::regrole
-                 and not (case c.relkind when 'S' then pg_catalog.has_sequence_privilege(app, c.oid, 'usage')
-                                         else pg_catalog.has_table_privilege(app, c.oid, 'insert') end
-                          and pg_catalog.has_table_privilege(read, c.oid, 'select'))
-    loop
-        begin
-            execute pg_catalog.format('grant all on %s %I.%I to %I', item.kind, item.schema, item.name, app);
-            execute pg_catalog.format('grant select on %s %I.%I to %I', item.kind, item.schema, item.name, read);
-        exception when insufficient_privilege then
-            raise warning 'no right to grant on %.%', item.schema, item.name;
-        end;
-    end loop;
-end
-$$;";
+/// Objects that were there before Kluster, or that another role made: users' SQL may use them (but not alter them, which only their owner may),
+/// and reads may read them. What users' SQL made itself is left as it is, for its rights may have been changed through the log.
+const FOREIGN_OBJECTS: &str = include_str!("foreign.sql");
 
 /// What the owner's login may do.
 struct Rights {
@@ -202,7 +188,9 @@ struct Rights {
 
 impl Rights {
     async fn of(owner: &mut Connection) -> Result<Self, OpenError> {
-        let rows = owner.query("select rolsuper or rolcreaterole from pg_catalog.pg_roles where rolname = current_user", NO_PARAMS).await;
+        let rows = owner
+            .query("select rolsuper or rolcreaterole from pg_catalog.pg_roles where rolname = current_user", NO_PARAMS)
+            .await;
         let create_roles = rows.map_err(unusable)?.rows.first().and_then(|row| row.text(0)).as_deref() == Some("t");
         Ok(Self { create_roles })
     }
@@ -217,7 +205,9 @@ async fn question(owner: &mut Connection, sql: &str, param: &str) -> Result<Opti
 /// An error of the owner's session while it prepares the database.
 pub fn unusable(error: Error) -> OpenError {
     match error {
-        Error::Server(error) if error.sqlstate == "55P03" => OpenError::Unreachable(format!("another session holds a lock: {}", error.message)),
+        Error::Server(error) if error.sqlstate == "55P03" => {
+            OpenError::Unreachable(format!("another session holds a lock: {}", error.message))
+        }
         Error::Server(error) => OpenError::Unusable(format!("{} ({})", error.message, error.sqlstate)),
         Error::SessionEnded(error) if matches!(error.sqlstate.get(..2), Some("28" | "3D" | "42" | "0A" | "22")) => {
             OpenError::Unusable(format!("{} ({})", error.message, error.sqlstate))

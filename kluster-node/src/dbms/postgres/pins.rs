@@ -38,6 +38,10 @@ const USER_SQL: &[(&str, &str)] = &[
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
+    // A node that vanished without a word leaves no session for hours.
+    ("tcp_keepalives_idle", "60"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
     // Plans: what could change the order in which rows are met.
     ("synchronize_seqscans", "off"),
     ("max_parallel_workers_per_gather", "0"),
@@ -49,11 +53,8 @@ const USER_SQL: &[(&str, &str)] = &[
 ];
 
 /// The same, by the first major version that knows them.
-const SINCE: &[(u32, &str, &str)] = &[
-    (14, "idle_session_timeout", "0"),
-    (14, "default_toast_compression", "pglz"),
-    (17, "transaction_timeout", "0"),
-];
+const SINCE: &[(u32, &str, &str)] =
+    &[(14, "idle_session_timeout", "0"), (14, "default_toast_compression", "pglz"), (17, "transaction_timeout", "0")];
 
 /// What a crash takes back is replayed from the log, so COMMIT need not wait for the disk.
 const APPLYING: &[(&str, &str)] = &[("synchronous_commit", "off")];
@@ -65,6 +66,9 @@ const OWNER: &[(&str, &str)] = &[
     ("statement_timeout", "0"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "0"),
+    ("tcp_keepalives_idle", "60"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("standard_conforming_strings", "on"),

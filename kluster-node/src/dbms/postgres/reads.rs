@@ -11,11 +11,11 @@
 //! 3. No more than `max_reads` sessions are open.
 
 use super::address::Address;
-use super::batch::param;
 use super::connection::{CancelToken, Connection, Event, NO_PARAMS, Pipeline, Plan};
 use super::error::{Error, PgError, Unsendable};
 use super::errors;
 use super::gather::{Shape, TypeBook};
+use super::script::param;
 use super::seat;
 use crate::dbms::{Read, ReadError, ReadEvent, StateRow};
 use kluster_protocol::{ErrorCode, MAX_ROW_BYTES, Offset, ResponseError};
@@ -24,6 +24,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
+
+/// How much later than the server the node gives up: the server's own answer leaves the session whole.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The door for reads.
 #[derive(Debug, Clone)]
@@ -85,7 +88,7 @@ impl Reads {
         // The semaphore is never closed.
         let permit = tokio::time::timeout_at(end, self.0.free.acquire()).await.map_err(|_| timed_out(read.timeout))?;
         let mut lease = self.0.lend().await.map_err(|error| ReadError::Lost(errors::lost_cause(&error).to_string()))?;
-        let result = match tokio::time::timeout_at(end, self.execute(&mut lease, read, events)).await {
+        let result = match tokio::time::timeout_at(end + GRACE, self.execute(&mut lease, read, events, end)).await {
             Ok(result) => result,
             // The server should have been quicker; what it still does is cancelled when the lease ends.
             Err(_) => Err(timed_out(read.timeout)),
@@ -99,10 +102,16 @@ impl Reads {
         result
     }
 
-    async fn execute(&self, lease: &mut Lease<'_>, read: &Read, events: &Sender<ReadEvent>) -> Result<(), ReadError> {
+    async fn execute(
+        &self,
+        lease: &mut Lease<'_>,
+        read: &Read,
+        events: &Sender<ReadEvent>,
+        end: Instant,
+    ) -> Result<(), ReadError> {
         let Some(connection) = lease.connection.as_mut() else { return Err(ReadError::Lost("no session".to_owned())) };
         let mut pipeline = connection.pipeline().map_err(lost)?;
-        let (parts, mut first_error) = queue(&mut pipeline, read);
+        let (parts, mut first_error) = queue(&mut pipeline, read, end.saturating_duration_since(Instant::now()));
         for part in parts {
             if let Some(error) = self.reply(&mut pipeline, part, read, events).await? {
                 // Earlier than a statement that could not be sent.
@@ -155,7 +164,9 @@ impl Reads {
                 Some(Event::Failed(error)) => return refused(&error, part, read).map(Some),
                 Some(Event::Skipped) => return Ok(None),
                 Some(Event::Columns(_)) => {}
-                Some(Event::Ready(_)) | None => return Err(ReadError::Lost("replies do not fit what was sent".to_owned())),
+                Some(Event::Ready(_)) | None => {
+                    return Err(ReadError::Lost("replies do not fit what was sent".to_owned()));
+                }
             }
         }
     }
@@ -205,8 +216,8 @@ impl Drop for Lease<'_> {
 }
 
 /// Queues the whole read. A statement that cannot be sent ends it there.
-fn queue(pipeline: &mut Pipeline<'_>, read: &Read) -> (Vec<Part>, Option<ReadError>) {
-    let timeout = read.timeout.as_millis().clamp(1, i32::MAX as u128).to_string();
+fn queue(pipeline: &mut Pipeline<'_>, read: &Read, left: Duration) -> (Vec<Part>, Option<ReadError>) {
+    let timeout = left.as_millis().clamp(1, i32::MAX as u128).to_string();
     let own = [
         (Part::Begin, "begin isolation level repeatable read read only", None),
         (Part::State, "select applied, state from kluster_state.held()", None),
@@ -250,7 +261,10 @@ fn expected(read: &Read, statement: usize, rows: u64) -> Result<(), ReadError> {
         Some(expected) if expected != rows => {
             let message = format!("{rows} rows were returned where expectRows is {expected}");
             let refusal = ResponseError::new(ErrorCode::ExpectRows, message);
-            Err(ReadError::Refused(ResponseError { statement_index: index(statement, read.statements.len()), ..refusal }))
+            Err(ReadError::Refused(ResponseError {
+                statement_index: index(statement, read.statements.len()),
+                ..refusal
+            }))
         }
         _ => Ok(()),
     }
@@ -272,7 +286,9 @@ fn sendable(shape: &Shape, row: &super::connection::Row) -> Result<Box<serde_jso
 }
 
 fn row_too_large() -> ReadError {
-    let message = format!("a row is larger than {MAX_ROW_BYTES} bytes, which no record can carry; ask for fewer columns, or for parts of values");
+    let message = format!(
+        "a row is larger than {MAX_ROW_BYTES} bytes, which no record can carry; ask for fewer columns, or for parts of values"
+    );
     ReadError::Refused(ResponseError::new(ErrorCode::ResultTooLarge, message))
 }
 

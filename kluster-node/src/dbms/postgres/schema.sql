@@ -2,6 +2,9 @@
 -- Names inside functions are qualified and their search_path is fixed, so that no table, function or operator of a user is ever meant.
 create schema if not exists kluster_state;
 revoke all on schema kluster_state from public;
+-- Reserved for functions that stand in for the server's own, so that no user takes the name first.
+create schema if not exists kluster;
+revoke all on schema kluster from public;
 
 create table if not exists kluster_state.about (
     key text primary key,

@@ -23,6 +23,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(30);
 const END_POLL: Duration = Duration::from_millis(10);
 /// The oldest major version with all that is used here.
 const OLDEST: u32 = 13;
+/// The version of `schema.sql`.
+const SCHEMA_VERSION: u32 = 1;
 /// The session lock's key: "kluster" in ASCII.
 const LOCK_KEY: i64 = 0x006b_6c75_7374_6572;
 /// A row of more bytes is more than any record holds: JSON is shorter than PostgreSQL's text only for bytes (2 hexadecimal digits, or 4/3
@@ -55,10 +57,12 @@ impl Seat {
         end_sessions(&mut owner, &logins.app.user).await?;
         logins.ensure(&mut owner).await?;
         logins.refresh(&mut owner).await?;
+        check_schema(&mut owner).await?;
         owner.execute_script(include_str!("schema.sql")).await.map_err(unusable)?;
         logins.grant(&mut owner).await?;
         let secret = new_secret(&mut owner).await?;
-        let app = connect(&pins::applying(logins.app.clone(), version)).await.map_err(unusable)?;
+        let mut app = connect(&pins::applying(logins.app.clone(), version)).await.map_err(unusable)?;
+        check_app(&mut app).await?;
         Ok(Self { owner, app, logins, secret, version, owner_address })
     }
 
@@ -97,7 +101,10 @@ fn owner_address(settings: &DbmsSettings) -> Result<Address, OpenError> {
 pub async fn connect(address: &Address) -> Result<Connection, Error> {
     let late = |_| Error::Unreachable {
         place: address.place(),
-        source: std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no login within {} s", CONNECT_TIMEOUT.as_secs())),
+        source: std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("no login within {} s", CONNECT_TIMEOUT.as_secs()),
+        ),
     };
     let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect(address)).await.map_err(late)??;
     connection.set_row_limit(ROW_LIMIT);
@@ -123,18 +130,62 @@ async fn lock(owner: &mut Connection) -> Result<(), OpenError> {
 
 /// The server is one that can be used; its major version.
 async fn check(owner: &mut Connection) -> Result<u32, OpenError> {
+    // Only newer versions know these settings, so they cannot be pinned with the login.
+    let idle = "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name in ('idle_session_timeout', 'transaction_timeout')";
+    owner.query(idle, NO_PARAMS).await.map_err(unusable)?;
     let sql = "select pg_catalog.current_setting('server_version_num')::int / 10000, pg_catalog.pg_is_in_recovery(), \
                pg_catalog.current_setting('server_encoding')";
     let rows = owner.query(sql, NO_PARAMS).await.map_err(unusable)?;
     let cell = |n| rows.rows.first().and_then(|row| row.text(n)).unwrap_or_default();
     let version = cell(0).parse().unwrap_or_default();
     match (version, cell(1).as_ref(), cell(2).as_ref()) {
-        (..OLDEST, ..) => Err(OpenError::Unusable(format!("PostgreSQL {version} is too old; {OLDEST} or newer is needed"))),
-        (_, "t", _) => Err(OpenError::Unusable("the server is a standby and takes no writes; name the primary".to_owned())),
+        (..OLDEST, ..) => {
+            Err(OpenError::Unusable(format!("PostgreSQL {version} is too old; {OLDEST} or newer is needed")))
+        }
+        (_, "t", _) => {
+            Err(OpenError::Unusable("the server is a standby and takes no writes; name the primary".to_owned()))
+        }
         (.., encoding) if encoding != "UTF8" => {
             Err(OpenError::Unusable(format!("the database's encoding is {encoding}; create it with encoding 'UTF8'")))
         }
         _ => Ok(version),
+    }
+}
+
+/// What only a superuser may set, and so no login pins, is as it must be: else triggers and foreign keys would be skipped.
+async fn check_app(app: &mut Connection) -> Result<(), OpenError> {
+    let rows = app
+        .query("select pg_catalog.current_setting('session_replication_role')", NO_PARAMS)
+        .await
+        .map_err(unusable)?;
+    match rows.rows.first().and_then(|row| row.text(0)).as_deref() {
+        Some("origin") => Ok(()),
+        role => Err(OpenError::Unusable(format!(
+            "session_replication_role is {} for the login of users' SQL; reset it (alter database, alter role or postgresql.conf) to origin",
+            role.unwrap_or_default()
+        ))),
+    }
+}
+
+/// Kluster's own tables are of a version that this program knows, if they are there.
+async fn check_schema(owner: &mut Connection) -> Result<(), OpenError> {
+    let there = owner
+        .query("select pg_catalog.to_regclass('kluster_state.about') is not null", NO_PARAMS)
+        .await
+        .map_err(unusable)?;
+    if there.rows.first().and_then(|row| row.text(0)).as_deref() != Some("t") {
+        return Ok(());
+    }
+    let found = owner
+        .query("select value from kluster_state.about where key = 'schema_version'", NO_PARAMS)
+        .await
+        .map_err(unusable)?;
+    let version = found.rows.first().and_then(|row| row.text(0)).and_then(|version| version.parse::<u32>().ok());
+    match version {
+        None | Some(..=SCHEMA_VERSION) => Ok(()),
+        Some(newer) => Err(OpenError::Unusable(format!(
+            "Kluster's tables have version {newer} and this kluster-node knows {SCHEMA_VERSION}: a newer one made them; run that one"
+        ))),
     }
 }
 
@@ -155,11 +206,17 @@ async fn end_sessions(owner: &mut Connection, role: &str) -> Result<(), OpenErro
 
 /// Ends one session, if it is still there.
 async fn end_session(owner: &mut Connection, process_id: i32) -> Result<(), OpenError> {
-    end_where(owner, "pid = $1::int and usename = current_user and application_name like 'kluster-%'", &process_id.to_string()).await
+    end_where(
+        owner,
+        "pid = $1::int and usename = current_user and application_name like 'kluster-%'",
+        &process_id.to_string(),
+    )
+    .await
 }
 
 async fn end_where(owner: &mut Connection, which: &str, param: &str) -> Result<(), OpenError> {
-    let end = format!("select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where {which}");
+    let end =
+        format!("select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where {which}");
     let left = tokio::time::Instant::now() + END_TIMEOUT;
     loop {
         let rows = owner.query(&end, [Some(param)]).await.map_err(unusable)?;

@@ -52,11 +52,7 @@ pub struct Type {
 impl Type {
     /// For what is not known: the text, and a name that says so.
     fn unknown() -> Self {
-        Self {
-            name: Cow::Borrowed("unknown"),
-            form: Form::Text,
-            array: None,
-        }
+        Self { name: Cow::Borrowed("unknown"), form: Form::Text, array: None }
     }
 }
 
@@ -110,9 +106,7 @@ impl TypeNames {
 
     /// The type of a column; one never looked up gives its text under the name `unknown`.
     pub fn get(&self, oid: u32) -> Type {
-        builtin(oid)
-            .or_else(|| self.learnt.get(&oid).cloned())
-            .unwrap_or_else(Type::unknown)
+        builtin(oid).or_else(|| self.learnt.get(&oid).cloned()).unwrap_or_else(Type::unknown)
     }
 }
 
@@ -125,19 +119,8 @@ fn learnt(row: &Row) -> Option<(u32, Type)> {
         _ => Form::Text,
     };
     let array = (row.text(3)? == "t").then_some(*row.text(4)?.as_bytes().first()?);
-    let name = if array.is_some() {
-        format!("{name}[]")
-    } else {
-        name.into_owned()
-    };
-    Some((
-        oid,
-        Type {
-            name: name.into(),
-            form,
-            array,
-        },
-    ))
+    let name = if array.is_some() { format!("{name}[]") } else { name.into_owned() };
+    Some((oid, Type { name: name.into(), form, array }))
 }
 
 #[cfg(test)]
@@ -145,23 +128,14 @@ mod tests {
     use super::*;
 
     fn column(type_oid: u32) -> Column {
-        Column {
-            name: "c".into(),
-            type_oid,
-            type_modifier: -1,
-        }
+        Column { name: "c".into(), type_oid, type_modifier: -1 }
     }
 
     #[test]
     fn only_strangers_are_asked_for_once_each() {
         let types = TypeNames::default();
         assert_eq!(types.unknown(&[column(23), column(1007)]), None);
-        assert_eq!(
-            types
-                .unknown(&[column(90001), column(23), column(90000), column(90001)])
-                .unwrap(),
-            "{90000,90001}"
-        );
+        assert_eq!(types.unknown(&[column(90001), column(23), column(90000), column(90001)]).unwrap(), "{90000,90001}");
         assert_eq!(types.get(90000), Type::unknown());
     }
 }

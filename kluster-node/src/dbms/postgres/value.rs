@@ -71,11 +71,7 @@ mod tests {
     use serde_json::json;
 
     fn kind(form: Form) -> Type {
-        Type {
-            name: "t".into(),
-            form,
-            array: None,
-        }
+        Type { name: "t".into(), form, array: None }
     }
 
     fn value(text: &str, form: Form) -> Value {
@@ -85,16 +81,7 @@ mod tests {
     #[test]
     fn null_is_null_in_every_form() {
         assert_eq!(to_json(None, &kind(Form::Text)), Value::Null);
-        assert_eq!(
-            to_json(
-                None,
-                &Type {
-                    array: Some(b','),
-                    ..kind(Form::Bool)
-                }
-            ),
-            Value::Null
-        );
+        assert_eq!(to_json(None, &Type { array: Some(b','), ..kind(Form::Bool) }), Value::Null);
     }
 
     #[test]
@@ -144,28 +131,11 @@ mod tests {
 
     #[test]
     fn arrays_hold_elements_of_their_form() {
-        let array = |text: &str, form| {
-            to_json(
-                Some(text.as_bytes()),
-                &Type {
-                    array: Some(b','),
-                    ..kind(form)
-                },
-            )
-        };
-        assert_eq!(
-            array("{1,NULL,9007199254740993}", Form::Integer),
-            json!([1, null, "9007199254740993"])
-        );
-        assert_eq!(
-            array("{{t,f},{f,t}}", Form::Bool),
-            json!([[true, false], [false, true]])
-        );
+        let array = |text: &str, form| to_json(Some(text.as_bytes()), &Type { array: Some(b','), ..kind(form) });
+        assert_eq!(array("{1,NULL,9007199254740993}", Form::Integer), json!([1, null, "9007199254740993"]));
+        assert_eq!(array("{{t,f},{f,t}}", Form::Bool), json!([[true, false], [false, true]]));
         assert_eq!(array("{\"\\\\x00ff\"}", Form::Bytes), json!(["AP8="]));
-        assert_eq!(
-            array("{\"2024-01-02 03:04:05+00\"}", Form::TimestampTz),
-            json!(["2024-01-02T03:04:05Z"])
-        );
+        assert_eq!(array("{\"2024-01-02 03:04:05+00\"}", Form::TimestampTz), json!(["2024-01-02T03:04:05Z"]));
         assert_eq!(array("{\"{\\\"a\\\": 1}\"}", Form::Json), json!([{"a": 1}]));
         assert_eq!(array("{unfinished", Form::Integer), json!("{unfinished"));
     }

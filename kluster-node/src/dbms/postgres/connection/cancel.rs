@@ -27,11 +27,7 @@ impl std::fmt::Debug for SecretKey {
 
 impl CancelToken {
     pub(super) fn new(address: Address, process_id: i32, secret_key: i32) -> Self {
-        Self {
-            address,
-            process_id,
-            secret_key: SecretKey(secret_key),
-        }
+        Self { address, process_id, secret_key: SecretKey(secret_key) }
     }
 
     /// Returns when the server has passed the request on. The session's statement then fails with 57014, unless it was quicker: the

@@ -28,9 +28,7 @@ impl Reply {
         match self {
             Self::Done(rows) => Ok(rows),
             Self::Failed(error) => Err(Error::Server(error)),
-            Self::Skipped => Err(Error::Protocol(
-                "the statement was skipped behind a failed one".to_owned(),
-            )),
+            Self::Skipped => Err(Error::Protocol("the statement was skipped behind a failed one".to_owned())),
         }
     }
 }
@@ -84,19 +82,8 @@ impl Gathering {
     }
 
     fn finish(self, tag: CommandTag) -> Rows {
-        let Self {
-            columns,
-            rows,
-            bytes,
-            truncated,
-        } = self;
-        Rows {
-            columns,
-            rows,
-            bytes,
-            truncated,
-            tag,
-        }
+        let Self { columns, rows, bytes, truncated } = self;
+        Rows { columns, rows, bytes, truncated, tag }
     }
 }
 
@@ -121,10 +108,7 @@ impl Pipeline<'_> {
                 Some(Event::Skipped) => replies.push(Reply::Skipped),
                 Some(Event::Ready(ready)) => return Ok(Segment { replies, ready }),
                 None => {
-                    let ready = Ready {
-                        status: self.connection.transaction_status(),
-                        error: None,
-                    };
+                    let ready = Ready { status: self.connection.transaction_status(), error: None };
                     return Ok(Segment { replies, ready });
                 }
             }
@@ -145,10 +129,7 @@ impl Connection {
         let mut pipeline = self.pipeline()?;
         pipeline.queue(sql, Plan::Once, params)?;
         let Segment { replies, ready } = pipeline.collect(usize::MAX).await?;
-        let reply = replies
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::Protocol("no reply to a statement".to_owned()))?;
+        let reply = replies.into_iter().next().ok_or_else(|| Error::Protocol("no reply to a statement".to_owned()))?;
         let rows = reply.into_rows()?;
         ready.error.map_or(Ok(rows), |error| Err(Error::Server(error)))
     }

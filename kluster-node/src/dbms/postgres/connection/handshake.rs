@@ -33,10 +33,7 @@ pub(super) async fn log_in(transport: &mut Transport, address: &Address) -> Resu
         ("application_name", &address.application_name),
         ("client_encoding", "UTF8"),
     ];
-    let extra = address
-        .parameters
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let extra = address.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     frontend::startup_message(fixed.into_iter().chain(extra), &mut transport.outgoing)
         .map_err(|error| login_failed(address, &format!("the address cannot be sent: {error}")))?;
     authenticate(transport, address).await?;
@@ -73,10 +70,7 @@ async fn prove_by_scram(
 ) -> Result<(), Error> {
     let mut mechanisms = offer.mechanisms();
     while mechanisms.next().map_err(not_understood)?.ok_or_else(|| {
-        login_failed(
-            address,
-            "the server offers no SCRAM-SHA-256; set password_encryption and pg_hba.conf to it",
-        )
+        login_failed(address, "the server offers no SCRAM-SHA-256; set password_encryption and pg_hba.conf to it")
     })? != SCRAM_SHA_256
     {}
     let mut scram = ScramSha256::new(password(address)?, ChannelBinding::unsupported());
@@ -84,14 +78,10 @@ async fn prove_by_scram(
     let Message::AuthenticationSaslContinue(body) = receive(transport).await? else {
         return Err(Error::Protocol("no SCRAM challenge where one was due".to_owned()));
     };
-    scram
-        .update(body.data())
-        .map_err(|error| login_failed(address, &format!("SCRAM: {error}")))?;
+    scram.update(body.data()).map_err(|error| login_failed(address, &format!("SCRAM: {error}")))?;
     frontend::sasl_response(scram.message(), &mut transport.outgoing).map_err(not_understood)?;
     let Message::AuthenticationSaslFinal(body) = receive(transport).await? else {
-        return Err(Error::Protocol(
-            "no SCRAM proof of the server where one was due".to_owned(),
-        ));
+        return Err(Error::Protocol("no SCRAM proof of the server where one was due".to_owned()));
     };
     scram
         .finish(body.data())
@@ -99,12 +89,8 @@ async fn prove_by_scram(
 }
 
 async fn greet(transport: &mut Transport) -> Result<Session, Error> {
-    let mut session = Session {
-        process_id: 0,
-        secret_key: 0,
-        reported: HashMap::new(),
-        status: TransactionStatus::Idle,
-    };
+    let mut session =
+        Session { process_id: 0, secret_key: 0, reported: HashMap::new(), status: TransactionStatus::Idle };
     loop {
         match receive(transport).await? {
             Message::BackendKeyData(body) => {
@@ -113,9 +99,7 @@ async fn greet(transport: &mut Transport) -> Result<Session, Error> {
             }
             Message::ParameterStatus(body) => {
                 let name = body.name().map_err(not_understood)?.to_owned();
-                session
-                    .reported
-                    .insert(name, body.value().map_err(not_understood)?.to_owned());
+                session.reported.insert(name, body.value().map_err(not_understood)?.to_owned());
             }
             Message::ReadyForQuery(body) => {
                 session.status = TransactionStatus::from_byte(body.status())?;
@@ -152,8 +136,5 @@ fn send_password(transport: &mut Transport, address: &Address, password: &[u8]) 
 }
 
 fn login_failed(address: &Address, reason: &str) -> Error {
-    Error::Login {
-        user: address.user.clone(),
-        reason: reason.to_owned(),
-    }
+    Error::Login { user: address.user.clone(), reason: reason.to_owned() }
 }

@@ -76,23 +76,14 @@ impl<'a> Pipeline<'a> {
     {
         statement::check(sql)?;
         self.close_surplus_plans();
-        let Connection {
-            plans,
-            replies,
-            transport,
-            ..
-        } = &mut *self.connection;
+        let Connection { plans, replies, transport, .. } = &mut *self.connection;
         let choice = match plan {
             Plan::Keep => plans.choose(sql, replies.segment),
             Plan::Once => Choice::Unnamed,
         };
         let start = transport.outgoing.len();
         let written = statement::write(sql, &choice, params, &mut transport.outgoing);
-        let parsing = if let Choice::New(planned) = choice {
-            Some(planned)
-        } else {
-            None
-        };
+        let parsing = if let Choice::New(planned) = choice { Some(planned) } else { None };
         if let Err(unsendable) = written {
             transport.outgoing.truncate(start);
             parsing.iter().for_each(|planned| plans.failed(planned));
@@ -131,12 +122,7 @@ impl<'a> Pipeline<'a> {
 
     /// A Close that were skipped behind a failure would leave its plan in the server, so it goes first in a segment.
     fn close_surplus_plans(&mut self) {
-        let Connection {
-            plans,
-            replies,
-            transport,
-            ..
-        } = &mut *self.connection;
+        let Connection { plans, replies, transport, .. } = &mut *self.connection;
         if !replies.ends_with_sync() {
             return;
         }
@@ -208,9 +194,7 @@ impl Connection {
                 Ok(None)
             }
             (message, Some(Expected::Statement { .. })) => self.interpret_reply(message),
-            _ => Err(Error::Protocol(
-                "a message that does not fit the outstanding replies".to_owned(),
-            )),
+            _ => Err(Error::Protocol("a message that does not fit the outstanding replies".to_owned())),
         }
     }
 
@@ -228,9 +212,7 @@ impl Connection {
             }
             Message::CommandComplete(body) => {
                 self.replies.queue.pop_front();
-                Ok(Some(Event::Done(CommandTag::parse(
-                    body.tag().map_err(not_understood)?,
-                ))))
+                Ok(Some(Event::Done(CommandTag::parse(body.tag().map_err(not_understood)?))))
             }
             Message::EmptyQueryResponse => {
                 self.replies.queue.pop_front();
@@ -269,9 +251,6 @@ impl Connection {
         if self.replies.queue.is_empty() {
             self.transport.settle();
         }
-        Event::Ready(Ready {
-            status,
-            error: self.replies.sync_error.take(),
-        })
+        Event::Ready(Ready { status, error: self.replies.sync_error.take() })
     }
 }

@@ -50,14 +50,7 @@ pub(super) struct Planned {
 impl Plans {
     pub(super) fn new(capacity: usize) -> Self {
         let (by_text, surplus) = (HashMap::new(), Vec::new());
-        Self {
-            capacity,
-            prefix: fresh_prefix(),
-            made: 0,
-            clock: 0,
-            by_text,
-            surplus,
-        }
+        Self { capacity, prefix: fresh_prefix(), made: 0, clock: 0, by_text, surplus }
     }
 
     pub(super) fn set_capacity(&mut self, capacity: usize) {
@@ -85,22 +78,14 @@ impl Plans {
 
     /// The server has parsed it.
     pub(super) fn parsed(&mut self, planned: &Planned) {
-        if let Some(plan) = self
-            .by_text
-            .get_mut(&planned.text)
-            .filter(|plan| plan.name == planned.name)
-        {
+        if let Some(plan) = self.by_text.get_mut(&planned.text).filter(|plan| plan.name == planned.name) {
             plan.parsing_in = None;
         }
     }
 
     /// The server has refused or skipped its Parse.
     pub(super) fn failed(&mut self, planned: &Planned) {
-        if self
-            .by_text
-            .get(&planned.text)
-            .is_some_and(|plan| plan.name == planned.name)
-        {
+        if self.by_text.get(&planned.text).is_some_and(|plan| plan.name == planned.name) {
             self.by_text.remove(&planned.text);
         }
     }
@@ -118,27 +103,15 @@ impl Plans {
 
     fn add(&mut self, text: &str, segment: u64) -> Planned {
         self.made += 1;
-        let planned = Planned {
-            text: text.into(),
-            name: format!("{}{}", self.prefix, self.made).into(),
-        };
-        let plan = Plan {
-            name: planned.name.clone(),
-            used: self.clock,
-            parsing_in: Some(segment),
-        };
+        let planned = Planned { text: text.into(), name: format!("{}{}", self.prefix, self.made).into() };
+        let plan = Plan { name: planned.name.clone(), used: self.clock, parsing_in: Some(segment) };
         self.by_text.insert(planned.text.clone(), plan);
         planned
     }
 
     fn evict(&mut self) {
         // A walk over a few hundred entries, paid only by a text that must be parsed anyway.
-        let Some(oldest) = self
-            .by_text
-            .iter()
-            .min_by_key(|(_, plan)| plan.used)
-            .map(|(text, _)| text.clone())
-        else {
+        let Some(oldest) = self.by_text.iter().min_by_key(|(_, plan)| plan.used).map(|(text, _)| text.clone()) else {
             return;
         };
         self.surplus.extend(self.by_text.remove(&oldest).map(|plan| plan.name));

@@ -61,11 +61,7 @@ pub type Columns = Arc<[Column]>;
 pub(super) fn columns(body: &RowDescriptionBody) -> Result<Columns, Error> {
     let fields = body.fields().map(|field| {
         let name = field.name().to_owned();
-        Ok(Column {
-            name,
-            type_oid: field.type_oid(),
-            type_modifier: field.type_modifier(),
-        })
+        Ok(Column { name, type_oid: field.type_oid(), type_modifier: field.type_modifier() })
     });
     Ok(fields.collect::<Vec<_>>().map_err(not_understood)?.into())
 }

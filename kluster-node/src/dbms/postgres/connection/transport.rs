@@ -6,9 +6,11 @@
 //! read as well, so that neither side can block the other with full buffers; `receive` may be dropped at any time and called again.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use postgres_protocol::message::backend::{DATA_ROW_TAG, Header, Message};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -23,6 +25,9 @@ const READ_MINIMUM: usize = 8 * 1024;
 const KEPT_CAPACITY: usize = 1024 * 1024;
 /// PostgreSQL builds no message above MaxAllocSize (1 GiB); a longer one means that we lost our place in the stream.
 const LONGEST_MESSAGE: usize = 1024 * 1024 * 1024;
+/// A server that vanished without a word (a machine switched off) is noticed after 90 s, however long its statement may take.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(3);
 /// Tag and length.
 const HEADER: usize = 5;
 
@@ -60,23 +65,17 @@ pub(super) struct Transport {
 impl Transport {
     /// Opens the socket; no byte is sent yet.
     pub(super) async fn open(address: &Address, row_limit: usize) -> Result<Self, Error> {
-        let unreachable = |source| Error::Unreachable {
-            place: address.place(),
-            source,
-        };
+        let unreachable = |source| Error::Unreachable { place: address.place(), source };
         match &address.host {
             Host::Tcp(host) => {
-                let stream = TcpStream::connect((host.as_str(), address.port))
-                    .await
-                    .map_err(unreachable)?;
+                let stream = TcpStream::connect((host.as_str(), address.port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
+                SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE).map_err(unreachable)?;
                 let (reader, writer) = stream.into_split();
                 Ok(Self::over(reader, writer, row_limit))
             }
             Host::SocketDirectory(directory) => {
-                let stream = UnixStream::connect(address.socket_file(directory))
-                    .await
-                    .map_err(unreachable)?;
+                let stream = UnixStream::connect(address.socket_file(directory)).await.map_err(unreachable)?;
                 let (reader, writer) = stream.into_split();
                 Ok(Self::over(reader, writer, row_limit))
             }
@@ -159,16 +158,11 @@ impl Transport {
             return Err(Error::Protocol(format!("a message of {length} bytes")));
         }
         if header.tag() == DATA_ROW_TAG && length > self.row_limit {
-            self.discard = Some(Discard {
-                total: length,
-                left: length + 1,
-            });
+            self.discard = Some(Discard { total: length, left: length + 1 });
             return self.next_buffered();
         }
         self.largest_incoming = self.largest_incoming.max(HEADER + length);
-        Ok(Message::parse(&mut self.incoming)
-            .map_err(not_understood)?
-            .map(Incoming::Message))
+        Ok(Message::parse(&mut self.incoming).map_err(not_understood)?.map(Incoming::Message))
     }
 
     /// Writes if there is something to write, and reads, whichever can be done first.
@@ -249,15 +243,9 @@ mod tests {
         };
         let ask = async {
             for _ in 0..100 {
-                assert!(matches!(
-                    transport.receive().await.unwrap(),
-                    Incoming::Message(Message::DataRow(_))
-                ));
+                assert!(matches!(transport.receive().await.unwrap(), Incoming::Message(Message::DataRow(_))));
             }
-            assert!(matches!(
-                transport.receive().await.unwrap(),
-                Incoming::Message(Message::ReadyForQuery(_))
-            ));
+            assert!(matches!(transport.receive().await.unwrap(), Incoming::Message(Message::ReadyForQuery(_))));
         };
         tokio::join!(serve, ask);
     }
@@ -271,14 +259,8 @@ mod tests {
             server
         };
         let ask = async {
-            assert!(matches!(
-                transport.receive().await.unwrap(),
-                Incoming::OversizedRow { bytes: 5010 }
-            ));
-            assert!(matches!(
-                transport.receive().await.unwrap(),
-                Incoming::Message(Message::DataRow(_))
-            ));
+            assert!(matches!(transport.receive().await.unwrap(), Incoming::OversizedRow { bytes: 5010 }));
+            assert!(matches!(transport.receive().await.unwrap(), Incoming::Message(Message::DataRow(_))));
         };
         tokio::join!(serve, ask);
     }
@@ -297,10 +279,7 @@ mod tests {
     async fn the_memory_of_a_large_value_is_given_back() {
         let (mut transport, mut server) = pair(usize::MAX);
         let large = vec![b'r'; 3 * KEPT_CAPACITY];
-        let (_, received) = tokio::join!(
-            async { server.write_all(&row(&large)).await.unwrap() },
-            transport.receive()
-        );
+        let (_, received) = tokio::join!(async { server.write_all(&row(&large)).await.unwrap() }, transport.receive());
         drop(received.unwrap());
         transport.settle();
         assert_eq!(transport.incoming.capacity(), 0);

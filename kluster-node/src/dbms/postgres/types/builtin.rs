@@ -90,16 +90,8 @@ pub fn builtin(oid: u32) -> Option<Type> {
     TABLE.iter().find_map(|&(scalar, array, name, array_name, form)| {
         let delimiter = if scalar == BOX { b';' } else { b',' };
         match oid {
-            _ if oid == scalar => Some(Type {
-                name: Cow::Borrowed(name),
-                form,
-                array: None,
-            }),
-            _ if oid == array => Some(Type {
-                name: Cow::Borrowed(array_name),
-                form,
-                array: Some(delimiter),
-            }),
+            _ if oid == scalar => Some(Type { name: Cow::Borrowed(name), form, array: None }),
+            _ if oid == array => Some(Type { name: Cow::Borrowed(array_name), form, array: Some(delimiter) }),
             _ => None,
         }
     })
@@ -112,26 +104,16 @@ mod tests {
     #[test]
     fn types_and_their_arrays_are_found() {
         let int4 = builtin(23).unwrap();
-        assert_eq!(
-            (int4.name.as_ref(), int4.form, int4.array),
-            ("int4", Form::Integer, None)
-        );
+        assert_eq!((int4.name.as_ref(), int4.form, int4.array), ("int4", Form::Integer, None));
         let arrays = builtin(1007).unwrap();
-        assert_eq!(
-            (arrays.name.as_ref(), arrays.form, arrays.array),
-            ("int4[]", Form::Integer, Some(b','))
-        );
+        assert_eq!((arrays.name.as_ref(), arrays.form, arrays.array), ("int4[]", Form::Integer, Some(b',')));
         assert_eq!(builtin(1020).unwrap().array, Some(b';'));
         assert_eq!(builtin(123_456), None);
     }
 
     #[test]
     fn no_oid_stands_twice() {
-        let mut oids: Vec<u32> = TABLE
-            .iter()
-            .flat_map(|entry| [entry.0, entry.1])
-            .filter(|oid| *oid != 0)
-            .collect();
+        let mut oids: Vec<u32> = TABLE.iter().flat_map(|entry| [entry.0, entry.1]).filter(|oid| *oid != 0).collect();
         let count = oids.len();
         oids.sort_unstable();
         oids.dedup();

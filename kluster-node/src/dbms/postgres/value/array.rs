@@ -11,12 +11,7 @@ pub(super) fn parse(text: &str, delimiter: u8, element: &dyn Fn(&str) -> Value) 
         Some(bounds) => bounds.split_once('=')?.1,
         None => text,
     };
-    let mut parser = Parser {
-        text: body,
-        at: 0,
-        delimiter,
-        element,
-    };
+    let mut parser = Parser { text: body, at: 0, delimiter, element };
     let value = parser.array(1)?;
     (parser.at == body.len()).then_some(value)
 }
@@ -79,11 +74,7 @@ impl Parser<'_> {
         self.at += end;
         let content = &rest[..end];
         // Only the bare word is NULL; a text of these letters is quoted by the server.
-        Some(if content == "NULL" {
-            Value::Null
-        } else {
-            (self.element)(content)
-        })
+        Some(if content == "NULL" { Value::Null } else { (self.element)(content) })
     }
 
     fn peek(&self) -> Option<u8> {
@@ -110,10 +101,7 @@ mod tests {
     fn elements_quotes_and_nulls() {
         assert_eq!(strings("{}"), Some(json!([])));
         assert_eq!(strings("{a,NULL,\"NULL\",\"\"}"), Some(json!(["a", null, "NULL", ""])));
-        assert_eq!(
-            strings(r#"{"a \"b\" \\ ,{}","ä"}"#),
-            Some(json!([r#"a "b" \ ,{}"#, "ä"]))
-        );
+        assert_eq!(strings(r#"{"a \"b\" \\ ,{}","ä"}"#), Some(json!([r#"a "b" \ ,{}"#, "ä"])));
         assert_eq!(strings("{{a,b},{c,d}}"), Some(json!([["a", "b"], ["c", "d"]])));
         assert_eq!(strings("[0:1]={a,b}"), Some(json!(["a", "b"])));
         assert_eq!(strings("[1:1][-2:-1]={{a,b}}"), Some(json!([["a", "b"]])));
@@ -125,19 +113,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_array_is_none() {
-        for text in [
-            "",
-            "{",
-            "{a",
-            "a}",
-            "{a}b",
-            "{\"a}",
-            "{a,,",
-            "{\"a\\",
-            "[0:1]",
-            "{{{{{{{a}}}}}}}",
-            "{\"a\"b}",
-        ] {
+        for text in ["", "{", "{a", "a}", "{a}b", "{\"a}", "{a,,", "{\"a\\", "[0:1]", "{{{{{{{a}}}}}}}", "{\"a\"b}"] {
             assert_eq!(strings(text), None, "{text}");
         }
     }

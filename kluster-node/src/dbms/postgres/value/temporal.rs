@@ -65,10 +65,7 @@ fn iso_date(text: &str, before_christ: bool) -> Option<String> {
 
 /// The time of day is in its final form already.
 fn clock(text: &str) -> Option<&str> {
-    let valid = text.len() >= 8
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
+    let valid = text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
     valid.then_some(text)
 }
 

@@ -7,9 +7,7 @@
 /// The statement's first word is COPY, behind blanks, comments and empty statements as PostgreSQL's lexer skips them.
 pub(super) fn is_copy(sql: &str) -> bool {
     let statement = skip_ignored(sql.as_bytes());
-    let word = statement
-        .iter()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 128..));
+    let word = statement.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 128..));
     word.map(u8::to_ascii_lowercase).eq(*b"copy")
 }
 
@@ -66,17 +64,9 @@ mod tests {
 
     #[test]
     fn other_words_are_not_copy() {
-        for sql in [
-            "",
-            "select 'copy'",
-            "copyright",
-            "copy_1",
-            "copyé",
-            "\"copy\"",
-            "--copy",
-            "/* copy",
-            "/*/**/copy */",
-        ] {
+        for sql in
+            ["", "select 'copy'", "copyright", "copy_1", "copyé", "\"copy\"", "--copy", "/* copy", "/*/**/copy */"]
+        {
             assert!(!is_copy(sql), "{sql}");
         }
     }

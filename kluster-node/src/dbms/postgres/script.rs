@@ -1,0 +1,135 @@
+//! Script: the works of one batch as messages to the server, in order.
+//!
+//! Neighbours: `batch` sends them and reads what comes back.
+
+use super::connection::{NO_PARAMS, Pipeline, Plan};
+use super::error::Unsendable;
+use crate::dbms::Work;
+use kluster_protocol::Offset;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// How the works of a batch are executed.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// The applied offset that the claim must find.
+    pub predecessor: Option<Offset>,
+    /// Constraints that are checked late are checked before each outcome.
+    pub check_late: bool,
+    /// Texts may be kept prepared.
+    pub prepare: bool,
+}
+
+/// What our own statements need.
+#[derive(Debug, Clone, Copy)]
+pub struct Secrets<'a> {
+    /// Proves to our functions who calls.
+    pub secret: &'a str,
+    /// The savepoints' name.
+    pub savepoint: &'a str,
+}
+
+/// One message to the server, and what its reply belongs to: a work, or a work and its statement, by their index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Opens the transaction.
+    Begin,
+    /// Locks the state row, or raises.
+    Claim,
+    /// Begins a work.
+    Savepoint(usize),
+    /// A statement of a user.
+    Statement(usize, usize),
+    /// Constraints that are checked late.
+    Check(usize),
+    /// Ends a work.
+    Release(usize),
+    /// Takes a refused work back.
+    Undo(usize),
+}
+
+/// The works and how they are executed.
+#[derive(Debug, Clone, Copy)]
+pub struct Script<'a> {
+    /// In the order of the log.
+    pub works: &'a [Work],
+    /// See [`Manner`].
+    pub manner: Manner,
+}
+
+impl Script<'_> {
+    /// All parts, the first one last.
+    pub fn parts(&self) -> Vec<Part> {
+        let mut parts = vec![Part::Begin, Part::Claim];
+        for (n, work) in self.works.iter().enumerate() {
+            parts.push(Part::Savepoint(n));
+            parts.extend((0..work.statements.len()).map(|i| Part::Statement(n, i)));
+            parts.extend(self.manner.check_late.then_some(Part::Check(n)));
+            parts.push(Part::Release(n));
+        }
+        parts.reverse();
+        parts
+    }
+
+    /// What takes a work back, and all parts behind it; the first one last.
+    pub fn parts_from_undo(&self, work: usize) -> Vec<Part> {
+        let mut parts: Vec<_> = self.parts().into_iter().take_while(|part| *part != Part::Release(work)).collect();
+        parts.extend([Part::Release(work), Part::Undo(work)]);
+        parts
+    }
+
+    /// Puts one part into the pipeline.
+    pub fn queue(&self, pipeline: &mut Pipeline<'_>, part: Part, secrets: Secrets<'_>) -> Result<(), Unsendable> {
+        let own = if self.manner.prepare { Plan::Keep } else { Plan::Once };
+        let savepoint = secrets.savepoint;
+        match part {
+            Part::Begin => pipeline.queue("begin isolation level read committed read write", own, NO_PARAMS),
+            // Never prepared: a user's function could put its own statement in the place of ours and read the secret.
+            Part::Claim => {
+                let predecessor = self.manner.predecessor.map(|offset| offset.to_string());
+                pipeline.queue(
+                    "select kluster_state.claim($1, $2)",
+                    Plan::Once,
+                    [Some(secrets.secret), predecessor.as_deref()],
+                )
+            }
+            Part::Savepoint(_) => pipeline.queue(&format!("savepoint {savepoint}"), own, NO_PARAMS),
+            Part::Statement(n, i) => {
+                let statement = &self.works[n].statements[i];
+                pipeline.queue(&statement.sql, self.plan(n, i), statement.params.iter().map(param))
+            }
+            Part::Check(_) => pipeline.queue("set constraints all immediate", own, NO_PARAMS),
+            Part::Release(_) => pipeline.queue(&format!("release savepoint {savepoint}"), own, NO_PARAMS),
+            Part::Undo(_) => pipeline.queue(&format!("rollback to savepoint {savepoint}"), own, NO_PARAMS),
+        }
+    }
+
+    /// A text with params comes often; one without has its values inside and comes once.
+    pub fn plan(&self, work: usize, statement: usize) -> Plan {
+        match self.manner.prepare && !self.works[work].statements[statement].params.is_empty() {
+            true => Plan::Keep,
+            false => Plan::Once,
+        }
+    }
+
+    /// Its reply decides whether the next part may run.
+    pub fn is_guarded(&self, part: Part) -> bool {
+        matches!(part, Part::Statement(n, i) if self.works[n].statements[i].expect_rows.is_some())
+    }
+
+    /// Errors that another work may have brought about are this work's own.
+    pub fn is_alone(&self) -> bool {
+        self.works.len() == 1
+    }
+}
+
+/// A param as the server's text; its type is what the statement makes of it. Lists and objects are JSON.
+pub fn param(value: &Value) -> Option<Cow<'_, [u8]>> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),
+        Value::Bool(true) => Some(Cow::Borrowed(b"true")),
+        Value::Bool(false) => Some(Cow::Borrowed(b"false")),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(Cow::Owned(value.to_string().into_bytes())),
+    }
+}
