@@ -13,7 +13,10 @@ pub fn is_current() {
         std::fs::write(&file, &page).expect("the page can be written");
     }
     let stands = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(stands == page, "docs/hostile-input.md is old: run `UPDATE=1 cargo test -p kluster-tests --test hostile page`");
+    assert!(
+        stands == page,
+        "docs/hostile-input.md is old: run `UPDATE=1 cargo test -p kluster-tests --test hostile page`"
+    );
 }
 
 fn page() -> String {

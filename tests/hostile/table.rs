@@ -63,10 +63,25 @@ pub const CASES: &[Case] = &[
     case("no messageId", Text(r#"{"clientId":"c","sqlString":"select 1"}"#), BAD, BAD),
     case("no sqlString", Text(r#"{"messageId":"%","clientId":"c"}"#), BAD, BAD),
     case("an sqlString that is a number", Text(r#"{"messageId":"m","clientId":"c","sqlString":7}"#), BAD, BAD),
-    case("params that are no list", Text(r#"{"messageId":"m","clientId":"c","sqlString":"select 1","params":{"a":1}}"#), BAD, BAD),
-    case("sqlString and statements", Text(r#"{"messageId":"%","clientId":"c","sqlString":"select 1","statements":[]}"#), BAD, BAD),
+    case(
+        "params that are no list",
+        Text(r#"{"messageId":"m","clientId":"c","sqlString":"select 1","params":{"a":1}}"#),
+        BAD,
+        BAD,
+    ),
+    case(
+        "sqlString and statements",
+        Text(r#"{"messageId":"%","clientId":"c","sqlString":"select 1","statements":[]}"#),
+        BAD,
+        BAD,
+    ),
     case("an empty list of statements", Text(r#"{"messageId":"%","clientId":"c","statements":[]}"#), BAD, BAD),
-    case("a key that stands twice", Text(r#"{"messageId":"m","clientId":"c","sqlString":"select 1","sqlString":"select 2"}"#), BAD, BAD),
+    case(
+        "a key that stands twice",
+        Text(r#"{"messageId":"m","clientId":"c","sqlString":"select 1","sqlString":"select 2"}"#),
+        BAD,
+        BAD,
+    ),
     case("a NUL in the SQL", Text(r#"{"messageId":"%","clientId":"c","sqlString":"select 'a\u0000b'"}"#), BAD, BAD),
     case("a messageId of 201 bytes", Made(long_id), BAD, BAD),
     case("JSON nested 200 deep", Made(deep_json), BAD, BAD),
@@ -87,20 +102,67 @@ pub const CASES: &[Case] = &[
     // SQL that may not be said.
     case("BEGIN", Sql(["begin"; 3]), Same("transaction_control"), Same("transaction_control")),
     case("COMMIT", Sql(["commit"; 3]), Same("transaction_control"), Same("transaction_control")),
-    case("several statements in one text", Sql(["select 1; select 2"; 3]), Same("several_statements"), Same("several_statements")),
-    case("dropping Kluster's schema", Sql(["drop schema kluster_state"; 3]), Same("kluster_schema"), Same("kluster_schema")),
+    case(
+        "several statements in one text",
+        Sql(["select 1; select 2"; 3]),
+        Same("several_statements"),
+        Same("several_statements"),
+    ),
+    case(
+        "dropping Kluster's schema",
+        Sql(["drop schema kluster_state"; 3]),
+        Each(["kluster_schema", "environment", "kluster_schema"]),
+        Each(["read_only", "environment", "read_only"]),
+    ),
     case("reading Kluster's tables", Sql(STATE_READ), Same("kluster_schema"), Same("kluster_schema")),
-    case("changing Kluster's tables", Sql(STATE_WRITE), Same("kluster_schema"), Same("kluster_schema")),
-    case("COPY … FROM STDIN", Sql(["copy t from stdin"; 3]), Same("copy"), Same("copy")),
+    case("changing Kluster's tables", Sql(STATE_WRITE), Same("kluster_schema"), Same("read_only")),
+    case(
+        "COPY … FROM STDIN",
+        Sql(["copy t from stdin"; 3]),
+        Each(["copy", "copy", "syntax_error"]),
+        Each(["copy", "copy", "read_only"]),
+    ),
     case("a write", Sql(["insert into t values (7, 7)"; 3]), OK, Same("read_only")),
     // SQL that goes wrong.
-    case("a syntax error", Sql(["selec 1"; 3]), Same("syntax_error"), Same("syntax_error")),
-    case("a table that does not exist", Sql(["select * from nowhere"; 3]), Same("undefined_table"), Same("undefined_table")),
+    case("a syntax error", Sql(["selec 1"; 3]), Same("syntax_error"), Same("read_only")),
+    case(
+        "a syntax error behind a good beginning",
+        Sql(["select 1 frm t where"; 3]),
+        Same("syntax_error"),
+        Same("syntax_error"),
+    ),
+    case(
+        "a table that does not exist",
+        Sql(["select * from nowhere"; 3]),
+        Same("undefined_table"),
+        Same("undefined_table"),
+    ),
     case("too few params", Sql(["select $1"; 3]), Same("wrong_params"), Same("wrong_params")),
-    case("a read that divides by zero", Sql(["select 1 / 0 as n"; 3]), Each(["division_by_zero", "OK", "OK"]), Each(["division_by_zero", "OK", "OK"])),
-    case("a write that divides by zero", Sql(["update t set n = n / 0"; 3]), Each(["division_by_zero", "division_by_zero", "not_null_violation"]), Same("read_only")),
-    case("the user's own error as 40001", Sql(RAISE_40001), Same("raised"), Same("read_only")),
-    case("the user's own error as 53100", Sql(RAISE_53100), Same("raised"), Same("read_only")),
+    case(
+        "a read that divides by zero",
+        Sql(["select 1 / 0 as n"; 3]),
+        Each(["division_by_zero", "OK", "OK"]),
+        Each(["division_by_zero", "OK", "OK"]),
+    ),
+    case(
+        "a write that divides by zero",
+        Sql(["update t set n = n / 0"; 3]),
+        Each(["division_by_zero", "division_by_zero", "not_null_violation"]),
+        Same("read_only"),
+    ),
+    case("an error of the user's own", Sql(RAISE), Same("raised"), Same("read_only")),
+    case(
+        "an error of the user's own as 40001",
+        Sql(RAISE_40001),
+        Each(["raised", "not_supported", "raised"]),
+        Same("read_only"),
+    ),
+    case(
+        "an error of the user's own as 53100",
+        Sql(RAISE_53100),
+        Each(["raised", "not_supported", "raised"]),
+        Same("read_only"),
+    ),
 ];
 
 const MANY_ROWS: [&str; 3] = [
@@ -108,12 +170,20 @@ const MANY_ROWS: [&str; 3] = [
     "select seq as i from seq_1_to_1000000 order by seq",
     "with recursive s(i) as (select 1 union all select i + 1 from s where i < 1000000) select i from s order by i",
 ];
-const STATE_READ: [&str; 3] = ["select * from kluster_state.state", "select * from kluster_state", "select * from kluster_state"];
-const STATE_WRITE: [&str; 3] =
-    ["update kluster_state.state set applied = 0", "update kluster_state set applied = 0", "update kluster_state set applied = 0"];
+const STATE_READ: [&str; 3] =
+    ["select * from kluster_state.state", "select * from kluster_state", "select * from kluster_state"];
+const STATE_WRITE: [&str; 3] = [
+    "update kluster_state.state set applied = 0",
+    "update kluster_state set applied = 0",
+    "update kluster_state set applied = 0",
+];
+const RAISE: [&str; 3] =
+    ["do $$ begin raise exception 'mine'; end $$", "insert into trap values ('1')", "insert into trap values ('1')"];
+// In MariaDB a SIGNAL that looks like an error of the server's own cannot be told from one, so it may not be said. 1213 is the server's deadlock,
+// 1021 its full disk.
 const RAISE_40001: [&str; 3] = [
     "do $$ begin raise exception 'mine' using errcode = '40001'; end $$",
-    "signal sqlstate '40001' set message_text = 'mine'",
+    "signal sqlstate '40001' set message_text = 'mine', mysql_errno = 1213",
     "insert into trap values ('40001')",
 ];
 const RAISE_53100: [&str; 3] = [
@@ -122,15 +192,20 @@ const RAISE_53100: [&str; 3] = [
     "insert into trap values ('53100')",
 ];
 
-/// The tables that the inputs speak of.
+/// The tables that the inputs speak of; where an error of one's own can only be raised in a trigger, also a trap.
 pub fn schema(kind: Kind) -> Vec<&'static str> {
-    let mut schema = vec!["create table t(id integer primary key, n integer not null)", "insert into t values (1, 1)"];
-    if kind == Kind::Sqlite {
-        schema.push("create table trap(code text)");
-        schema.push("create trigger springs before insert on trap begin select raise(abort, 'mine'); end");
-    }
-    schema
+    let tables = ["create table t(id integer primary key, n integer not null)", "insert into t values (1, 1)"];
+    let trap: &[&str] = match kind {
+        Kind::Postgres => &[],
+        Kind::MariaDb => &["create table trap(code varchar(5) primary key)", SIGNALS],
+        Kind::Sqlite => &["create table trap(code varchar(5) primary key)", RAISES],
+    };
+    [&tables, trap].concat()
 }
+
+const SIGNALS: &str =
+    "create trigger springs before insert on trap for each row signal sqlstate '45000' set message_text = 'mine'";
+const RAISES: &str = "create trigger springs before insert on trap begin select raise(abort, 'mine'); end";
 
 const fn case(input: &'static str, give: Give, all: Code, one: Code) -> Case {
     Case { input, give, all, one, rows: None }
@@ -157,8 +232,8 @@ fn place(kind: Kind) -> usize {
 
 impl Case {
     /// The records to append one after the other, of which the last one's outcome counts.
-    pub fn records(&self, kind: Kind, topic: Topic) -> Option<Vec<NewRecord>> {
-        Some(match self.give {
+    pub fn records(&self, kind: Kind, topic: Topic) -> Vec<NewRecord> {
+        match self.give {
             Tombstone => vec![NewRecord::default()],
             Text(text) => vec![NewRecord::of(text)],
             Made(make) => vec![NewRecord::of(make())],
@@ -168,7 +243,7 @@ impl Case {
                 let id = format!("twice {} {topic}", self.input);
                 vec![under(&id, first), under(&id, second)]
             }
-        })
+        }
     }
 }
 
@@ -198,7 +273,12 @@ fn long_id() -> Vec<u8> {
 }
 
 fn deep_json() -> Vec<u8> {
-    format!(r#"{{"messageId":"m","clientId":"c","sqlString":"select $1","params":[{}1{}]}}"#, "[".repeat(200), "]".repeat(200)).into()
+    format!(
+        r#"{{"messageId":"m","clientId":"c","sqlString":"select $1","params":[{}1{}]}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    )
+    .into()
 }
 
 fn deep_sql() -> Vec<u8> {
@@ -221,7 +301,8 @@ fn too_large() -> Vec<u8> {
 
 /// A request of exactly so many bytes.
 fn of_bytes(bytes: usize) -> Vec<u8> {
-    let (head, tail) = (format!(r#"{{"messageId":"{}","clientId":"c","sqlString":"select length('"#, fresh()), r#"') as bytes"}"#);
+    let (head, tail) =
+        (format!(r#"{{"messageId":"{}","clientId":"c","sqlString":"select length('"#, fresh()), r#"') as bytes"}"#);
     format!("{head}{}{tail}", "x".repeat(bytes - head.len() - tail.len())).into()
 }
 

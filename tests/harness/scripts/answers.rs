@@ -40,7 +40,9 @@ impl Answers {
         };
         match tokio::time::timeout(PATIENCE, gathering).await {
             Ok(answers) => answers,
-            Err(_) => panic!("{nodes} answers to {request_id} did not come; only: {:?}", whole(&self.seen, request_id).keys()),
+            Err(_) => {
+                panic!("{nodes} answers to {request_id} did not come; only: {:?}", whole(&self.seen, request_id).keys())
+            }
         }
     }
 

@@ -25,7 +25,9 @@ pub async fn run(name: &str, place: Place) {
         }
         match update {
             true => block.recorded = said,
-            false => assert_eq!(said, block.recorded, "{name}.txt on {place:?}, behind:\n{}\n", block.before.join("\n")),
+            false => {
+                assert_eq!(said, block.recorded, "{name}.txt on {place:?}, behind:\n{}\n", block.before.join("\n"))
+            }
         }
     }
     if update {
@@ -126,7 +128,10 @@ impl Play {
         let last = self.last.take().expect("something was asked");
         let client = self.client(&last.client).await;
         if command.word(0) == "logged" {
-            let logged = asked(&client, command, &last).logged().await.unwrap_or_else(|error| panic!("no script expects this: {error}"));
+            let logged = asked(&client, command, &last)
+                .logged()
+                .await
+                .unwrap_or_else(|error| panic!("no script expects this: {error}"));
             self.last = Some(Last { message_id: Some(logged.message_id), ..last });
             return vec!["logged".to_owned()];
         }
@@ -139,7 +144,8 @@ impl Play {
     async fn read(&mut self, command: &Command) -> Vec<String> {
         let client = self.client(command.option("as").unwrap_or("a")).await;
         let statement = command.statements.first().expect("a read has a statement");
-        let query = statement.params.iter().fold(client.query(&statement.sql), |query, value| query.bind(value.clone()));
+        let query =
+            statement.params.iter().fold(client.query(&statement.sql), |query, value| query.bind(value.clone()));
         let query = command.timeout().map_or(query.clone(), |timeout| query.timeout(timeout));
         match query.level(level(command.word(0))).rows().await {
             Ok(read) if read.rows.is_empty() => vec!["no rows".to_owned()],
@@ -216,7 +222,9 @@ impl Play {
 /// The last request as a list of statements, or as one.
 fn asked(client: &Client, command: &Command, last: &Last) -> Asking {
     let asking = match &last.statements[..] {
-        [one] if one.expect.is_none() => Asking::One(one.params.iter().fold(client.execute(&one.sql), |ask, value| ask.bind(value.clone()))),
+        [one] if one.expect.is_none() => {
+            Asking::One(one.params.iter().fold(client.execute(&one.sql), |ask, value| ask.bind(value.clone())))
+        }
         list => Asking::List(list.iter().fold(client.transaction(), |list, asked| {
             let list = asked.params.iter().fold(list.statement(&asked.sql), |list, value| list.bind(value.clone()));
             asked.expect.map_or(list.clone(), |count| list.expect_rows(count))

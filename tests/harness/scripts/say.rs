@@ -84,7 +84,8 @@ pub fn status(nodes: &[(String, bool)], beats: &BTreeMap<String, Heartbeat>) -> 
     };
     let mut lines: Vec<String> = nodes.iter().map(line).collect();
     let running = nodes.iter().filter(|(_, runs)| *runs);
-    let chains: BTreeSet<_> = running.map(|(name, _)| (beats[name].applied, beats[name].chain.map(|chain| chain.short()))).collect();
+    let chains: BTreeSet<_> =
+        running.map(|(name, _)| (beats[name].applied, beats[name].chain.map(|chain| chain.short()))).collect();
     lines.push(if chains.len() == 1 { "one chain".to_owned() } else { format!("the chains differ: {chains:?}") });
     lines
 }

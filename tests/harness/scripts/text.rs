@@ -30,7 +30,8 @@ pub fn blocks(text: &str) -> Vec<Block> {
 /// The script of these blocks.
 pub fn script(blocks: &[Block]) -> String {
     let block = |block: &Block| {
-        let lines = block.before.iter().map(String::as_str).chain(["---"]).chain(block.recorded.iter().map(String::as_str));
+        let lines =
+            block.before.iter().map(String::as_str).chain(["---"]).chain(block.recorded.iter().map(String::as_str));
         lines.map(|line| format!("{line}\n")).collect::<String>()
     };
     blocks.iter().map(block).collect::<Vec<_>>().join("\n")
@@ -74,7 +75,8 @@ impl Command {
         let mut command = Self { verb: verb.to_owned(), ..Self::default() };
         let (mut rest, mut open) = (rest.trim_start(), false);
         while !rest.is_empty() {
-            let (word, tail) = if rest.starts_with('"') { json_text(rest) } else { rest.split_once(' ').unwrap_or((rest, "")) };
+            let (word, tail) =
+                if rest.starts_with('"') { json_text(rest) } else { rest.split_once(' ').unwrap_or((rest, "")) };
             open = command.take(word, open);
             rest = tail.trim_start();
         }
@@ -87,7 +89,9 @@ impl Command {
             (";", _) => return false,
             (_, Some(statement)) if open => match word.strip_prefix("expect=") {
                 Some(count) => statement.expect = Some(count.parse().expect("expect= is followed by a number")),
-                None => statement.params.push(serde_json::from_str(word).unwrap_or_else(|_| panic!("{word} is no JSON"))),
+                None => {
+                    statement.params.push(serde_json::from_str(word).unwrap_or_else(|_| panic!("{word} is no JSON")))
+                }
             },
             _ if word.starts_with('"') => {
                 let sql = serde_json::from_str(word).expect("the text was read as JSON");

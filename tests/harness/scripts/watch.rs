@@ -11,13 +11,18 @@ pub async fn now(log: &Log) -> Offset {
 }
 
 /// Follows the heartbeats from `since` on until `enough`, and gives the newest of each node.
-pub async fn until(log: &Log, since: Offset, enough: impl Fn(&BTreeMap<String, Heartbeat>) -> bool) -> BTreeMap<String, Heartbeat> {
+pub async fn until(
+    log: &Log,
+    since: Offset,
+    enough: impl Fn(&BTreeMap<String, Heartbeat>) -> bool,
+) -> BTreeMap<String, Heartbeat> {
     let mut reader = log.read(Topic::Nodes, 0, since).await.expect("NODES can be read");
     let mut beats = BTreeMap::new();
     let following = async {
         while !enough(&beats) {
             let record = reader.next().await.expect("NODES can be read");
-            let beat: Heartbeat = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a heartbeat");
+            let beat: Heartbeat =
+                serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a heartbeat");
             beats.insert(beat.node_id.to_string(), beat);
         }
     };
@@ -32,10 +37,10 @@ pub async fn ready(log: &Log, since: Offset, names: &[String]) {
     until(log, since, |beats| names.iter().all(|name| beats.get(name).is_some_and(voter))).await;
 }
 
-/// Waits until each of these nodes has applied what ALL holds now; gives what they then say of themselves.
+/// Waits until each of these nodes has applied what ALL holds now and is ready for more; gives what they then say of themselves.
 pub async fn caught_up(log: &Log, names: &[String]) -> BTreeMap<String, Heartbeat> {
     let start = log.range(Topic::Nodes, 0).await.expect("NODES has a range").start;
     let end = log.range(Topic::All, 0).await.expect("ALL has a range").end;
-    let there = |beat: &Heartbeat| beat.applied.is_some_and(|at| at.next() >= end);
+    let there = |beat: &Heartbeat| beat.state == NodeState::Ready && beat.applied.is_some_and(|at| at.next() >= end);
     until(log, start, |beats| names.iter().all(|name| beats.get(name).is_some_and(there))).await
 }
