@@ -11,7 +11,6 @@ mod intents;
 mod opening;
 #[path = "mariadb/privileges.rs"]
 mod privileges;
-#[path = "mariadb/rate.rs"]
 #[path = "mariadb/values.rs"]
 mod values;
 
