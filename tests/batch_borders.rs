@@ -36,7 +36,8 @@ fn request(id: &str, body: &Body) -> NewRecord {
 /// A log of `count` requests drawn from `seed`, some of them twice.
 async fn fill(log: &Log, seed: u64, count: usize) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut bodies: Vec<(String, Body)> = schema().into_iter().enumerate().map(|(n, body)| (format!("s{n}"), body)).collect();
+    let mut bodies: Vec<(String, Body)> =
+        schema().into_iter().enumerate().map(|(n, body)| (format!("s{n}"), body)).collect();
     while bodies.len() < count {
         let id = format!("r{}", bodies.len());
         if let Op::Write(body) = next(&mut rng, &id) {
@@ -53,7 +54,13 @@ async fn fill(log: &Log, seed: u64, count: usize) {
 }
 
 /// Lets one node apply the whole log in batches of at most `limit()`; gives its chain at the end of these records.
-async fn apply(log: &MemoryLog, name: &str, file: &Path, records: u64, limit: impl Fn() -> usize + Send + Sync + 'static) -> Chain {
+async fn apply(
+    log: &MemoryLog,
+    name: &str,
+    file: &Path,
+    records: u64,
+    limit: impl Fn() -> usize + Send + Sync + 'static,
+) -> Chain {
     let settings = NodeSettings {
         node_id: name.into(),
         dbms: DbmsSettings {

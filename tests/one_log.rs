@@ -8,10 +8,12 @@ async fn a_request_takes_effect_on_every_node(kind: Kind) {
     let client = cluster.client().await;
     client.execute("create table person(id integer primary key, name varchar(40))").all().await.unwrap();
     for id in 1..=20 {
-        let done = client.execute("insert into person values ($1, $2)").bind(id).bind(format!("p{id}")).all().await.unwrap();
+        let done =
+            client.execute("insert into person values ($1, $2)").bind(id).bind(format!("p{id}")).all().await.unwrap();
         assert_eq!(done.answered.len(), 3);
     }
-    let names: Vec<(i64, String)> = client.query("select id, name from person where id = $1").bind(7).session().fetch().await.unwrap();
+    let names: Vec<(i64, String)> =
+        client.query("select id, name from person where id = $1").bind(7).session().fetch().await.unwrap();
     assert_eq!(names, [(7, "p7".to_owned())]);
     let tables = cluster.same_everywhere().await;
     assert_eq!(tables["person"].len(), 20);

@@ -15,9 +15,11 @@ fn table(page: &mut String, title: &str, command: &Command) {
     for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
         let Some(long) = argument.get_long() else { continue };
         let environment = argument.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
-        let defaults: Vec<_> = argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+        let defaults: Vec<_> =
+            argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
         let takes_value = argument.get_action().takes_values();
-        let help = argument.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|").replace('\n', " ");
+        let help =
+            argument.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|").replace('\n', " ");
         let default = if takes_value { defaults.join(" ") } else { String::new() };
         let _ = writeln!(page, "| `--{long}` | {environment} | {default} | {help} |");
     }

@@ -26,39 +26,24 @@ async fn transfer(client: &Client, from: &str, to: &str, amount: i64) -> Result<
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
     let client = Client::connect(&address::given()).await?;
-    client
-        .execute("create table if not exists account (id text primary key, balance bigint not null)")
-        .first()
-        .await?;
+    client.execute("create table if not exists account (id text primary key, balance bigint not null)").first().await?;
     let (jan, eva) = (format!("jan-{}", client.id()), format!("eva-{}", client.id()));
     for (id, balance) in [(&jan, 100), (&eva, 0)] {
-        client
-            .execute("insert into account (id, balance) values ($1, $2)")
-            .bind(id)
-            .bind(balance)
-            .first()
-            .await?;
+        client.execute("insert into account (id, balance) values ($1, $2)").bind(id).bind(balance).first().await?;
     }
 
     for amount in [70, 70] {
         match transfer(&client, &jan, &eva, amount).await {
             Ok(done) => println!("moved {amount} at offset {:?}", done.offset),
             Err(ClientError::Refused { error, .. }) if error.code == ErrorCode::ExpectRows => {
-                println!(
-                    "not moved: statement {:?} found no such account, or not enough in it",
-                    error.statement_index
-                );
+                println!("not moved: statement {:?} found no such account, or not enough in it", error.statement_index);
             }
             Err(error) => return Err(error),
         }
     }
 
     for id in [&jan, &eva] {
-        let balance: i64 = client
-            .query("select balance from account where id = $1")
-            .bind(id)
-            .fetch_one()
-            .await?;
+        let balance: i64 = client.query("select balance from account where id = $1").bind(id).fetch_one().await?;
         println!("{id}: {balance}");
     }
     Ok(())

@@ -15,24 +15,14 @@ const AT_ONCE: usize = 1000;
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
     let client = Client::connect(&address::given()).await?;
-    let count: u64 = std::env::args()
-        .nth(2)
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(10_000);
-    client
-        .execute("create table if not exists item (id text primary key, n bigint not null)")
-        .first()
-        .await?;
+    let count: u64 = std::env::args().nth(2).and_then(|count| count.parse().ok()).unwrap_or(10_000);
+    client.execute("create table if not exists item (id text primary key, n bigint not null)").first().await?;
 
     let began = Instant::now();
     let rows = stream::iter(0..count)
         .map(|n| {
             let id = format!("{}-{n}", client.id());
-            client
-                .execute("insert into item (id, n) values ($1, $2)")
-                .bind(id)
-                .bind(n)
-                .first()
+            client.execute("insert into item (id, n) values ($1, $2)").bind(id).bind(n).first()
         })
         .buffer_unordered(AT_ONCE)
         .try_fold(0, async |rows, done| Ok(rows + done.rows_affected()))

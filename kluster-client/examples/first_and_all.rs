@@ -11,18 +11,12 @@ mod address;
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
     let client = Client::connect(&address::given()).await?;
-    client
-        .execute("create table if not exists visit (id text primary key, who text)")
-        .first()
-        .await?;
+    client.execute("create table if not exists visit (id text primary key, who text)").first().await?;
 
     for (n, ack) in [Ack::First, Ack::Quorum, Ack::All].into_iter().enumerate() {
         let id = format!("{}-{n}", client.id());
         let began = Instant::now();
-        let insert = client
-            .execute("insert into visit (id, who) values ($1, $2)")
-            .bind(id)
-            .bind("Jan");
+        let insert = client.execute("insert into visit (id, who) values ($1, $2)").bind(id).bind("Jan");
         match insert.answered_by(ack).await {
             Ok(done) => println!("{ack:?}: {} node(s) after {:?}", done.answered.len(), began.elapsed()),
             Err(ClientError::NoVoters { .. }) => println!("{ack:?}: no node has joined as a voter yet"),
@@ -31,10 +25,8 @@ async fn main() -> Result<(), ClientError> {
         }
     }
 
-    let twice = client
-        .execute("insert into visit (id, who) values ($1, $2)")
-        .bind(format!("{}-0", client.id()))
-        .bind("Eva");
+    let twice =
+        client.execute("insert into visit (id, who) values ($1, $2)").bind(format!("{}-0", client.id())).bind("Eva");
     match twice.first().await {
         Err(ClientError::Refused { error, .. }) => println!("refused: {} ({})", error.message, error.code),
         other => println!("expected a refusal, got {other:?}"),

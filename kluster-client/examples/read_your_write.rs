@@ -10,23 +10,12 @@ mod address;
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
     let client = Client::connect(&address::given()).await?;
-    client
-        .execute("create table if not exists counter (name text primary key, n bigint not null)")
-        .first()
-        .await?;
+    client.execute("create table if not exists counter (name text primary key, n bigint not null)").first().await?;
     let name = client.id().to_string();
-    client
-        .execute("insert into counter (name, n) values ($1, 0)")
-        .bind(&name)
-        .first()
-        .await?;
+    client.execute("insert into counter (name, n) values ($1, 0)").bind(&name).first().await?;
 
     // logged() waits for no node: the write is only in the log. A session read finds it all the same.
-    let logged = client
-        .execute("update counter set n = n + 1 where name = $1")
-        .bind(&name)
-        .logged()
-        .await?;
+    let logged = client.execute("update counter set n = n + 1 where name = $1").bind(&name).logged().await?;
     println!("logged at offset {}", logged.offset);
 
     let levels = [
@@ -36,10 +25,7 @@ async fn main() -> Result<(), ClientError> {
         ("ordered: at one place of the log", Level::Ordered(Ack::First)),
     ];
     for (what, level) in levels {
-        let query = client
-            .query("select n from counter where name = $1")
-            .bind(&name)
-            .level(level);
+        let query = client.query("select n from counter where name = $1").bind(&name).level(level);
         let n: Option<i64> = query.fetch_optional().await?;
         println!("{what}: {n:?}");
     }
@@ -49,11 +35,7 @@ async fn main() -> Result<(), ClientError> {
     if let Some(offset) = client.seen() {
         other.see(offset);
     }
-    let n: i64 = other
-        .query("select n from counter where name = $1")
-        .bind(&name)
-        .fetch_one()
-        .await?;
+    let n: i64 = other.query("select n from counter where name = $1").bind(&name).fetch_one().await?;
     println!("another session, told of the offset: {n}");
     Ok(())
 }

@@ -43,11 +43,7 @@ mod tests {
             ("kafka://a:1?prefix=eu-", "a:1", "main", "eu-"),
         ] {
             let settings = parse(address).unwrap();
-            let read = (
-                settings.bootstrap.as_str(),
-                settings.database.as_str(),
-                settings.topic_prefix.as_str(),
-            );
+            let read = (settings.bootstrap.as_str(), settings.database.as_str(), settings.topic_prefix.as_str());
             assert_eq!(read, (hosts, database, prefix), "{address}");
         }
     }

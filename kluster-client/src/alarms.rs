@@ -78,11 +78,7 @@ impl Witness {
     pub(crate) fn differs(&self, answered: &Answered) -> Option<Alarm> {
         let offset = answered.offset?;
         let one = self.seen.get(&offset)?;
-        one.contradicts(answered).then(|| Alarm::Diverged {
-            offset,
-            one: one.clone(),
-            other: answered.clone(),
-        })
+        one.contradicts(answered).then(|| Alarm::Diverged { offset, one: one.clone(), other: answered.clone() })
     }
 }
 
@@ -91,11 +87,7 @@ mod tests {
     use super::*;
 
     fn answered(node: &str, offset: u64, chain: &str) -> Answered {
-        Answered {
-            node_id: node.into(),
-            offset: Some(Offset::new(offset)),
-            chain: Some(chain.to_owned()),
-        }
+        Answered { node_id: node.into(), offset: Some(Offset::new(offset)), chain: Some(chain.to_owned()) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -106,9 +98,7 @@ mod tests {
         witness.remember(answered("n2", 7, "bb"), start);
         assert_eq!(witness.differs(&answered("n2", 7, "aa")), None);
         assert_eq!(witness.differs(&answered("n2", 8, "bb")), None);
-        let Some(Alarm::Diverged { one, other, .. }) = witness.differs(&answered("n2", 7, "bb")) else {
-            panic!()
-        };
+        let Some(Alarm::Diverged { one, other, .. }) = witness.differs(&answered("n2", 7, "bb")) else { panic!() };
         assert_eq!((one.node_id.as_str(), other.node_id.as_str()), ("n1", "n2"));
         witness.remember(answered("n1", 9, "cc"), start + REMEMBERED);
         assert_eq!(witness.differs(&answered("n2", 7, "bb")), None, "forgotten");

@@ -44,11 +44,7 @@ pub(crate) enum Verdict {
     /// There are no voters to count.
     NoVoters(Answered),
     /// Two nodes differ.
-    Diverged {
-        offset: Offset,
-        one: Answered,
-        other: Answered,
-    },
+    Diverged { offset: Offset, one: Answered, other: Answered },
     /// More answers are wanted than there are voters.
     TooFew { wanted: u32, answered: Vec<Answered> },
     /// The result passes the memory allowed.
@@ -76,11 +72,7 @@ struct Group {
 
 impl Tally {
     pub(crate) fn new(ack: Ack, max_bytes: usize) -> Self {
-        Self {
-            ack,
-            parts: Parts::new(max_bytes),
-            groups: Vec::new(),
-        }
+        Self { ack, parts: Parts::new(max_bytes), groups: Vec::new() }
     }
 
     /// Takes a response; the verdict, if it brings one.
@@ -113,10 +105,7 @@ impl Tally {
             return Some(verdict(group.answer, group.nodes.into_values().collect()));
         }
         if wanted > members.voters && have >= u64::from(members.voters) {
-            return Some(Verdict::TooFew {
-                wanted,
-                answered: self.answered(),
-            });
+            return Some(Verdict::TooFew { wanted, answered: self.answered() });
         }
         None
     }
@@ -124,11 +113,7 @@ impl Tally {
     fn differs(&self, answered: &Answered) -> Option<Verdict> {
         let others = self.groups.iter().flat_map(|group| group.nodes.values());
         let other = others.into_iter().find(|other| answered.contradicts(other))?;
-        Some(Verdict::Diverged {
-            offset: answered.offset?,
-            one: other.clone(),
-            other: answered.clone(),
-        })
+        Some(Verdict::Diverged { offset: answered.offset?, one: other.clone(), other: answered.clone() })
     }
 
     /// Puts the answer to those that it may be counted with; says which.
@@ -137,13 +122,7 @@ impl Tally {
         let outcome = outcome(&answer);
         let alike = |group: &Group| (group.version, group.voters, group.outcome) == (version, voters, outcome);
         let place = self.groups.iter().position(alike).unwrap_or_else(|| {
-            self.groups.push(Group {
-                version,
-                voters,
-                outcome,
-                nodes: BTreeMap::new(),
-                answer,
-            });
+            self.groups.push(Group { version, voters, outcome, nodes: BTreeMap::new(), answer });
             self.groups.len() - 1
         });
         self.groups[place].nodes.insert(answered.node_id.clone(), answered);
@@ -178,10 +157,7 @@ impl Tally {
             return None;
         }
         let why = |node: &NodeId| voters.why_gone(node).unwrap_or_default();
-        Some((
-            wanted,
-            missing.into_iter().map(|node| (node.clone(), why(node))).collect(),
-        ))
+        Some((wanted, missing.into_iter().map(|node| (node.clone(), why(node))).collect()))
     }
 }
 
@@ -194,10 +170,7 @@ fn verdict(answer: RawResponse, answered: Vec<Answered>) -> Verdict {
 
 /// Why it was refused. An answer that only has a result code is one of a foreign node.
 pub(crate) fn refusal(answer: &Response<RawRow>) -> ResponseError {
-    answer
-        .error
-        .clone()
-        .unwrap_or_else(|| ResponseError::new(ErrorCode::Other, answer.result_code.clone()))
+    answer.error.clone().unwrap_or_else(|| ResponseError::new(ErrorCode::Other, answer.result_code.clone()))
 }
 
 fn outcome(answer: &RawResponse) -> Result<(), ErrorCode> {
@@ -221,11 +194,7 @@ impl Ack {
 
 impl Answered {
     pub(crate) fn by(answer: &RawResponse) -> Self {
-        Self {
-            node_id: answer.node_id.clone(),
-            offset: answer.offset,
-            chain: answer.chain.clone(),
-        }
+        Self { node_id: answer.node_id.clone(), offset: answer.offset, chain: answer.chain.clone() }
     }
 
     /// At one offset there is one chain.

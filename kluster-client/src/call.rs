@@ -17,12 +17,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn of(client: &Client) -> Self {
-        Self {
-            client: client.clone(),
-            timeout: None,
-            message_id: None,
-            since_offset: None,
-        }
+        Self { client: client.clone(), timeout: None, message_id: None, since_offset: None }
     }
 
     /// How long it waits.
@@ -35,10 +30,7 @@ impl Call {
     /// Under an id that the caller gave, an earlier attempt may lie in the log already, and what is known now may lie above it: then there is
     /// no such offset unless the caller gives one too.
     pub(crate) async fn ticket(&self, deadline: Instant) -> Result<(Ticket, bool), ClientError> {
-        let given = |message_id: &MessageId| Ticket {
-            message_id: message_id.clone(),
-            since_offset: self.since_offset,
-        };
+        let given = |message_id: &MessageId| Ticket { message_id: message_id.clone(), since_offset: self.since_offset };
         if let Some(id) = &self.message_id {
             return check_id("a message id", id.as_str()).map(|()| (given(id), false));
         }
@@ -47,26 +39,13 @@ impl Call {
             return Ok((given(&message_id), false));
         }
         let since_offset = self.since(&message_id, deadline).await?;
-        Ok((
-            Ticket {
-                message_id,
-                since_offset,
-            },
-            true,
-        ))
+        Ok((Ticket { message_id, since_offset }, true))
     }
 
     async fn since(&self, id: &MessageId, deadline: Instant) -> Result<Option<Offset>, ClientError> {
         let connection = self.client.connection();
-        let ticket = || Ticket {
-            message_id: id.clone(),
-            since_offset: None,
-        };
-        let timed_out = || ClientError::TimedOut {
-            ticket: ticket(),
-            outcome: Outcome::NoEffect,
-            answered: Vec::new(),
-        };
+        let ticket = || Ticket { message_id: id.clone(), since_offset: None };
+        let timed_out = || ClientError::TimedOut { ticket: ticket(), outcome: Outcome::NoEffect, answered: Vec::new() };
         loop {
             let asked = tokio::select! {
                 biased;
@@ -80,11 +59,7 @@ impl Call {
                     tokio::time::sleep(crate::sending::pause(0)).await;
                 }
                 Ok(Err(source)) => {
-                    return Err(ClientError::Log {
-                        source,
-                        ticket: Some(ticket()),
-                        outcome: Outcome::NoEffect,
-                    });
+                    return Err(ClientError::Log { source, ticket: Some(ticket()), outcome: Outcome::NoEffect });
                 }
             }
         }
@@ -95,8 +70,6 @@ impl Call {
 pub(crate) fn check_id(what: &str, id: &str) -> Result<(), ClientError> {
     match id.len() {
         1..=MAX_ID_BYTES => Ok(()),
-        length => Err(ClientError::Invalid(format!(
-            "{what} has 1 to {MAX_ID_BYTES} bytes, this one {length}"
-        ))),
+        length => Err(ClientError::Invalid(format!("{what} has 1 to {MAX_ID_BYTES} bytes, this one {length}"))),
     }
 }

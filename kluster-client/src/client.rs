@@ -46,24 +46,14 @@ impl Client {
         check_id("a client id", client_id.as_str())?;
         let partitions = log.partitions(Topic::Responses).await.map_err(ClientError::log)?;
         let partition = partition_of(client_id.as_str().as_bytes(), partitions);
-        let end = log
-            .range(Topic::Responses, partition)
-            .await
-            .map_err(ClientError::log)?
-            .end;
-        let reader = log
-            .read(Topic::Responses, partition, end)
-            .await
-            .map_err(ClientError::log)?;
+        let end = log.range(Topic::Responses, partition).await.map_err(ClientError::log)?.end;
+        let reader = log.read(Topic::Responses, partition, end).await.map_err(ClientError::log)?;
         let (barriers, asked) = mpsc::unbounded_channel();
         let connection = Arc::new(Connection::new(log, client_id, partition, options, barriers));
         tokio::spawn(listener::run(connection.clone(), reader, end));
         tokio::spawn(nodes::run(connection.clone()));
         tokio::spawn(barrier::run(connection.clone(), asked));
-        Ok(Self {
-            owner: Arc::new(Owner(connection)),
-            session: Arc::default(),
-        })
+        Ok(Self { owner: Arc::new(Owner(connection)), session: Arc::default() })
     }
 
     /// A statement to execute on every node. Params stand as `$1`, `$2`, …
@@ -89,10 +79,7 @@ impl Client {
     /// A handle on the same connection with a session of its own, which has seen nothing yet.
     #[must_use]
     pub fn new_session(&self) -> Self {
-        Self {
-            owner: self.owner.clone(),
-            session: Arc::default(),
-        }
+        Self { owner: self.owner.clone(), session: Arc::default() }
     }
 
     /// The highest offset that this session has seen. Another client that is told of it ([`Client::see`]) reads what this one wrote.

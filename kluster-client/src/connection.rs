@@ -110,11 +110,7 @@ impl Connection {
     /// The error of a request that waited when the client was closed, or came after.
     pub(crate) fn closed(&self, ticket: Option<Ticket>, outcome: Outcome) -> ClientError {
         match self.failed.get() {
-            Some(source) => ClientError::Log {
-                source: source.clone(),
-                ticket,
-                outcome,
-            },
+            Some(source) => ClientError::Log { source: source.clone(), ticket, outcome },
             None => ClientError::Closed { ticket, outcome },
         }
     }

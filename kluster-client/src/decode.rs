@@ -243,10 +243,7 @@ struct Columns<'v> {
 
 impl<'v> Columns<'v> {
     fn of(row: &'v Row) -> Self {
-        Self {
-            rest: row.iter(),
-            current: None,
-        }
+        Self { rest: row.iter(), current: None }
     }
 }
 
@@ -255,18 +252,12 @@ impl<'de> MapAccess<'de> for Columns<'de> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         self.current = self.rest.next();
-        self.current
-            .map(|(name, _)| seed.deserialize(name.as_str().into_deserializer()))
-            .transpose()
+        self.current.map(|(name, _)| seed.deserialize(name.as_str().into_deserializer())).transpose()
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let (name, cell) = self
-            .current
-            .take()
-            .ok_or_else(|| Error::custom("a value was asked for before its name"))?;
-        seed.deserialize(Cell(cell))
-            .map_err(|error| Error::custom(format_args!("column {name:?}: {error}")))
+        let (name, cell) = self.current.take().ok_or_else(|| Error::custom("a value was asked for before its name"))?;
+        seed.deserialize(Cell(cell)).map_err(|error| Error::custom(format_args!("column {name:?}: {error}")))
     }
 }
 
@@ -331,11 +322,7 @@ mod tests {
 
     #[test]
     fn a_row_is_a_tuple_or_a_single_value_too() {
-        assert_eq!(
-            row::<(i64, String)>(r#"{"b":"1","a":"x"}"#).unwrap(),
-            (1, "x".to_owned()),
-            "by place"
-        );
+        assert_eq!(row::<(i64, String)>(r#"{"b":"1","a":"x"}"#).unwrap(), (1, "x".to_owned()), "by place");
         assert_eq!(row::<i64>(r#"{"count":"3"}"#).unwrap(), 3);
         assert_eq!(row::<Option<i64>>(r#"{"max":null}"#).unwrap(), None);
         assert_eq!(row::<String>(r#"{"name":"x"}"#).unwrap(), "x");
@@ -344,27 +331,14 @@ mod tests {
             [("a".into(), 1), ("b".into(), 2)].into()
         );
         assert_eq!(row::<Value>(r#"{"a":"1"}"#).unwrap(), serde_json::json!({"a": "1"}));
-        assert_eq!(
-            row::<Option<Doc>>(r#"{"deep":1,"b":2}"#).unwrap(),
-            Some(Doc { deep: 1 })
-        );
+        assert_eq!(row::<Option<Doc>>(r#"{"deep":1,"b":2}"#).unwrap(), Some(Doc { deep: 1 }));
     }
 
     #[test]
     fn errors_name_the_column() {
         let error = row::<Doc>(r#"{"deep":"x"}"#).unwrap_err().to_string();
         assert_eq!(error, "column \"deep\": \"x\" is no i64");
-        assert!(
-            row::<i64>(r#"{"a":1,"b":2}"#)
-                .unwrap_err()
-                .to_string()
-                .contains("2 columns (a, b)")
-        );
-        assert!(
-            row::<Doc>("{}")
-                .unwrap_err()
-                .to_string()
-                .contains("missing field `deep`")
-        );
+        assert!(row::<i64>(r#"{"a":1,"b":2}"#).unwrap_err().to_string().contains("2 columns (a, b)"));
+        assert!(row::<Doc>("{}").unwrap_err().to_string().contains("missing field `deep`"));
     }
 }

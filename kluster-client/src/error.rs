@@ -139,18 +139,8 @@ pub struct VotersGone {
 impl fmt::Display for VotersGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes: Vec<NodeId> = self.answered.iter().map(|answered| answered.node_id.clone()).collect();
-        let missing: Vec<String> = self
-            .missing
-            .iter()
-            .map(|(node, why)| format!("{node} ({why})"))
-            .collect();
-        write!(
-            f,
-            "request {}: {} answers were wanted{}, ",
-            self.ticket.message_id,
-            self.wanted,
-            from(&nodes)
-        )?;
+        let missing: Vec<String> = self.missing.iter().map(|(node, why)| format!("{node} ({why})")).collect();
+        write!(f, "request {}: {} answers were wanted{}, ", self.ticket.message_id, self.wanted, from(&nodes))?;
         match missing.is_empty() {
             true => f.write_str("and there are no more voters"),
             false => write!(f, "and no more will come for now: {}", missing.join(", ")),
@@ -174,11 +164,7 @@ impl ClientError {
     }
 
     pub(crate) fn log(source: LogError) -> Self {
-        Self::Log {
-            source,
-            ticket: None,
-            outcome: Outcome::NoEffect,
-        }
+        Self::Log { source, ticket: None, outcome: Outcome::NoEffect }
     }
 }
 
@@ -202,8 +188,5 @@ fn next(outcome: Outcome) -> &'static str {
 }
 
 fn what_of(ticket: &Option<Ticket>, outcome: Outcome) -> String {
-    ticket
-        .as_ref()
-        .map(|ticket| format!("; request {}: {}", ticket.message_id, next(outcome)))
-        .unwrap_or_default()
+    ticket.as_ref().map(|ticket| format!("; request {}: {}", ticket.message_id, next(outcome))).unwrap_or_default()
 }

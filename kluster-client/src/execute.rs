@@ -37,10 +37,7 @@ pub struct Logged {
 
 impl Execute {
     pub(crate) fn new(client: &Client, sql: String) -> Self {
-        Self {
-            call: Call::of(client),
-            statement: Statement::new(sql),
-        }
+        Self { call: Call::of(client), statement: Statement::new(sql) }
     }
 
     /// The value of the next `$n`.
@@ -56,11 +53,7 @@ impl Execute {
 
 impl Transaction {
     pub(crate) fn new(client: &Client) -> Self {
-        Self {
-            call: Call::of(client),
-            statements: Vec::new(),
-            misuse: None,
-        }
+        Self { call: Call::of(client), statements: Vec::new(), misuse: None }
     }
 
     /// One more statement.
@@ -91,15 +84,10 @@ impl Transaction {
     fn body(self) -> Result<(Call, Body), ClientError> {
         match self.misuse {
             Some(misuse) => Err(ClientError::Invalid(misuse.to_owned())),
-            None if self.statements.is_empty() => Err(ClientError::Invalid(
-                "a transaction has at least one statement()".to_owned(),
-            )),
-            None => Ok((
-                self.call,
-                Body::List {
-                    statements: self.statements,
-                },
-            )),
+            None if self.statements.is_empty() => {
+                Err(ClientError::Invalid("a transaction has at least one statement()".to_owned()))
+            }
+            None => Ok((self.call, Body::List { statements: self.statements })),
         }
     }
 }
@@ -184,10 +172,7 @@ async fn logged(call: Call, body: Body) -> Result<Logged, ClientError> {
             Step::Recount => None,
         };
         if let Some(offset) = offset {
-            return Ok(Logged {
-                message_id: through.ticket().message_id.clone(),
-                offset,
-            });
+            return Ok(Logged { message_id: through.ticket().message_id.clone(), offset });
         }
     }
 }

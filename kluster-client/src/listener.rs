@@ -79,10 +79,7 @@ fn take(connection: &Connection, record: &Record) {
         }
     };
     compare(connection, &response);
-    connection.pending.deliver(Arrived {
-        response,
-        bytes: value.len(),
-    });
+    connection.pending.deliver(Arrived { response, bytes: value.len() });
 }
 
 /// Compares the node's chain with what others said at the same offset, whether or not somebody still waits.

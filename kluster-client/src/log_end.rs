@@ -32,10 +32,7 @@ struct Known {
 impl LogEnd {
     /// A record that was handed over at `at` lies at `offset`.
     pub(crate) fn learn(&self, offset: Offset, at: Instant) {
-        self.keep(Known {
-            newest: Some(offset),
-            at,
-        });
+        self.keep(Known { newest: Some(offset), at });
     }
 
     /// An offset below whatever is appended from now on, close to it; None while ALL is empty.
@@ -57,10 +54,7 @@ impl LogEnd {
     fn keep(&self, new: Known) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let old = known.unwrap_or(new);
-        *known = Some(Known {
-            newest: old.newest.max(new.newest),
-            at: old.at.max(new.at),
-        });
+        *known = Some(Known { newest: old.newest.max(new.newest), at: old.at.max(new.at) });
     }
 
     fn fresh(&self) -> Option<Known> {

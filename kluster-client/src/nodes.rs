@@ -84,11 +84,7 @@ fn compare(connection: &Connection, heartbeat: &Heartbeat) {
         offset: heartbeat.applied,
         chain: heartbeat.chain.map(|chain| chain.short()),
     };
-    let alarm = connection
-        .witness
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .differs(&answered);
+    let alarm = connection.witness.lock().unwrap_or_else(PoisonError::into_inner).differs(&answered);
     if let Some(alarm) = alarm {
         connection.raise(alarm);
     }

@@ -109,9 +109,7 @@ impl Visitor<'_> for Base64 {
 
 /// Base64 as in the value encoding (RFC 4648 §4, padded).
 pub(crate) fn decode<E: Error>(text: &str) -> Result<Vec<u8>, E> {
-    STANDARD
-        .decode(text)
-        .map_err(|error| E::custom(format_args!("{text:?} is not base64: {error}")))
+    STANDARD.decode(text).map_err(|error| E::custom(format_args!("{text:?} is not base64: {error}")))
 }
 
 #[cfg(test)]
@@ -144,11 +142,6 @@ mod tests {
         let bytes = Bytes(vec![0, 255, 7]);
         let json = serde_json::to_string(&bytes).unwrap();
         assert_eq!(serde_json::from_str::<Bytes>(&json).unwrap(), bytes);
-        assert!(
-            serde_json::from_str::<Bytes>("\"*\"")
-                .unwrap_err()
-                .to_string()
-                .contains("base64")
-        );
+        assert!(serde_json::from_str::<Bytes>("\"*\"").unwrap_err().to_string().contains("base64"));
     }
 }

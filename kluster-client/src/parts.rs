@@ -41,10 +41,7 @@ struct Open {
 impl Parts {
     /// Holds at most `limit` bytes of one answer.
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            open: BTreeMap::new(),
-            limit,
-        }
+        Self { open: BTreeMap::new(), limit }
     }
 
     /// Takes a response; gives the answer that it makes whole.
@@ -61,14 +58,7 @@ impl Parts {
             Some(open) if part < open.next => return Ok(None),
             Some(open) if part == open.next => open.join(response, bytes),
             None if part == 0 => {
-                self.open.insert(
-                    key.clone(),
-                    Open {
-                        joined: response,
-                        next: 1,
-                        bytes,
-                    },
-                );
+                self.open.insert(key.clone(), Open { joined: response, next: 1, bytes });
             }
             // The parts before were not seen: this execution cannot be joined any more.
             Some(_) | None => {
@@ -135,21 +125,11 @@ mod tests {
         let text = json!({"messageId": execution, "nodeId": node, "requestId": "r", "requestTopic": "ONE", "resultCode": "OK", "result": rows,
             "members": {"version": 1, "voter": true, "voters": 1}, "part": part, "lastPart": last})
         .to_string();
-        Arrived {
-            bytes: text.len(),
-            response: serde_json::from_str(&text).unwrap(),
-        }
+        Arrived { bytes: text.len(), response: serde_json::from_str(&text).unwrap() }
     }
 
     fn numbers(whole: Option<Arrived>) -> Vec<String> {
-        whole
-            .unwrap()
-            .response
-            .result
-            .unwrap()
-            .iter()
-            .map(|row| row.get().to_owned())
-            .collect()
+        whole.unwrap().response.result.unwrap().iter().map(|row| row.get().to_owned()).collect()
     }
 
     #[test]
@@ -157,10 +137,7 @@ mod tests {
         let mut parts = Parts::new(10_000);
         assert!(parts.add(part("n1", "a", Some(0), false, &[1])).unwrap().is_none());
         assert!(parts.add(part("n1", "a", Some(1), false, &[2])).unwrap().is_none());
-        assert!(
-            parts.add(part("n1", "a", Some(0), false, &[1])).unwrap().is_none(),
-            "sent again"
-        );
+        assert!(parts.add(part("n1", "a", Some(0), false, &[1])).unwrap().is_none(), "sent again");
         let whole = parts.add(part("n1", "a", Some(2), true, &[3])).unwrap();
         assert_eq!(numbers(whole), [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#]);
         assert!(parts.open.is_empty());
@@ -174,19 +151,10 @@ mod tests {
             parts.add(part("n1", "b", Some(1), true, &[9])).unwrap().is_none(),
             "another execution of the same node"
         );
-        assert!(
-            parts.add(part("n2", "a", Some(1), true, &[9])).unwrap().is_none(),
-            "another node"
-        );
+        assert!(parts.add(part("n2", "a", Some(1), true, &[9])).unwrap().is_none(), "another node");
         assert!(parts.add(part("n1", "c", Some(0), false, &[7])).unwrap().is_none());
-        assert_eq!(
-            numbers(parts.add(part("n1", "c", Some(1), true, &[8])).unwrap()).len(),
-            2
-        );
-        assert_eq!(
-            numbers(parts.add(part("n1", "a", Some(1), true, &[2])).unwrap()),
-            [r#"{"n":1}"#, r#"{"n":2}"#]
-        );
+        assert_eq!(numbers(parts.add(part("n1", "c", Some(1), true, &[8])).unwrap()).len(), 2);
+        assert_eq!(numbers(parts.add(part("n1", "a", Some(1), true, &[2])).unwrap()), [r#"{"n":1}"#, r#"{"n":2}"#]);
     }
 
     #[test]
@@ -196,10 +164,7 @@ mod tests {
         assert!(parts.add(part("n1", "a", Some(2), true, &[3])).unwrap().is_none());
         assert!(parts.add(part("n1", "a", Some(1), true, &[2])).unwrap().is_none());
         assert_eq!(numbers(parts.add(part("n1", "a", None, false, &[5])).unwrap()).len(), 1);
-        assert_eq!(
-            numbers(parts.add(part("n1", "b", Some(0), true, &[5])).unwrap()).len(),
-            1
-        );
+        assert_eq!(numbers(parts.add(part("n1", "b", Some(0), true, &[5])).unwrap()).len(), 1);
     }
 
     #[test]
@@ -216,26 +181,14 @@ mod tests {
             let text = json!({"messageId": "a", "nodeId": "n1", "requestId": "r", "requestTopic": "ALL", "resultCode": "OK", "results": results,
                 "members": {"version": 1, "voter": true, "voters": 1}, "part": index, "lastPart": last})
             .to_string();
-            Arrived {
-                bytes: 1,
-                response: serde_json::from_str(&text).unwrap(),
-            }
+            Arrived { bytes: 1, response: serde_json::from_str(&text).unwrap() }
         };
         let mut parts = Parts::new(100);
         let first = json!([{"result": [{"n": 1}], "rowsAffected": 2}]);
         assert!(parts.add(of(0, false, first)).unwrap().is_none());
         let second = json!([{"result": [{"n": 2}], "rowsAffected": 2}, {"result": [{"m": 3}], "rowsAffected": 1}]);
-        let results = parts
-            .add(of(1, true, second))
-            .unwrap()
-            .unwrap()
-            .response
-            .results
-            .unwrap();
-        let shape: Vec<_> = results
-            .iter()
-            .map(|result| (result.result.len(), result.rows_affected))
-            .collect();
+        let results = parts.add(of(1, true, second)).unwrap().unwrap().response.results.unwrap();
+        let shape: Vec<_> = results.iter().map(|result| (result.result.len(), result.rows_affected)).collect();
         assert_eq!(shape, [(2, 2), (1, 1)]);
     }
 }

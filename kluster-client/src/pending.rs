@@ -45,12 +45,7 @@ struct Mailbox {
 impl Pending {
     /// Holds at most about `max_bytes` for each caller that does not take what came.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self {
-            waiting: DashMap::new(),
-            closed: AtomicBool::new(false),
-            next: AtomicU64::new(0),
-            max_bytes,
-        }
+        Self { waiting: DashMap::new(), closed: AtomicBool::new(false), next: AtomicU64::new(0), max_bytes }
     }
 
     /// Opens an inbox.
@@ -157,11 +152,7 @@ impl Inbox {
             queued: self.queued.clone(),
             sender: self.sender.clone(),
         };
-        self.pending
-            .waiting
-            .entry(id.as_str().to_owned())
-            .or_default()
-            .push(mailbox);
+        self.pending.waiting.entry(id.as_str().to_owned()).or_default().push(mailbox);
         self.ids.push(id.clone());
         // Asked after the entry was made: whoever closes in between finds the entry.
         !self.pending.closed.load(Ordering::SeqCst)
@@ -201,10 +192,7 @@ mod tests {
             json!({"messageId": "a", "nodeId": "n1", "requestId": request, "requestTopic": "ALL", "resultCode": "OK",
             "members": {"version": 0, "voter": false, "voters": 0}})
             .to_string();
-        Arrived {
-            bytes: text.len(),
-            response: serde_json::from_str(&text).unwrap(),
-        }
+        Arrived { bytes: text.len(), response: serde_json::from_str(&text).unwrap() }
     }
 
     #[tokio::test]

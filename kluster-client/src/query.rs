@@ -39,11 +39,7 @@ pub struct Query {
 
 impl Query {
     pub(crate) fn new(client: &Client, sql: String) -> Self {
-        Self {
-            call: Call::of(client),
-            statement: Statement::new(sql),
-            level: Level::default(),
-        }
+        Self { call: Call::of(client), statement: Statement::new(sql), level: Level::default() }
     }
 
     /// The value of the next `$n`.

@@ -48,11 +48,7 @@ pub(crate) fn decode_row<T: DeserializeOwned>(row: &RawRow) -> Result<T, ClientE
 
 impl From<StatementResult<RawRow>> for Rows {
     fn from(result: StatementResult<RawRow>) -> Self {
-        Self {
-            columns: result.columns,
-            json: result.result,
-            affected: result.rows_affected,
-        }
+        Self { columns: result.columns, json: result.result, affected: result.rows_affected }
     }
 }
 
@@ -93,13 +89,7 @@ pub struct Done {
 impl Done {
     pub(crate) fn of(message_id: MessageId, response: RawResponse, answered: Vec<Answered>) -> Self {
         let (offset, result_gone) = (response.offset, response.result_gone);
-        Self {
-            message_id,
-            offset,
-            answered,
-            result_gone,
-            results: results(response),
-        }
+        Self { message_id, offset, answered, result_gone, results: results(response) }
     }
 
     /// Rows matched, over all statements.

@@ -49,13 +49,7 @@ pub(crate) struct Placed {
 impl Sending {
     /// To be sent at the first step.
     pub(crate) fn new(log: Log, record: NewRecord) -> Self {
-        Self {
-            log,
-            record,
-            state: State::Resting(Instant::now()),
-            failures: 0,
-            open: false,
-        }
+        Self { log, record, state: State::Resting(Instant::now()), failures: 0, open: false }
     }
 
     /// Goes on until an attempt is in the log. Failures that pass are tried again; the others are final. Cancel-safe.
@@ -86,10 +80,7 @@ impl Sending {
             Ok(placed) => {
                 (self.open, self.failures) = (true, 0);
                 self.state = State::Resting(Instant::now() + AGAIN);
-                Some(Ok(Placed {
-                    offset: placed.offset,
-                    at,
-                }))
+                Some(Ok(Placed { offset: placed.offset, at }))
             }
             Err(
                 error @ (LogError::NotAppended { .. } | LogError::OutcomeOpen { .. } | LogError::Unreachable { .. }),
@@ -124,8 +115,6 @@ impl Sending {
 
 impl fmt::Debug for Sending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sending")
-            .field("outcome", &self.outcome())
-            .finish_non_exhaustive()
+        f.debug_struct("Sending").field("outcome", &self.outcome()).finish_non_exhaustive()
     }
 }

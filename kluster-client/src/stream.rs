@@ -84,15 +84,7 @@ enum Source {
 impl Flow {
     fn new(query: Query) -> Self {
         let Query { call, statement, level } = query;
-        Self {
-            call,
-            statement,
-            level,
-            source: None,
-            held: None,
-            rows: VecDeque::new(),
-            taken: 0,
-        }
+        Self { call, statement, level, source: None, held: None, rows: VecDeque::new(), taken: 0 }
     }
 
     async fn next_row(&mut self) -> Result<Option<RawRow>, ClientError> {
@@ -125,10 +117,7 @@ impl Flow {
         let part = response.part.unwrap_or_default();
         match &mut self.held {
             None if !response.is_ok() => {
-                return Err(ClientError::Refused {
-                    error: refusal(&response),
-                    offset: response.offset,
-                });
+                return Err(ClientError::Refused { error: refusal(&response), offset: response.offset });
             }
             // The rows of an earlier attempt are gone: asked anew, under a new id.
             None if response.result_gone => {
@@ -149,12 +138,7 @@ impl Flow {
         }
         let ended = response.part.is_none() || response.last_part;
         let (node_id, execution) = (response.node_id, response.message_id);
-        self.held = Some(Held {
-            node_id,
-            execution,
-            next: part + 1,
-            ended,
-        });
+        self.held = Some(Held { node_id, execution, next: part + 1, ended });
         self.rows.extend(response.result.unwrap_or_default());
         Ok(())
     }
@@ -173,15 +157,8 @@ impl Flow {
     }
 
     fn broken_off(&self, reason: String) -> ClientError {
-        let node_id = self
-            .held
-            .as_ref()
-            .map_or_else(|| NodeId::from("?"), |held| held.node_id.clone());
-        ClientError::StreamBroken {
-            node_id,
-            rows: self.taken,
-            reason,
-        }
+        let node_id = self.held.as_ref().map_or_else(|| NodeId::from("?"), |held| held.node_id.clone());
+        ClientError::StreamBroken { node_id, rows: self.taken, reason }
     }
 }
 
@@ -200,9 +177,7 @@ impl Source {
                 return Err(ClientError::Invalid(hint.to_owned()));
             }
         };
-        Ok(Self::One(Box::new(
-            ThroughOne::begin(call, statement, seen, deadline).await?,
-        )))
+        Ok(Self::One(Box::new(ThroughOne::begin(call, statement, seen, deadline).await?)))
     }
 
     async fn next(&mut self) -> Result<Arrived, ClientError> {

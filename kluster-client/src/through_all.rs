@@ -56,14 +56,7 @@ impl ThroughAll {
         if !inbox.expect(&ticket.message_id) {
             return Err(connection.closed(Some(ticket), sending.outcome()));
         }
-        Ok(Self {
-            client: call.client.clone(),
-            ticket,
-            began: first.then_some(began),
-            inbox,
-            sending,
-            deadline,
-        })
+        Ok(Self { client: call.client.clone(), ticket, began: first.then_some(began), inbox, sending, deadline })
     }
 
     /// What happens next, at the latest at `wake`. Ends with an error at the deadline. Cancel-safe.
@@ -96,9 +89,7 @@ impl ThroughAll {
             }
             Event::Answer(_) => Ok(None),
             Event::Recount => Ok(Some(Step::Recount)),
-            Event::Overflow => Err(ClientError::ResultTooLarge {
-                limit: connection.options.max_result_bytes,
-            }),
+            Event::Overflow => Err(ClientError::ResultTooLarge { limit: connection.options.max_result_bytes }),
             Event::Closed => Err(connection.closed(Some(self.ticket.clone()), self.sending.outcome())),
         }
     }
@@ -117,19 +108,11 @@ impl ThroughAll {
     }
 
     fn refused_by_log(&self, source: kluster_log::LogError) -> ClientError {
-        ClientError::Log {
-            source,
-            ticket: Some(self.ticket.clone()),
-            outcome: self.sending.outcome(),
-        }
+        ClientError::Log { source, ticket: Some(self.ticket.clone()), outcome: self.sending.outcome() }
     }
 
     fn timed_out(&self) -> ClientError {
-        ClientError::TimedOut {
-            ticket: self.ticket.clone(),
-            outcome: self.sending.outcome(),
-            answered: Vec::new(),
-        }
+        ClientError::TimedOut { ticket: self.ticket.clone(), outcome: self.sending.outcome(), answered: Vec::new() }
     }
 
     /// It need not be sent again.
@@ -172,10 +155,7 @@ impl ThroughAll {
         match verdict {
             Verdict::Done(answer, answered) => Ok((*answer, answered)),
             Verdict::Refused(error, offset) => Err(ClientError::Refused { error, offset }),
-            Verdict::NoVoters(answered) => Err(ClientError::NoVoters {
-                ticket: self.ticket.clone(),
-                answered,
-            }),
+            Verdict::NoVoters(answered) => Err(ClientError::NoVoters { ticket: self.ticket.clone(), answered }),
             Verdict::Diverged { offset, one, other } => Err(ClientError::Diverged {
                 message_id: self.ticket.message_id.clone(),
                 offset,
@@ -183,9 +163,9 @@ impl ThroughAll {
                 other: Box::new(other),
             }),
             Verdict::TooFew { wanted, answered } => Err(self.voters_gone(wanted, answered, Vec::new())),
-            Verdict::TooLarge => Err(ClientError::ResultTooLarge {
-                limit: self.client.connection().options.max_result_bytes,
-            }),
+            Verdict::TooLarge => {
+                Err(ClientError::ResultTooLarge { limit: self.client.connection().options.max_result_bytes })
+            }
         }
     }
 

@@ -126,11 +126,7 @@ impl ThroughOne {
             }
             Err(source) => {
                 let ticket = Some(ticket(&self.last));
-                return Err(ClientError::Log {
-                    source,
-                    ticket,
-                    outcome: Outcome::NoEffect,
-                });
+                return Err(ClientError::Log { source, ticket, outcome: Outcome::NoEffect });
             }
         }
         Ok(())
@@ -146,9 +142,9 @@ impl ThroughOne {
         match event {
             Event::Answer(arrived) => Ok(self.answered(*arrived)),
             Event::Recount => Ok(None),
-            Event::Overflow => Err(ClientError::ResultTooLarge {
-                limit: self.client.connection().options.max_result_bytes,
-            }),
+            Event::Overflow => {
+                Err(ClientError::ResultTooLarge { limit: self.client.connection().options.max_result_bytes })
+            }
             Event::Closed => Err(self.closed()),
         }
     }
@@ -176,9 +172,7 @@ impl ThroughOne {
     }
 
     fn closed(&self) -> ClientError {
-        self.client
-            .connection()
-            .closed(Some(ticket(&self.last)), Outcome::NoEffect)
+        self.client.connection().closed(Some(ticket(&self.last)), Outcome::NoEffect)
     }
 }
 
@@ -215,16 +209,9 @@ async fn barrier(client: &Client, deadline: Instant) -> Result<Offset, ClientErr
 }
 
 fn ticket(id: &MessageId) -> Ticket {
-    Ticket {
-        message_id: id.clone(),
-        since_offset: None,
-    }
+    Ticket { message_id: id.clone(), since_offset: None }
 }
 
 fn timed_out(id: &MessageId) -> ClientError {
-    ClientError::TimedOut {
-        ticket: ticket(id),
-        outcome: Outcome::NoEffect,
-        answered: Vec::new(),
-    }
+    ClientError::TimedOut { ticket: ticket(id), outcome: Outcome::NoEffect, answered: Vec::new() }
 }

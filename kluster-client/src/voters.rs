@@ -53,28 +53,16 @@ struct Heard {
 impl Heartbeats {
     /// Listening from now on.
     pub(crate) fn new(gone_after: Duration, now: Instant) -> Self {
-        Self {
-            gone_after,
-            since: now,
-            nodes: BTreeMap::new(),
-            lists: BTreeMap::new(),
-        }
+        Self { gone_after, since: now, nodes: BTreeMap::new(), lists: BTreeMap::new() }
     }
 
     /// A heartbeat came.
     pub(crate) fn hear(&mut self, heartbeat: Heartbeat, now: Instant) {
-        self.lists
-            .insert(heartbeat.membership.version, heartbeat.membership.voters);
+        self.lists.insert(heartbeat.membership.version, heartbeat.membership.voters);
         while self.lists.len() > VERSIONS {
             self.lists.pop_first();
         }
-        self.nodes.insert(
-            heartbeat.node_id,
-            Heard {
-                at: now,
-                state: heartbeat.state,
-            },
-        );
+        self.nodes.insert(heartbeat.node_id, Heard { at: now, state: heartbeat.state });
     }
 
     /// The node's record was taken out of the topic.
@@ -84,33 +72,19 @@ impl Heartbeats {
 
     /// What holds now.
     pub(crate) fn voters(&self, now: Instant) -> Voters {
-        let gone = self
-            .nodes
-            .iter()
-            .filter_map(|(node, heard)| Some((node.clone(), self.why_gone(heard, now)?)));
+        let gone = self.nodes.iter().filter_map(|(node, heard)| Some((node.clone(), self.why_gone(heard, now)?)));
         let mut gone: BTreeMap<NodeId, String> = gone.collect();
         if now >= self.since + self.gone_after {
-            let unheard = self
-                .lists
-                .values()
-                .flatten()
-                .filter(|node| !self.nodes.contains_key(*node));
+            let unheard = self.lists.values().flatten().filter(|node| !self.nodes.contains_key(*node));
             gone.extend(unheard.map(|node| (node.clone(), "never heard of".to_owned())));
         }
-        Voters {
-            lists: self.lists.clone(),
-            gone,
-        }
+        Voters { lists: self.lists.clone(), gone }
     }
 
     /// When the next node will be gone unless it is heard of.
     pub(crate) fn next_silence(&self, now: Instant) -> Option<Instant> {
         let heard = self.nodes.values().map(|heard| heard.at);
-        heard
-            .chain([self.since])
-            .map(|at| at + self.gone_after)
-            .filter(|at| *at > now)
-            .min()
+        heard.chain([self.since]).map(|at| at + self.gone_after).filter(|at| *at > now).min()
     }
 
     fn why_gone(&self, heard: &Heard, now: Instant) -> Option<String> {
@@ -159,24 +133,13 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let mut heartbeats = Heartbeats::new(5 * second, start);
-        heartbeats.hear(
-            heartbeat("n1", 3, &["n1", "n2", "n3"], NodeState::Ready),
-            start + second,
-        );
-        let stopped = NodeState::Stopped {
-            offset: Offset::new(7),
-            round: 0,
-            code: "53100".into(),
-        };
+        heartbeats.hear(heartbeat("n1", 3, &["n1", "n2", "n3"], NodeState::Ready), start + second);
+        let stopped = NodeState::Stopped { offset: Offset::new(7), round: 0, code: "53100".into() };
         heartbeats.hear(heartbeat("n2", 3, &["n1", "n2", "n3"], stopped), start + second);
         let why = |at: Instant, node: &str| heartbeats.voters(at).why_gone(&node.into());
         assert_eq!(why(start + 2 * second, "n1"), None);
         assert_eq!(why(start + 2 * second, "n2").unwrap(), "stopped at offset 7: 53100");
-        assert_eq!(
-            why(start + 2 * second, "n3"),
-            None,
-            "its heartbeat may be about to be read"
-        );
+        assert_eq!(why(start + 2 * second, "n3"), None, "its heartbeat may be about to be read");
         assert_eq!(why(start + 5 * second, "n3").unwrap(), "never heard of");
         assert_eq!(why(start + 5 * second, "n1"), None);
         assert_eq!(heartbeats.next_silence(start + 5 * second), Some(start + 6 * second));

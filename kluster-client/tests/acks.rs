@@ -11,11 +11,7 @@ use tokio::time::Instant;
 const INSERT: &str = "insert into t values ($1)";
 
 fn stopped() -> NodeState {
-    NodeState::Stopped {
-        offset: Offset::new(1),
-        round: 0,
-        code: "53100".into(),
-    }
+    NodeState::Stopped { offset: Offset::new(1), round: 0, code: "53100".into() }
 }
 
 fn names(answered: &[kluster_client::Answered]) -> Vec<&str> {
@@ -35,10 +31,7 @@ async fn first_is_the_first_answer_of_a_voter() {
     assert!(!done.is_finished(), "an observer's answer does not count");
     script.say(&asked, asked.by("n2").rows([7])).await;
     let done = done.await.unwrap().unwrap();
-    assert_eq!(
-        (done.message_id.as_str(), done.offset, done.rows_affected()),
-        ("m1", Some(Offset::ZERO), 1)
-    );
+    assert_eq!((done.message_id.as_str(), done.offset, done.rows_affected()), ("m1", Some(Offset::ZERO), 1));
     assert_eq!(names(&done.answered), ["n2"]);
     assert_eq!(done.fetch::<i64>().unwrap(), [7]);
     assert_eq!(client.seen(), Some(Offset::ZERO));
@@ -118,9 +111,7 @@ async fn differing_chains_end_as_diverged() {
         script.say(&asked, asked.by("n1")).await;
         script.say(&asked, asked.by("n2").chain("bb")).await;
         let error = waiting.await.unwrap().unwrap_err();
-        let ClientError::Diverged { offset, one, other, .. } = &error else {
-            panic!("{error}")
-        };
+        let ClientError::Diverged { offset, one, other, .. } = &error else { panic!("{error}") };
         assert_eq!(*offset, asked.record.offset);
         assert_eq!((one.node_id.as_str(), other.node_id.as_str()), ("n1", "n2"));
     }
@@ -132,25 +123,17 @@ async fn a_refusal_needs_as_many_answers() {
     let client = script.client().await;
     let first = start(client.execute(INSERT).first());
     let asked = script.all().await;
-    script
-        .say(&asked, asked.by("n1").refused(ErrorCode::UniqueViolation))
-        .await;
+    script.say(&asked, asked.by("n1").refused(ErrorCode::UniqueViolation)).await;
     let error = first.await.unwrap().unwrap_err();
-    let ClientError::Refused { error, offset } = error else {
-        panic!("{error}")
-    };
+    let ClientError::Refused { error, offset } = error else { panic!("{error}") };
     assert_eq!((error.code, offset), (ErrorCode::UniqueViolation, Some(Offset::ZERO)));
 
     let quorum = start(client.execute(INSERT).quorum());
     let asked = script.all().await;
-    script
-        .say(&asked, asked.by("n1").refused(ErrorCode::UniqueViolation))
-        .await;
+    script.say(&asked, asked.by("n1").refused(ErrorCode::UniqueViolation)).await;
     settle().await;
     assert!(!quorum.is_finished());
-    script
-        .say(&asked, asked.by("n2").refused(ErrorCode::UniqueViolation))
-        .await;
+    script.say(&asked, asked.by("n2").refused(ErrorCode::UniqueViolation)).await;
     let error = quorum.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "refused as unique_violation at offset 1: no");
 }
@@ -172,23 +155,13 @@ async fn all_ends_early_when_a_voter_says_it_has_stopped() {
     let start = Instant::now();
     let error = all.await.unwrap().unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(3), "early, not at the deadline");
-    let ClientError::VotersGone(gone) = &error else {
-        panic!("{error}")
-    };
+    let ClientError::VotersGone(gone) = &error else { panic!("{error}") };
     assert_eq!(names(&gone.answered), ["n1"]);
     assert_eq!((gone.wanted, gone.outcome), (3, Outcome::Open));
     assert_eq!(gone.missing, [("n3".into(), "stopped at offset 1: 53100".into())]);
     assert!(error.to_string().contains("n3 (stopped at offset 1: 53100)"), "{error}");
     assert!(!quorum.is_finished(), "two of three are still there");
-    script
-        .beat(
-            "n2",
-            NodeState::Retrying {
-                since_ms: 0,
-                code: "08006".into(),
-            },
-        )
-        .await;
+    script.beat("n2", NodeState::Retrying { since_ms: 0, code: "08006".into() }).await;
     let error = quorum.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("n2 (retrying: 08006), n3"), "{error}");
     assert_eq!(client.waiting(), 0);
@@ -265,12 +238,8 @@ async fn more_nodes_than_there_are_voters_ends_when_all_have_answered() {
 async fn a_transaction_is_one_request_and_answers_for_each_statement() {
     let mut script = Script::new().await;
     let client = script.client().await;
-    let transaction = client
-        .transaction()
-        .statement("update a set x = $1")
-        .bind(1)
-        .expect_rows(1)
-        .statement("delete from b");
+    let transaction =
+        client.transaction().statement("update a set x = $1").bind(1).expect_rows(1).statement("delete from b");
     let done = start(transaction.first());
     let asked = script.all().await;
     let json: serde_json::Value = serde_json::from_slice(asked.record.value.as_ref().unwrap()).unwrap();

@@ -29,14 +29,9 @@ async fn eventual_asks_for_nothing_and_session_for_what_it_has_seen() {
     let client = writer(&mut script).await;
     let eventual = start(client.query(SELECT).eventual().fetch::<i64>());
     let asked = script.one().await;
-    assert_eq!(
-        (asked.request().min_offset, asked.request().timeout_ms),
-        (None, Some(30_000))
-    );
+    assert_eq!((asked.request().min_offset, asked.request().timeout_ms), (None, Some(30_000)));
     assert!(asked.record.key.is_none(), "a key would pin the client to one node");
-    script
-        .say(&asked, asked.by("n1").members(0, false, 0).at(9).rows([1, 2]))
-        .await;
+    script.say(&asked, asked.by("n1").members(0, false, 0).at(9).rows([1, 2])).await;
     assert_eq!(eventual.await.unwrap().unwrap(), [1, 2]);
     assert_eq!(client.seen(), Some(Offset::new(9)), "a session never goes back");
 
@@ -47,10 +42,7 @@ async fn eventual_asks_for_nothing_and_session_for_what_it_has_seen() {
         assert_eq!(asked.request().statements()[0].params, [3]);
         script.say(&asked, asked.by("n1").at(9).rows([1])).await;
         let read = session.await.unwrap().unwrap();
-        assert_eq!(
-            (read.node_id.as_str(), read.offset, read.rows.len()),
-            ("n1", Some(Offset::new(9)), 1)
-        );
+        assert_eq!((read.node_id.as_str(), read.offset, read.rows.len()), ("n1", Some(Offset::new(9)), 1));
         assert_eq!(read.rows.columns[0].type_name, "int8");
     }
 }
@@ -112,13 +104,7 @@ async fn a_barrier_that_fails_is_written_again_and_a_read_that_ends_first_needs_
     script.say(&asked, asked.by("n1").rows([1])).await;
     read.await.unwrap().unwrap();
     script.faults(Topic::All, &[AppendFault::Lose; 1000]);
-    let error = client
-        .query(SELECT)
-        .strong()
-        .timeout(Duration::from_secs(1))
-        .rows()
-        .await
-        .unwrap_err();
+    let error = client.query(SELECT).strong().timeout(Duration::from_secs(1)).rows().await.unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error}");
 }
 
@@ -154,20 +140,14 @@ async fn what_no_node_answers_well_is_asked_under_a_new_id() {
     assert_eq!(first.id(), "m3", "two attempts were lost");
     script.say(&first, first.by("n1").refused(ErrorCode::NotYet)).await;
     let second = script.one().await;
-    script
-        .say(&second, second.by("n1").refused(ErrorCode::Unavailable))
-        .await;
+    script.say(&second, second.by("n1").refused(ErrorCode::Unavailable)).await;
     let third = script.one().await;
     assert!(began.elapsed() < Duration::from_secs(2));
     let fourth = script.one().await;
     assert!(began.elapsed() > Duration::from_secs(5), "no sign of an answer");
     assert_eq!([second.id(), third.id(), fourth.id()], ["m4", "m5", "m6"]);
     script.say(&third, third.by("n1").rows([8])).await;
-    assert_eq!(
-        read.await.unwrap().unwrap(),
-        [8],
-        "the earlier attempt may still answer"
-    );
+    assert_eq!(read.await.unwrap().unwrap(), [8], "the earlier attempt may still answer");
     assert_eq!(client.waiting(), 0);
 }
 
@@ -178,20 +158,10 @@ async fn a_refused_read_is_not_asked_again() {
     let read = start(client.query("insert").fetch::<i64>());
     let asked = script.one().await;
     script.say(&asked, asked.by("n1").refused(ErrorCode::ReadOnly)).await;
-    let ClientError::Refused { error, .. } = read.await.unwrap().unwrap_err() else {
-        panic!()
-    };
+    let ClientError::Refused { error, .. } = read.await.unwrap().unwrap_err() else { panic!() };
     assert_eq!(error.code, ErrorCode::ReadOnly);
-    let error = client
-        .query(SELECT)
-        .timeout(Duration::from_secs(60))
-        .rows()
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().ends_with("no answer in time; it has no effect"),
-        "{error}"
-    );
+    let error = client.query(SELECT).timeout(Duration::from_secs(60)).rows().await.unwrap_err();
+    assert!(error.to_string().ends_with("no answer in time; it has no effect"), "{error}");
     assert_eq!(client.waiting(), 0);
 }
 
@@ -201,33 +171,20 @@ async fn parts_of_one_execution_are_joined_and_no_others() {
     let client = script.client().await;
     let read = start(client.query(SELECT).fetch::<i64>());
     let asked = script.one().await;
-    script
-        .say(&asked, asked.by("n1").execution("a").rows([1]).part(0, false))
-        .await;
+    script.say(&asked, asked.by("n1").execution("a").rows([1]).part(0, false)).await;
     // n1 dies; the group gives the request to n2, whose rows lie in another order.
-    script
-        .say(&asked, asked.by("n2").execution("b").rows([2]).part(0, false))
-        .await;
-    script
-        .say(&asked, asked.by("n2").execution("b").rows([1]).part(1, false))
-        .await;
+    script.say(&asked, asked.by("n2").execution("b").rows([2]).part(0, false)).await;
+    script.say(&asked, asked.by("n2").execution("b").rows([1]).part(1, false)).await;
     settle().await;
     assert!(!read.is_finished());
-    script
-        .say(&asked, asked.by("n2").execution("b").rows([0]).part(2, true))
-        .await;
+    script.say(&asked, asked.by("n2").execution("b").rows([0]).part(2, true)).await;
     assert_eq!(read.await.unwrap().unwrap(), [2, 1, 0]);
 
     let write = start(client.execute("insert … returning n").all());
     let asked = script.all().await;
     for part in 0..2 {
         for node in ["n1", "n2", "n3"] {
-            script
-                .say(
-                    &asked,
-                    asked.by(node).execution(node).rows([part]).part(part as u32, part == 1),
-                )
-                .await;
+            script.say(&asked, asked.by(node).execution(node).rows([part]).part(part as u32, part == 1)).await;
         }
     }
     assert_eq!(write.await.unwrap().unwrap().fetch::<i64>().unwrap(), [0, 1]);
@@ -236,12 +193,7 @@ async fn parts_of_one_execution_are_joined_and_no_others() {
 #[tokio::test(start_paused = true)]
 async fn a_result_beyond_the_memory_allowed_says_to_stream() {
     let mut script = Script::new().await;
-    let client = script
-        .client_with(Options {
-            max_result_bytes: 2000,
-            ..Options::default()
-        })
-        .await;
+    let client = script.client_with(Options { max_result_bytes: 2000, ..Options::default() }).await;
     let read = start(client.query(SELECT).fetch::<i64>());
     let asked = script.one().await;
     for part in 0..3 {
@@ -260,35 +212,21 @@ async fn a_stream_gives_rows_as_their_parts_come() {
         let query = client.query(SELECT);
         let mut rows = if ordered { query.ordered() } else { query.eventual() }.stream::<i64>();
         let (first, asked) = tokio::join!(rows.next(), async {
-            let asked = if ordered {
-                script.all().await
-            } else {
-                script.one().await
-            };
-            script
-                .say(&asked, asked.by("n1").execution("a").rows([1, 2]).part(0, false))
-                .await;
+            let asked = if ordered { script.all().await } else { script.one().await };
+            script.say(&asked, asked.by("n1").execution("a").rows([1, 2]).part(0, false)).await;
             asked
         });
         assert_eq!(first.unwrap().unwrap(), 1);
         assert_eq!(rows.next().await.unwrap().unwrap(), 2);
         // Another execution begins: it is not this stream's.
-        script
-            .say(&asked, asked.by("n2").execution("b").rows([9]).part(0, false))
-            .await;
-        script
-            .say(&asked, asked.by("n2").execution("b").rows([9]).part(1, true))
-            .await;
+        script.say(&asked, asked.by("n2").execution("b").rows([9]).part(0, false)).await;
+        script.say(&asked, asked.by("n2").execution("b").rows([9]).part(1, true)).await;
         // Longer than one request waits, shorter than one part may take.
         tokio::time::sleep(Duration::from_secs(20)).await;
-        script
-            .say(&asked, asked.by("n1").execution("a").rows([3]).part(1, false))
-            .await;
+        script.say(&asked, asked.by("n1").execution("a").rows([3]).part(1, false)).await;
         assert_eq!(rows.next().await.unwrap().unwrap(), 3);
         tokio::time::sleep(Duration::from_secs(20)).await;
-        script
-            .say(&asked, asked.by("n1").execution("a").rows([4]).part(2, true))
-            .await;
+        script.say(&asked, asked.by("n1").execution("a").rows([4]).part(2, true)).await;
         assert_eq!(rows.next().await.unwrap().unwrap(), 4);
         assert!(rows.next().await.is_none());
         assert_eq!(client.waiting(), 0);
@@ -302,18 +240,12 @@ async fn a_broken_stream_ends_in_an_error_and_never_goes_on_elsewhere() {
     let mut rows = client.query(SELECT).stream::<i64>();
     let (first, asked) = tokio::join!(rows.next(), async {
         let asked = script.one().await;
-        script
-            .say(&asked, asked.by("n1").execution("a").rows([1]).part(0, false))
-            .await;
+        script.say(&asked, asked.by("n1").execution("a").rows([1]).part(0, false)).await;
         asked
     });
     assert_eq!(first.unwrap().unwrap(), 1);
-    script
-        .say(&asked, asked.by("n2").execution("b").rows([1]).part(0, false))
-        .await;
-    script
-        .say(&asked, asked.by("n2").execution("b").rows([2]).part(1, true))
-        .await;
+    script.say(&asked, asked.by("n2").execution("b").rows([1]).part(0, false)).await;
+    script.say(&asked, asked.by("n2").execution("b").rows([2]).part(1, true)).await;
     let error = rows.next().await.unwrap().unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -325,12 +257,8 @@ async fn a_broken_stream_ends_in_an_error_and_never_goes_on_elsewhere() {
     let mut rows = client.query(SELECT).stream::<i64>();
     let (first, _) = tokio::join!(rows.next(), async {
         let asked = script.one().await;
-        script
-            .say(&asked, asked.by("n1").execution("c").rows([1]).part(0, false))
-            .await;
-        script
-            .say(&asked, asked.by("n1").execution("c").rows([3]).part(2, true))
-            .await;
+        script.say(&asked, asked.by("n1").execution("c").rows([1]).part(0, false)).await;
+        script.say(&asked, asked.by("n1").execution("c").rows([3]).part(2, true)).await;
     });
     assert_eq!(first.unwrap().unwrap(), 1);
     let error = rows.next().await.unwrap().unwrap_err();

@@ -16,10 +16,7 @@ async fn a_failed_append_is_sent_again_as_it_was() {
     let mut script = Script::new().await;
     script.fill().await;
     let client = script.client().await;
-    script.faults(
-        Topic::All,
-        &[AppendFault::Lose, AppendFault::LoseOpen, AppendFault::LoseAck],
-    );
+    script.faults(Topic::All, &[AppendFault::Lose, AppendFault::LoseOpen, AppendFault::LoseAck]);
     let done = start(client.execute(INSERT).first());
     let first = script.all().await;
     let second = script.all().await;
@@ -45,21 +42,8 @@ async fn an_unanswered_request_is_sent_again_every_minute() {
     assert_eq!(first.record.value, third.record.value);
     let error = done.await.unwrap().unwrap_err();
     assert_eq!(began.elapsed().as_secs(), 150);
-    let ClientError::TimedOut {
-        ticket,
-        outcome,
-        answered,
-    } = error
-    else {
-        panic!("{error}")
-    };
-    assert_eq!(
-        ticket,
-        Ticket {
-            message_id: "m1".into(),
-            since_offset: Some(Offset::ZERO)
-        }
-    );
+    let ClientError::TimedOut { ticket, outcome, answered } = error else { panic!("{error}") };
+    assert_eq!(ticket, Ticket { message_id: "m1".into(), since_offset: Some(Offset::ZERO) });
     assert_eq!((outcome, answered.len()), (Outcome::Open, 0));
     assert_eq!(client.waiting(), 0, "nothing is left behind");
 }
@@ -95,9 +79,7 @@ async fn what_never_reached_the_log_has_no_effect() {
     let client = script.client().await;
     script.faults(Topic::All, &[AppendFault::Lose; 1000]);
     let error = client.execute(INSERT).first().await.unwrap_err();
-    let ClientError::TimedOut { outcome, .. } = error else {
-        panic!("{error}")
-    };
+    let ClientError::TimedOut { outcome, .. } = error else { panic!("{error}") };
     assert_eq!(outcome, Outcome::NoEffect);
     let large = client.execute("x".repeat(9 << 20)).first().await.unwrap_err();
     assert!(large.to_string().contains("split it"), "{large}");
@@ -109,9 +91,7 @@ async fn an_append_of_open_outcome_leaves_the_outcome_open() {
     let client = script.client().await;
     script.faults(Topic::All, &[AppendFault::HoldAck(Duration::from_secs(3600))]);
     let error = client.execute(INSERT).logged().await.unwrap_err();
-    let ClientError::TimedOut { outcome, .. } = error else {
-        panic!("{error}")
-    };
+    let ClientError::TimedOut { outcome, .. } = error else { panic!("{error}") };
     assert_eq!(outcome, Outcome::Open);
 }
 
@@ -124,47 +104,25 @@ async fn since_offset_lies_below_every_attempt_and_close_to_it() {
     assert_eq!(script.all().await.request().since_offset, None, "the log was empty");
 
     client.execute(INSERT).logged().await.unwrap();
-    assert_eq!(
-        script.all().await.request().since_offset,
-        Some(Offset::ZERO),
-        "the place of the one before"
-    );
+    assert_eq!(script.all().await.request().since_offset, Some(Offset::ZERO), "the place of the one before");
 
     for _ in 0..5 {
         script.fill().await;
     }
     client.execute(INSERT).logged().await.unwrap();
-    assert_eq!(
-        script.all().await.request().since_offset,
-        Some(Offset::new(1)),
-        "known less than a second ago"
-    );
+    assert_eq!(script.all().await.request().since_offset, Some(Offset::new(1)), "known less than a second ago");
 
     for _ in 0..5 {
         script.fill().await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     client.execute(INSERT).logged().await.unwrap();
-    assert_eq!(
-        script.all().await.request().since_offset,
-        Some(Offset::new(12)),
-        "the log's end - 1"
-    );
+    assert_eq!(script.all().await.request().since_offset, Some(Offset::new(12)), "the log's end - 1");
 
     client.execute(INSERT).message_id("mine").logged().await.unwrap();
     let asked = script.all().await;
-    assert_eq!(
-        (asked.id(), asked.request().since_offset),
-        ("mine", None),
-        "an earlier attempt may lie in the log"
-    );
-    client
-        .execute(INSERT)
-        .message_id("mine")
-        .since_offset(Offset::new(3))
-        .logged()
-        .await
-        .unwrap();
+    assert_eq!((asked.id(), asked.request().since_offset), ("mine", None), "an earlier attempt may lie in the log");
+    client.execute(INSERT).message_id("mine").since_offset(Offset::new(3)).logged().await.unwrap();
     assert_eq!(script.all().await.request().since_offset, Some(Offset::new(3)));
 }
 
@@ -173,12 +131,7 @@ async fn a_bad_id_is_refused_before_anything_is_sent() {
     let mut script = Script::new().await;
     let client = script.client().await;
     for id in [String::new(), "x".repeat(201)] {
-        let error = client
-            .execute(INSERT)
-            .message_id(kluster_client::MessageId::new(id))
-            .first()
-            .await
-            .unwrap_err();
+        let error = client.execute(INSERT).message_id(kluster_client::MessageId::new(id)).first().await.unwrap_err();
         assert!(matches!(error, ClientError::Invalid(_)), "{error}");
     }
     script.all_stays_quiet(Duration::from_secs(1)).await;
@@ -236,25 +189,14 @@ async fn close_ends_every_wait() {
         error.to_string(),
         "the client was closed; request m1: it may have taken effect: ask again with the same ticket, it is executed once"
     );
-    let ClientError::Closed { outcome, .. } = read.await.unwrap().unwrap_err() else {
-        panic!()
-    };
+    let ClientError::Closed { outcome, .. } = read.await.unwrap().unwrap_err() else { panic!() };
     assert_eq!(outcome, Outcome::NoEffect);
     for error in [
         client.execute(INSERT).first().await.unwrap_err(),
         client.query("select 1").strong().rows().await.unwrap_err(),
         client.query("select 1").rows().await.unwrap_err(),
     ] {
-        assert!(
-            matches!(
-                error,
-                ClientError::Closed {
-                    outcome: Outcome::NoEffect,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, ClientError::Closed { outcome: Outcome::NoEffect, .. }), "{error}");
     }
     assert_eq!(client.waiting(), 0);
 }
@@ -264,14 +206,5 @@ async fn a_topic_that_is_missing_is_said_at_once() {
     let memory = kluster_log::MemoryLog::without_topics(std::sync::Arc::new(|| 0));
     let log = kluster_client::Log::memory(memory);
     let error = kluster_client::Client::over(log, Options::default()).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ClientError::Log {
-                source: LogError::MissingTopic { .. },
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, ClientError::Log { source: LogError::MissingTopic { .. }, .. }), "{error}");
 }

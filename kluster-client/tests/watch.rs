@@ -20,13 +20,8 @@ async fn a_later_differing_answer_raises_an_alarm() {
     script.say(&asked, asked.by("n2")).await;
     tokio::time::sleep(Duration::from_secs(50)).await;
     script.say(&asked, asked.by("n3").chain("bb")).await;
-    let Some(Alarm::Diverged { offset, one, other }) = alarms.next().await else {
-        panic!()
-    };
-    assert_eq!(
-        (offset, one.node_id.as_str(), other.node_id.as_str()),
-        (Offset::ZERO, "n1", "n3")
-    );
+    let Some(Alarm::Diverged { offset, one, other }) = alarms.next().await else { panic!() };
+    assert_eq!((offset, one.node_id.as_str(), other.node_id.as_str()), (Offset::ZERO, "n1", "n3"));
     client.close();
     drop(client);
     settle().await;
@@ -38,27 +33,15 @@ async fn a_heartbeat_that_differs_raises_an_alarm_too() {
     let mut script = Script::new().await;
     let client = script.client().await;
     let mut alarms = client.alarms();
-    let chains = ["a", "b"].map(|text| {
-        Chain::default().after(
-            Offset::ZERO,
-            &RecordHash::of(None, [], Some(text.as_bytes())),
-            None,
-            &[],
-        )
-    });
+    let chains = ["a", "b"]
+        .map(|text| Chain::default().after(Offset::ZERO, &RecordHash::of(None, [], Some(text.as_bytes())), None, &[]));
     let done = start(client.execute("x").first());
     let asked = script.all().await;
     script.say(&asked, asked.by("n1").chain(&chains[0].short())).await;
     done.await.unwrap().unwrap();
-    script
-        .beat_of("n2", NodeState::Ready, Some(Offset::ZERO), Some(chains[0]))
-        .await;
-    script
-        .beat_of("n3", NodeState::Ready, Some(Offset::ZERO), Some(chains[1]))
-        .await;
-    let Some(Alarm::Diverged { other, .. }) = alarms.next().await else {
-        panic!()
-    };
+    script.beat_of("n2", NodeState::Ready, Some(Offset::ZERO), Some(chains[0])).await;
+    script.beat_of("n3", NodeState::Ready, Some(Offset::ZERO), Some(chains[1])).await;
+    let Some(Alarm::Diverged { other, .. }) = alarms.next().await else { panic!() };
     assert_eq!(other.node_id.as_str(), "n3");
 }
 
@@ -69,16 +52,8 @@ async fn strange_records_are_passed_over() {
     let done = start(client.execute("x").first());
     let asked = script.all().await;
     for strange in ["", "{}", "[1]", "hello"] {
-        script
-            .log
-            .append(Topic::Responses, Some(asked.reply_partition()), NewRecord::of(strange))
-            .await
-            .unwrap();
-        script
-            .log
-            .append(Topic::Nodes, None, NewRecord::of(strange).keyed("n1"))
-            .await
-            .unwrap();
+        script.log.append(Topic::Responses, Some(asked.reply_partition()), NewRecord::of(strange)).await.unwrap();
+        script.log.append(Topic::Nodes, None, NewRecord::of(strange).keyed("n1")).await.unwrap();
     }
     let tombstone = NewRecord::default().keyed("n1");
     script.log.append(Topic::Nodes, None, tombstone).await.unwrap();
@@ -96,11 +71,7 @@ async fn answers_that_were_trimmed_away_are_an_alarm_and_reading_goes_on() {
     let partition = asked.reply_partition();
     script.memory.recreate(Topic::Responses);
     for _ in 0..3 {
-        script
-            .log
-            .append(Topic::Responses, Some(partition), NewRecord::of("other"))
-            .await
-            .unwrap();
+        script.log.append(Topic::Responses, Some(partition), NewRecord::of("other")).await.unwrap();
     }
     script.memory.trim(Topic::Responses, partition, Offset::new(2));
     assert!(matches!(alarms.next().await, Some(Alarm::AnswersMissed { .. })));
@@ -132,10 +103,7 @@ async fn many_at_once_are_all_answered() {
 async fn run() -> Vec<(String, Option<Offset>)> {
     let mut script = Script::new().await;
     let client = script.client().await;
-    script.faults(
-        Topic::All,
-        &[kluster_log::AppendFault::Lose, kluster_log::AppendFault::LoseAck],
-    );
+    script.faults(Topic::All, &[kluster_log::AppendFault::Lose, kluster_log::AppendFault::LoseAck]);
     let writes: Vec<_> = (0..20).map(|n| start(client.execute("x").bind(n).all())).collect();
     let mut seen = Vec::new();
     for n in 0..20 {
@@ -147,14 +115,7 @@ async fn run() -> Vec<(String, Option<Offset>)> {
     }
     for write in writes {
         seen.push((
-            format!(
-                "{:?}",
-                write
-                    .await
-                    .unwrap()
-                    .map(|done| done.offset)
-                    .map_err(|error| error.to_string())
-            ),
+            format!("{:?}", write.await.unwrap().map(|done| done.offset).map_err(|error| error.to_string())),
             None,
         ));
     }

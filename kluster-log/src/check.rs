@@ -38,18 +38,8 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            setting,
-            found,
-            wanted,
-            mend,
-            ..
-        } = self;
-        write!(
-            f,
-            "topic {name}: {setting} is {found}, must be {wanted}. To mend: {mend}"
-        )
+        let Self { name, setting, found, wanted, mend, .. } = self;
+        write!(f, "topic {name}: {setting} is {found}, must be {wanted}. To mend: {mend}")
     }
 }
 
@@ -118,11 +108,7 @@ impl Checker<'_> {
             );
             findings.push(self.finding(Severity::Refuse, "partition count", found.partitions, 1, mend));
         } else if found.partitions < wanted {
-            let mend = format!(
-                "{} --alter --topic {} --partitions {wanted}",
-                self.tool("kafka-topics"),
-                self.name
-            );
+            let mend = format!("{} --alter --topic {} --partitions {wanted}", self.tool("kafka-topics"), self.name);
             findings.push(self.finding(Severity::Warn, "partition count", found.partitions, wanted, mend));
         }
         let least = self.settings.least_copies();
@@ -132,22 +118,14 @@ impl Checker<'_> {
                 "{} --execute --reassignment-json-file FILE, with {least} replicas for each partition; or start with --development, where losing one disk may lose data",
                 self.tool("kafka-reassign-partitions")
             );
-            findings.push(self.finding(
-                severity,
-                "replication factor",
-                found.copies,
-                format!("{least} or more"),
-                mend,
-            ));
+            findings.push(self.finding(severity, "replication factor", found.copies, format!("{least} or more"), mend));
         }
         findings
     }
 
     fn differences(&self, found: &BTreeMap<String, String>) -> Vec<Finding> {
         let differs = |wanted: &Wanted| {
-            let value = found
-                .get(wanted.setting)
-                .map_or("unknown to the broker", String::as_str);
+            let value = found.get(wanted.setting).map_or("unknown to the broker", String::as_str);
             (!wanted.is_met_by(value)).then(|| self.difference(wanted, value))
         };
         wanted(self.topic, self.settings).iter().filter_map(differs).collect()
@@ -162,13 +140,7 @@ impl Checker<'_> {
             wanted.setting
         );
         let or_more = if wanted.at_least { " or more" } else { "" };
-        self.finding(
-            wanted.severity,
-            wanted.setting,
-            found,
-            format!("{value}{or_more}"),
-            mend,
-        )
+        self.finding(wanted.severity, wanted.setting, found, format!("{value}{or_more}"), mend)
     }
 
     fn may_not_read(&self) -> Finding {
@@ -177,13 +149,7 @@ impl Checker<'_> {
             self.tool("kafka-acls"),
             self.name
         );
-        self.finding(
-            Severity::MayNotRead,
-            "every setting",
-            "not to be read by this user",
-            "readable",
-            mend,
-        )
+        self.finding(Severity::MayNotRead, "every setting", "not to be read by this user", "readable", mend)
     }
 
     fn tool(&self, tool: &str) -> String {
@@ -216,27 +182,15 @@ mod tests {
     use super::*;
 
     fn found_as_wanted(topic: Topic, settings: &TopicSettings) -> Found {
-        let configs = wanted(topic, settings)
-            .iter()
-            .map(|w| (w.setting.to_owned(), w.creation()))
-            .collect();
-        Found {
-            partitions: settings.partitions_of(topic),
-            copies: settings.copies(),
-            settings: Some(configs),
-        }
+        let configs = wanted(topic, settings).iter().map(|w| (w.setting.to_owned(), w.creation())).collect();
+        Found { partitions: settings.partitions_of(topic), copies: settings.copies(), settings: Some(configs) }
     }
 
     #[test]
     fn created_topics_pass_their_own_check() {
         for settings in [TopicSettings::default(), TopicSettings::development()] {
             for topic in Topic::EACH {
-                let checker = Checker {
-                    topic,
-                    name: topic.word(),
-                    bootstrap: "kafka:9092",
-                    settings: &settings,
-                };
+                let checker = Checker { topic, name: topic.word(), bootstrap: "kafka:9092", settings: &settings };
                 assert_eq!(checker.findings(Some(&found_as_wanted(topic, &settings))), []);
             }
         }
@@ -245,12 +199,7 @@ mod tests {
     #[test]
     fn a_finding_says_which_found_wanted_and_how_to_mend() {
         let settings = TopicSettings::default();
-        let checker = Checker {
-            topic: Topic::All,
-            name: "ALL",
-            bootstrap: "kafka:9092",
-            settings: &settings,
-        };
+        let checker = Checker { topic: Topic::All, name: "ALL", bootstrap: "kafka:9092", settings: &settings };
         let mut found = found_as_wanted(Topic::All, &settings);
         if let Some(configs) = &mut found.settings {
             configs.insert("retention.ms".into(), "604800000".into());
@@ -267,17 +216,8 @@ mod tests {
     #[test]
     fn what_may_not_be_read_needs_trust() {
         let settings = TopicSettings::development();
-        let checker = Checker {
-            topic: Topic::All,
-            name: "ALL",
-            bootstrap: "kafka:9092",
-            settings: &settings,
-        };
-        let findings = checker.findings(Some(&Found {
-            partitions: 1,
-            copies: 1,
-            settings: None,
-        }));
+        let checker = Checker { topic: Topic::All, name: "ALL", bootstrap: "kafka:9092", settings: &settings };
+        let findings = checker.findings(Some(&Found { partitions: 1, copies: 1, settings: None }));
         let check = TopicCheck { findings };
         assert_eq!((check.refusals(false).len(), check.refusals(true).len()), (1, 0));
         assert_eq!(checker.findings(None)[0].found, "missing");

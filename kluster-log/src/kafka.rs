@@ -95,11 +95,8 @@ impl KafkaLog {
     ) -> impl Future<Output = Result<Appended, LogError>> + Send + 'static + use<> {
         let handed = self.0.producer.hand_over(&self.0.names.name(topic), partition, &record);
         async move {
-            let lost = |_| {
-                Err(LogError::OutcomeOpen {
-                    reason: "the producer was closed before the answer came".into(),
-                })
-            };
+            let lost =
+                |_| Err(LogError::OutcomeOpen { reason: "the producer was closed before the answer came".into() });
             handed?.await.unwrap_or_else(lost)
         }
     }
@@ -118,18 +115,11 @@ impl KafkaLog {
             }
         };
         let (start, end) = self.0.asker.ask(doing, name, question).await?;
-        Ok(Range {
-            start: place(start),
-            end: place(end),
-        })
+        Ok(Range { start: place(start), end: place(end) })
     }
 
     pub(crate) async fn read_many(&self, topic: Topic, from: Vec<(u32, Offset)>) -> Result<KafkaReader, LogError> {
-        try_join_all(
-            from.iter()
-                .map(|(partition, place)| self.admit(topic, *partition, *place)),
-        )
-        .await?;
+        try_join_all(from.iter().map(|(partition, place)| self.admit(topic, *partition, *place))).await?;
         KafkaReader::new(self.clone(), topic, from)
     }
 
@@ -203,17 +193,10 @@ impl KafkaLog {
             move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
                 let cluster_id = client.client().fetch_cluster_id(timeout).unwrap_or_default();
                 let topic_id = raw::topic_id(client.client(), &name, timeout).unwrap_or_default();
-                Ok(LogIdentity {
-                    cluster_id,
-                    topic_id,
-                    leader_epoch: None,
-                })
+                Ok(LogIdentity { cluster_id, topic_id, leader_epoch: None })
             }
         };
-        self.0
-            .asker
-            .ask("asking for the log's identity".to_owned(), name, question)
-            .await
+        self.0.asker.ask("asking for the log's identity".to_owned(), name, question).await
     }
 }
 
@@ -252,13 +235,7 @@ impl KafkaLog {
 
     fn out_of_range(&self, topic: Topic, partition: u32, asked: Offset, range: Range) -> LogError {
         let Range { start, end } = range;
-        LogError::OutOfRange {
-            topic: self.0.names.name(topic),
-            partition,
-            asked,
-            start,
-            end,
-        }
+        LogError::OutOfRange { topic: self.0.names.name(topic), partition, asked, start, end }
     }
 }
 
@@ -270,10 +247,7 @@ fn place(offset: i64) -> Offset {
 fn record_of(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
-            (
-                header.key.to_owned(),
-                Bytes::copy_from_slice(header.value.unwrap_or_default()),
-            )
+            (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
         };
         headers.iter().map(owned).collect()
     });

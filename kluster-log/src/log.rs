@@ -90,10 +90,7 @@ impl Log {
     ) -> impl Future<Output = Result<Appended, LogError>> + Send + 'static + use<> {
         let bytes = record.bytes();
         if bytes > MAX_RECORD_BYTES {
-            return Either::Left(ready(Err(LogError::TooLarge {
-                bytes,
-                limit: MAX_RECORD_BYTES,
-            })));
+            return Either::Left(ready(Err(LogError::TooLarge { bytes, limit: MAX_RECORD_BYTES })));
         }
         Either::Right(match self {
             Self::Kafka(log) => Either::Left(log.append_now(topic, partition, record)),

@@ -79,41 +79,26 @@ impl MemoryLog {
 
     /// A log whose topics are not created yet.
     pub fn without_topics(clock: Clock) -> Self {
-        let store = Store {
-            cluster_id: "memory-cluster".to_owned(),
-            ..Store::default()
-        };
+        let store = Store { cluster_id: "memory-cluster".to_owned(), ..Store::default() };
         let shared = Shared {
             store: Mutex::new(store),
             hooks: Mutex::default(),
             clock,
             changed: std::array::from_fn(|_| Arc::new(Notify::new())),
         };
-        Self {
-            shared: Arc::new(shared),
-            names: Arc::default(),
-            user: "".into(),
-            delayed: Arc::default(),
-        }
+        Self { shared: Arc::new(shared), names: Arc::default(), user: "".into(), delayed: Arc::default() }
     }
 
     /// A handle of the same log for another user, who appears in the hooks' contexts and whose appends have an order of their own.
     #[must_use]
     pub fn user(&self, name: &str) -> Self {
-        Self {
-            user: name.into(),
-            delayed: Arc::default(),
-            ..self.clone()
-        }
+        Self { user: name.into(), delayed: Arc::default(), ..self.clone() }
     }
 
     /// A handle of the same log that gives topics and groups these names. The memory log holds one database: names do not tell topics apart.
     #[must_use]
     pub fn named(&self, names: TopicNames) -> Self {
-        Self {
-            names: Arc::new(names),
-            ..self.clone()
-        }
+        Self { names: Arc::new(names), ..self.clone() }
     }
 }
 
@@ -182,9 +167,7 @@ impl MemoryLog {
     pub fn records(&self, topic: Topic, partition: u32) -> Vec<Record> {
         let store = self.store();
         let found = store.partition(topic, partition);
-        found.map_or_else(Vec::new, |found| {
-            found.records.iter().map(|stored| stored.record.clone()).collect()
-        })
+        found.map_or_else(Vec::new, |found| found.records.iter().map(|stored| stored.record.clone()).collect())
     }
 
     fn change(&self, topic: Topic, partition: u32, change: impl FnOnce(&mut store::Partition)) {
@@ -209,10 +192,7 @@ impl MemoryLog {
 
     pub(crate) fn range(&self, topic: Topic, partition: u32) -> Result<Range, LogError> {
         let store = self.store();
-        store
-            .partition(topic, partition)
-            .map(store::Partition::range)
-            .ok_or_else(|| self.missing(topic))
+        store.partition(topic, partition).map(store::Partition::range).ok_or_else(|| self.missing(topic))
     }
 
     pub(crate) fn read_many(&self, topic: Topic, from: Vec<(u32, Offset)>) -> Result<MemoryReader, LogError> {
@@ -222,15 +202,8 @@ impl MemoryLog {
                 return Err(self.out_of_range(topic, *partition, place.in_kafka(), range));
             }
         }
-        let cursors = from
-            .iter()
-            .map(|(partition, place)| Cursor::at(*partition, place.in_kafka()))
-            .collect();
-        Ok(MemoryReader {
-            log: self.clone(),
-            topic,
-            cursors,
-        })
+        let cursors = from.iter().map(|(partition, place)| Cursor::at(*partition, place.in_kafka())).collect();
+        Ok(MemoryReader { log: self.clone(), topic, cursors })
     }
 
     pub(crate) fn join(&self, topic: Topic, group: &str) -> Result<MemoryGroupReader, LogError> {
@@ -241,31 +214,19 @@ impl MemoryLog {
     pub(crate) fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Option<Offset>, LogError> {
         self.range(topic, partition)?;
         let mut store = self.store();
-        Ok(store
-            .group(group, topic)
-            .committed
-            .get(&partition)
-            .copied()
-            .map(Offset::new))
+        Ok(store.group(group, topic).committed.get(&partition).copied().map(Offset::new))
     }
 
     pub(crate) fn commit(&self, group: &str, topic: Topic, partition: u32, next: Offset) -> Result<(), LogError> {
         self.range(topic, partition)?;
-        self.store()
-            .group(group, topic)
-            .committed
-            .insert(partition, next.in_kafka());
+        self.store().group(group, topic).committed.insert(partition, next.in_kafka());
         Ok(())
     }
 
     pub(crate) fn identity(&self) -> Result<LogIdentity, LogError> {
         let store = self.store();
         let all = store.topics.get(&Topic::All).ok_or_else(|| self.missing(Topic::All))?;
-        Ok(LogIdentity {
-            cluster_id: store.cluster_id.clone(),
-            topic_id: all.id.clone(),
-            leader_epoch: Some(0),
-        })
+        Ok(LogIdentity { cluster_id: store.cluster_id.clone(), topic_id: all.id.clone(), leader_epoch: Some(0) })
     }
 }
 
@@ -294,19 +255,11 @@ impl MemoryLog {
     }
 
     fn missing(&self, topic: Topic) -> LogError {
-        LogError::MissingTopic {
-            name: self.names.name(topic),
-        }
+        LogError::MissingTopic { name: self.names.name(topic) }
     }
 
     fn out_of_range(&self, topic: Topic, partition: u32, asked: u64, range: Range) -> LogError {
         let Range { start, end } = range;
-        LogError::OutOfRange {
-            topic: self.names.name(topic),
-            partition,
-            asked: Offset::new(asked),
-            start,
-            end,
-        }
+        LogError::OutOfRange { topic: self.names.name(topic), partition, asked: Offset::new(asked), start, end }
     }
 }

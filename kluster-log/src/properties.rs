@@ -7,41 +7,17 @@ const KEPT: &[(&str, &str)] = &[
     ("bootstrap.servers", "it is --bootstrap"),
     ("metadata.broker.list", "it is --bootstrap"),
     ("acks", "a write counts only when all in-sync copies have it (acks=all)"),
-    (
-        "request.required.acks",
-        "a write counts only when all in-sync copies have it (acks=all)",
-    ),
-    (
-        "enable.idempotence",
-        "without it a retry inside the client doubles or reorders records",
-    ),
-    (
-        "auto.offset.reset",
-        "a reader must stop, not jump, when its place is gone",
-    ),
-    (
-        "isolation.level",
-        "all nodes must see the same records (read_committed)",
-    ),
+    ("request.required.acks", "a write counts only when all in-sync copies have it (acks=all)"),
+    ("enable.idempotence", "without it a retry inside the client doubles or reorders records"),
+    ("auto.offset.reset", "a reader must stop, not jump, when its place is gone"),
+    ("isolation.level", "all nodes must see the same records (read_committed)"),
     ("enable.auto.commit", "what is committed is decided by what was done"),
-    (
-        "enable.auto.offset.store",
-        "what is committed is decided by what was done",
-    ),
-    (
-        "partitioner",
-        "clients in every language must agree where a key lies (murmur2_random)",
-    ),
+    ("enable.auto.offset.store", "what is committed is decided by what was done"),
+    ("partitioner", "clients in every language must agree where a key lies (murmur2_random)"),
     ("group.id", "groups follow from database and node id"),
-    (
-        "group.instance.id",
-        "one setting for every reader would make members throw each other out",
-    ),
+    ("group.instance.id", "one setting for every reader would make members throw each other out"),
     ("transactional.id", "Kluster appends no transactions"),
-    (
-        "allow.auto.create.topics",
-        "a topic created by accident has settings that lose data",
-    ),
+    ("allow.auto.create.topics", "a topic created by accident has settings that lose data"),
     ("enable.partition.eof", "readers here do not know an end"),
     ("check.crcs", "a damaged record must never be executed"),
     ("delivery.report.only.error", "an append is answered with its offset"),
@@ -51,9 +27,7 @@ const KEPT: &[(&str, &str)] = &[
 /// Reads `name=value`, as given with `--kafka-property`.
 pub(crate) fn parse_property(text: &str) -> Result<(String, String), String> {
     let Some((name, value)) = text.split_once('=') else {
-        return Err(format!(
-            "{text:?} has no '=': expected name=value, for example socket.timeout.ms=10000"
-        ));
+        return Err(format!("{text:?} has no '=': expected name=value, for example socket.timeout.ms=10000"));
     };
     let (name, value) = (name.trim(), value.trim());
     if name.is_empty() {

@@ -23,10 +23,7 @@ pub struct NewRecord {
 impl NewRecord {
     /// A record without key and headers.
     pub fn of(value: impl Into<Bytes>) -> Self {
-        Self {
-            value: Some(value.into()),
-            ..Self::default()
-        }
+        Self { value: Some(value.into()), ..Self::default() }
     }
 
     /// The record with this key.
@@ -70,11 +67,7 @@ pub struct Record {
 impl Record {
     /// The value of the last header of this name, as Kafka's own `lastHeader`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers
-            .iter()
-            .rev()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_ref())
+        self.headers.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
 
     /// The hash by which a node knows this record again.

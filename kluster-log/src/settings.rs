@@ -113,11 +113,7 @@ impl LogSettings {
 /// Reads `[kafka://]host[:port],…`; the port is 9092 unless given.
 fn parse_bootstrap(text: &str) -> Result<String, String> {
     const WANTED: &str = "expected host:port, several with commas between, for example kafka1:9092,kafka2:9092";
-    let list = text
-        .trim()
-        .strip_prefix("kafka://")
-        .unwrap_or(text.trim())
-        .trim_end_matches('/');
+    let list = text.trim().strip_prefix("kafka://").unwrap_or(text.trim()).trim_end_matches('/');
     if list.contains("://") || list.contains('/') {
         return Err(format!("{text:?} is no address of Kafka: {WANTED}"));
     }
@@ -179,9 +175,7 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<LogSettings, String> {
         let words = std::iter::once("test").chain(words.iter().copied());
-        Line::try_parse_from(words)
-            .map(|line| line.log)
-            .map_err(|error| error.to_string())
+        Line::try_parse_from(words).map(|line| line.log).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -191,10 +185,7 @@ mod tests {
         assert_eq!(settings.bootstrap, "a:1,b:9092");
         assert_eq!(settings.names().name(Topic::All), "orders");
         assert_eq!(settings.names().name(Topic::One), "eu-shop.ONE");
-        assert_eq!(
-            settings.properties().unwrap(),
-            [("client.id".to_owned(), "x".to_owned())]
-        );
+        assert_eq!(settings.properties().unwrap(), [("client.id".to_owned(), "x".to_owned())]);
         assert_eq!(parse(&[]).unwrap(), LogSettings::default());
         let secret = parse(&["--kafka-property", "sasl.password=geheim"]).unwrap();
         let shown = format!("{secret:?}");
@@ -210,10 +201,7 @@ mod tests {
             (["--topic", "ALL"], "expected TOPIC=NAME"),
             (["--topic-prefix", "a b"], "\"a b\" cannot be part of a topic's name"),
             (["--kafka-property", "linger.ms"], "expected name=value"),
-            (
-                ["--kafka-property", "acks=1"],
-                "acks cannot be set: a write counts only when all in-sync copies have it",
-            ),
+            (["--kafka-property", "acks=1"], "acks cannot be set: a write counts only when all in-sync copies have it"),
         ] {
             let error = parse(&words).unwrap_err();
             assert!(error.contains(part) && error.contains(words[0]), "{words:?}: {error}");
@@ -225,26 +213,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("client.properties");
         std::fs::write(&path, "# ours\n\nsocket.timeout.ms = 10000\n").unwrap();
-        let settings = LogSettings {
-            kafka_config: Some(path.clone()),
-            ..LogSettings::default()
-        };
-        assert_eq!(
-            settings.properties().unwrap(),
-            [("socket.timeout.ms".to_owned(), "10000".to_owned())]
-        );
+        let settings = LogSettings { kafka_config: Some(path.clone()), ..LogSettings::default() };
+        assert_eq!(settings.properties().unwrap(), [("socket.timeout.ms".to_owned(), "10000".to_owned())]);
         std::fs::write(&path, "client.id=a\nisolation.level=read_uncommitted\n").unwrap();
         let error = settings.properties().unwrap_err().to_string();
         assert!(error.contains("line 2: isolation.level cannot be set"), "{error}");
-        let gone = LogSettings {
-            kafka_config: Some("/nowhere/x".into()),
-            ..LogSettings::default()
-        };
-        assert!(
-            gone.properties()
-                .unwrap_err()
-                .to_string()
-                .contains("--kafka-config /nowhere/x: cannot be read")
-        );
+        let gone = LogSettings { kafka_config: Some("/nowhere/x".into()), ..LogSettings::default() };
+        assert!(gone.properties().unwrap_err().to_string().contains("--kafka-config /nowhere/x: cannot be read"));
     }
 }

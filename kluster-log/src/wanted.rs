@@ -18,24 +18,14 @@ pub struct TopicSettings {
 
 impl Default for TopicSettings {
     fn default() -> Self {
-        Self {
-            partitions: 12,
-            replication: 3,
-            min_insync: 2,
-            development: false,
-        }
+        Self { partitions: 12, replication: 3, min_insync: 2, development: false }
     }
 }
 
 impl TopicSettings {
     /// For one broker on one machine: nothing survives the loss of its disk.
     pub fn development() -> Self {
-        Self {
-            partitions: 4,
-            replication: 1,
-            min_insync: 1,
-            development: true,
-        }
+        Self { partitions: 4, replication: 1, min_insync: 1, development: true }
     }
 
     pub(crate) fn partitions_of(&self, topic: Topic) -> u32 {
@@ -73,30 +63,15 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     fn text(setting: &'static str, text: &'static str, severity: Severity) -> Self {
-        Self {
-            setting,
-            value: 0,
-            text: Some(text),
-            at_least: false,
-            severity,
-        }
+        Self { setting, value: 0, text: Some(text), at_least: false, severity }
     }
 
     fn number(setting: &'static str, value: i64, severity: Severity) -> Self {
-        Self {
-            setting,
-            value,
-            text: None,
-            at_least: false,
-            severity,
-        }
+        Self { setting, value, text: None, at_least: false, severity }
     }
 
     fn at_least(setting: &'static str, value: i64, severity: Severity) -> Self {
-        Self {
-            at_least: true,
-            ..Self::number(setting, value, severity)
-        }
+        Self { at_least: true, ..Self::number(setting, value, severity) }
     }
 
     /// The value to create the topic with.
@@ -126,11 +101,7 @@ const PASSING_SEGMENT_MS: i64 = 600_000;
 pub(crate) fn wanted(topic: Topic, settings: &TopicSettings) -> Vec<Wanted> {
     use Severity::{Refuse, Warn};
     // What ALL and DECISIONS lose is lost for every node that has not read it; the others carry what can be asked again.
-    let severity = if matches!(topic, Topic::All | Topic::Decisions) {
-        Refuse
-    } else {
-        Warn
-    };
+    let severity = if matches!(topic, Topic::All | Topic::Decisions) { Refuse } else { Warn };
     let policy = if topic == Topic::Nodes { "compact" } else { "delete" };
     let (retention_ms, retention_bytes) = match topic {
         Topic::All | Topic::Decisions | Topic::Nodes => (-1, -1),
@@ -141,11 +112,7 @@ pub(crate) fn wanted(topic: Topic, settings: &TopicSettings) -> Vec<Wanted> {
         Wanted::text("cleanup.policy", policy, severity),
         Wanted::text("message.timestamp.type", "LogAppendTime", severity),
         Wanted::text("unclean.leader.election.enable", "false", severity),
-        Wanted::at_least(
-            "max.message.bytes",
-            (MAX_REQUEST_BYTES + RECORD_OVERHEAD_BYTES) as i64,
-            severity,
-        ),
+        Wanted::at_least("max.message.bytes", (MAX_REQUEST_BYTES + RECORD_OVERHEAD_BYTES) as i64, severity),
         Wanted::at_least("min.insync.replicas", i64::from(settings.least_insync()), severity),
     ];
     if topic != Topic::Nodes {

@@ -10,7 +10,8 @@ use crate::fault::{Cause, Fault, Refusal};
 use crate::outcome::Key;
 use kluster_log::Record;
 use kluster_protocol::{
-    BadRequest, Body, Control, ErrorCode, Kind, MAJOR_VERSION, MAX_RESULT_BYTES, Offset, Request, ResponseError, Statement, header,
+    BadRequest, Body, Control, ErrorCode, Kind, MAJOR_VERSION, MAX_RESULT_BYTES, Offset, Request, ResponseError,
+    Statement, header,
 };
 use kluster_sql::{Class, Dialect};
 
@@ -67,13 +68,17 @@ fn check_version(record: &Record) -> Result<(), Fault> {
     let Some(text) = record.header(header::VERSION) else { return Ok(()) };
     // What is no number cannot be newer; the record is judged as it stands.
     match std::str::from_utf8(text).ok().and_then(|text| text.parse::<u32>().ok()) {
-        Some(version) if version > MAJOR_VERSION => Err(newer(record.offset, &format!("of protocol version {version}"))),
+        Some(version) if version > MAJOR_VERSION => {
+            Err(newer(record.offset, &format!("of protocol version {version}")))
+        }
         _ => Ok(()),
     }
 }
 
 fn newer(offset: Offset, what: &str) -> Fault {
-    let message = format!("the record at offset {offset} is {what}, which this version of Kluster does not know; update this node");
+    let message = format!(
+        "the record at offset {offset} is {what}, which this version of Kluster does not know; update this node"
+    );
     Fault::Fatal(Cause::new("newer_record", message))
 }
 
@@ -114,10 +119,7 @@ fn bad_request(record: &Record, bad: BadRequest) -> Asked {
     let request_id = bad.message_id.as_ref().map_or(unnamed.request_id, |id| id.as_str().to_owned());
     let reply_key = bad.client_id.map_or_else(|| request_id.clone(), |id| id.as_str().to_owned());
     let code = if bad.too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
-    Asked::NoRequest(
-        Sender { request_id, reply_key, ..unnamed },
-        ResponseError::new(code, bad.reason),
-    )
+    Asked::NoRequest(Sender { request_id, reply_key, ..unnamed }, ResponseError::new(code, bad.reason))
 }
 
 impl Sender {
@@ -188,7 +190,8 @@ mod tests {
     use bytes::Bytes;
 
     fn record(value: &str, headers: &[(&str, &str)]) -> Record {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes::from((*value).to_owned()))).collect();
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes::from((*value).to_owned()))).collect();
         Record {
             partition: 0,
             offset: Offset::new(7),
@@ -209,14 +212,18 @@ mod tests {
             let fault = admit(Dialect::Sqlite, &record("{}", &[headers])).unwrap_err();
             assert!(matches!(fault, Fault::Fatal(cause) if cause.code == "newer_record"));
         }
-        let typed = r#"{"messageId":"m","clientId":"c","sqlString":"select 1","version":9,"kluster-version":9,"kind":"epoch"}"#;
+        let typed =
+            r#"{"messageId":"m","clientId":"c","sqlString":"select 1","version":9,"kluster-version":9,"kind":"epoch"}"#;
         assert!(matches!(asked(typed, &[("kluster-version", "one")]), Asked::Execute(..)));
     }
 
     #[test]
     fn what_is_no_request_is_named_by_its_offset() {
         let Asked::NoRequest(sender, refusal) = asked("hello", &[("kluster-reply-partition", "3")]) else { panic!() };
-        assert_eq!((sender.request_id.as_str(), sender.reply_key.as_str(), sender.reply_partition), ("@7", "@7", Some(3)));
+        assert_eq!(
+            (sender.request_id.as_str(), sender.reply_key.as_str(), sender.reply_partition),
+            ("@7", "@7", Some(3))
+        );
         assert_eq!(refusal.code, ErrorCode::BadRequest);
         let Asked::NoRequest(sender, _) = asked(r#"{"messageId":"m","clientId":"c"}"#, &[]) else { panic!() };
         assert_eq!((sender.request_id.as_str(), sender.reply_key.as_str()), ("m", "c"));
@@ -224,7 +231,10 @@ mod tests {
 
     #[test]
     fn the_strictest_statement_decides_how_a_list_runs() {
-        let how = |statements: &str| match asked(&format!(r#"{{"messageId":"m","clientId":"c","statements":{statements}}}"#), &[]) {
+        let how = |statements: &str| match asked(
+            &format!(r#"{{"messageId":"m","clientId":"c","statements":{statements}}}"#),
+            &[],
+        ) {
             Asked::Execute(ask, work) => (work.how, ask.reads),
             other => panic!("{other:?}"),
         };
@@ -235,7 +245,8 @@ mod tests {
 
     #[test]
     fn params_are_counted() {
-        let Asked::Refused(_, refusal) = asked(r#"{"messageId":"m","clientId":"c","sqlString":"select $1","params":[1,2]}"#, &[])
+        let Asked::Refused(_, refusal) =
+            asked(r#"{"messageId":"m","clientId":"c","sqlString":"select $1","params":[1,2]}"#, &[])
         else {
             panic!()
         };

@@ -172,7 +172,8 @@ impl AllLane {
                 }
                 Err(fault) => {
                     // Where the batch went through and only its answers did not, they are found again from the stored outcomes.
-                    let reload = matches!(fault, Fault::Lost(_) | Fault::ClaimRaised(_)) || held.state.applied != before;
+                    let reload =
+                        matches!(fault, Fault::Lost(_) | Fault::ClaimRaised(_)) || held.state.applied != before;
                     let count = pending.len();
                     self.after(fault, pending.front(), count, retry, drain).await?;
                     if reload || drain.is_cancelled() {
@@ -235,7 +236,10 @@ impl AllLane {
         let mut expected = if held.fresh { Offset::ZERO } else { held.state.applied.next() };
         for record in records {
             if record.offset < expected {
-                let message = format!("the log delivered offset {} where {expected} or later was due; restart this node", record.offset);
+                let message = format!(
+                    "the log delivered offset {} where {expected} or later was due; restart this node",
+                    record.offset
+                );
                 return Err(Stopped { offset: expected, fault: Fault::Fatal(Cause::new("log_order", message)) });
             }
             if record.offset > expected {
@@ -256,7 +260,10 @@ fn answers_count(outcome: &Outcome) -> bool {
 
 fn parse(row: &OutcomeRow) -> Result<Vec<Outcome>, Fault> {
     let unreadable = |error: serde_json::Error| {
-        let message = format!("the outcomes of offsets {} to {} cannot be read ({error}); restore this node", row.first, row.last);
+        let message = format!(
+            "the outcomes of offsets {} to {} cannot be read ({error}); restore this node",
+            row.first, row.last
+        );
         Fault::Fatal(Cause::new("state_unreadable", message))
     };
     serde_json::from_str(&row.outcomes).map_err(unreadable)

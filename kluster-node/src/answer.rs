@@ -171,7 +171,11 @@ fn list_part(
     let mut result = |n: usize| if n == index { rows.take().unwrap_or_default() } else { Vec::new() };
     let heads = heads.iter().enumerate();
     heads
-        .map(|(n, (columns, count))| StatementResult { columns: columns.clone(), result: result(n), rows_affected: *count })
+        .map(|(n, (columns, count))| StatementResult {
+            columns: columns.clone(),
+            result: result(n),
+            rows_affected: *count,
+        })
         .collect()
 }
 
@@ -221,14 +225,17 @@ impl Sender {
 
     /// Sends one response until the log has it. Only a response that the log will never take ends in an error.
     pub async fn send(&self, response: &Answered, to: &Destination) -> Result<(), LogError> {
-        let record = NewRecord::of(serde_json::to_vec(response).expect("a response can be written as JSON")).keyed(to.key.clone());
+        let record = NewRecord::of(serde_json::to_vec(response).expect("a response can be written as JSON"))
+            .keyed(to.key.clone());
         let partition = to.partition.filter(|partition| *partition < self.partitions);
         let partition = partition.unwrap_or_else(|| partition_of(to.key.as_bytes(), self.partitions));
         let mut pause = Duration::from_millis(50);
         loop {
             match self.log.append(Topic::Responses, Some(partition), record.clone()).await {
                 Ok(_) => return Ok(()),
-                Err(error @ (LogError::TooLarge { .. } | LogError::Denied { .. } | LogError::Closed)) => return Err(error),
+                Err(error @ (LogError::TooLarge { .. } | LogError::Denied { .. } | LogError::Closed)) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(%error, request_id = response.request_id, "a response was not taken by the log; it is sent again");
                     tokio::time::sleep(pause).await;
@@ -244,9 +251,18 @@ impl Sender {
     async fn send_or_shorten(&self, response: &Answered, to: &Destination) -> Result<(), LogError> {
         match self.send(response, to).await {
             Err(LogError::TooLarge { bytes, limit }) => {
-                tracing::error!(bytes, limit, request_id = response.request_id, "RESPONSES does not take this answer; raise its max.message.bytes");
+                tracing::error!(
+                    bytes,
+                    limit,
+                    request_id = response.request_id,
+                    "RESPONSES does not take this answer; raise its max.message.bytes"
+                );
                 let results = response.results.as_ref().map(|results| {
-                    let strip = |result: &StatementResult<_>| StatementResult { result: Vec::new(), columns: Vec::new(), ..result.clone() };
+                    let strip = |result: &StatementResult<_>| StatementResult {
+                        result: Vec::new(),
+                        columns: Vec::new(),
+                        ..result.clone()
+                    };
                     results.iter().map(strip).collect()
                 });
                 let result = response.result.as_ref().map(|_| Vec::new());
@@ -274,7 +290,8 @@ pub async fn run(
         for outgoing in batches.drain(..).flat_map(|batch| batch.outgoing) {
             let to = outgoing.to.clone();
             for part in outgoing.into_parts() {
-                let (part, to, sender) = (part.map_err(|error| LogError::Settings(error.to_string()))?, to.clone(), sender.clone());
+                let (part, to, sender) =
+                    (part.map_err(|error| LogError::Settings(error.to_string()))?, to.clone(), sender.clone());
                 in_flight.push(async move { sender.send_or_shorten(&part, &to).await });
                 if in_flight.len() >= IN_FLIGHT {
                     in_flight.next().await.transpose()?;
@@ -296,4 +313,3 @@ pub async fn run(
     }
     Ok(())
 }
-

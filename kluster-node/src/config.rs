@@ -74,7 +74,10 @@ pub struct Http(pub Option<SocketAddr>);
 fn http(text: &str) -> Result<Http, String> {
     match text {
         "off" => Ok(Http(None)),
-        address => address.parse().map(|address| Http(Some(address))).map_err(|_| format!("{address:?} is no address like 127.0.0.1:8081, nor `off`")),
+        address => address
+            .parse()
+            .map(|address| Http(Some(address)))
+            .map_err(|_| format!("{address:?} is no address like 127.0.0.1:8081, nor `off`")),
     }
 }
 
@@ -94,21 +97,29 @@ pub fn with_file(
 ) -> Result<clap::ArgMatches, clap::Error> {
     // The file may hold what is required, so the first look only asks where the file is.
     let names: Vec<String> = command.get_arguments().map(|argument| argument.get_id().to_string()).collect();
-    let lenient = names.iter().fold(command.clone(), |command, name| command.mut_arg(name, |argument| argument.required(false)));
+    let lenient =
+        names.iter().fold(command.clone(), |command, name| command.mut_arg(name, |argument| argument.required(false)));
     let first = lenient.ignore_errors(true).try_get_matches_from(arguments.clone())?;
-    let Some(path) = first.get_one::<PathBuf>("config").cloned() else { return command.try_get_matches_from(arguments) };
-    let fail = |message: String| clap::Error::raw(clap::error::ErrorKind::InvalidValue, format!("{}: {message}\n", path.display()));
+    let Some(path) = first.get_one::<PathBuf>("config").cloned() else {
+        return command.try_get_matches_from(arguments);
+    };
+    let fail = |message: String| {
+        clap::Error::raw(clap::error::ErrorKind::InvalidValue, format!("{}: {message}\n", path.display()))
+    };
     let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
     let settings: toml::Table = text.parse().map_err(|error| fail(format!("{error}")))?;
     let mut command = command;
     for (key, value) in settings {
         let known = command.get_arguments().find(|argument| argument.get_long() == Some(key.as_str()));
         let Some(id) = known.map(|argument| argument.get_id().to_string()) else {
-            return Err(fail(format!("there is no setting {key:?}; the keys are the long names of the flags, see --help")));
+            return Err(fail(format!(
+                "there is no setting {key:?}; the keys are the long names of the flags, see --help"
+            )));
         };
         let given = matches!(first.value_source(&id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
         if !given {
-            let values = values(&value).ok_or_else(|| fail(format!("{key} must be a text, a number, true or false, or a list of texts")))?;
+            let values = values(&value)
+                .ok_or_else(|| fail(format!("{key} must be a text, a number, true or false, or a list of texts")))?;
             command = command.mut_arg(&id, |argument| argument.required(false).default_values(values));
         }
     }

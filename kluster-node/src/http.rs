@@ -39,7 +39,9 @@ pub async fn serve(listener: TcpListener, node: NodeId, status: Status) -> std::
 /// 200 while the process runs and has not stopped for good; else 503 and why.
 async fn healthz(State(asked): State<Asked>) -> impl IntoResponse {
     match asked.status.now().state {
-        NodeState::Stopped { offset, code, .. } => (StatusCode::SERVICE_UNAVAILABLE, format!("stopped at offset {offset}: {code}\n")),
+        NodeState::Stopped { offset, code, .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("stopped at offset {offset}: {code}\n"))
+        }
         _ => (StatusCode::OK, "ok\n".to_owned()),
     }
 }
@@ -58,12 +60,30 @@ async fn metrics(State(asked): State<Asked>) -> impl IntoResponse {
     let node = &asked.node;
     let mut text = String::new();
     let mut figure = |name: &str, kind: &str, help: &str, value: u64| {
-        let _ = writeln!(text, "# HELP kluster_{name} {help}\n# TYPE kluster_{name} {kind}\nkluster_{name}{{node=\"{node}\"}} {value}");
+        let _ = writeln!(
+            text,
+            "# HELP kluster_{name} {help}\n# TYPE kluster_{name} {kind}\nkluster_{name}{{node=\"{node}\"}} {value}"
+        );
     };
-    figure("applied_offset", "gauge", "The last offset of ALL in this node's database.", now.applied.map_or(0, |applied| applied.get()));
+    figure(
+        "applied_offset",
+        "gauge",
+        "The last offset of ALL in this node's database.",
+        now.applied.map_or(0, |applied| applied.get()),
+    );
     figure("ready", "gauge", "1 while the node is at the end of the log.", u64::from(now.state == NodeState::Ready));
-    figure("stopped", "gauge", "1 once the ALL lane has stopped.", u64::from(matches!(now.state, NodeState::Stopped { .. })));
-    figure("retrying", "gauge", "1 while the ALL lane tries a record again.", u64::from(matches!(now.state, NodeState::Retrying { .. })));
+    figure(
+        "stopped",
+        "gauge",
+        "1 once the ALL lane has stopped.",
+        u64::from(matches!(now.state, NodeState::Stopped { .. })),
+    );
+    figure(
+        "retrying",
+        "gauge",
+        "1 while the ALL lane tries a record again.",
+        u64::from(matches!(now.state, NodeState::Retrying { .. })),
+    );
     figure("holes_total", "counter", "Offsets of ALL that no record came for.", now.holes);
     figure("membership_version", "gauge", "Rises with each change of members.", now.membership.version);
     figure("voters", "gauge", "Nodes whose answers count.", now.membership.voters.len() as u64);

@@ -86,7 +86,8 @@ impl Node {
     /// Checks the topics and opens the database. Waits while either does not answer.
     pub async fn start(settings: NodeSettings, log: Log) -> Result<Self, NodeError> {
         check_topics(&log, &settings).await?;
-        let identity = patiently("the log", || log.identity(), |error| matches!(error, LogError::Unreachable { .. })).await?;
+        let identity =
+            patiently("the log", || log.identity(), |error| matches!(error, LogError::Unreachable { .. })).await?;
         let partitions = log.partitions(Topic::Responses).await?;
         let listener = match settings.http {
             Some(address) => Some(http::bind(address).await.map_err(|error| NodeError::Http(address, error))?),
@@ -188,7 +189,11 @@ fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> J
     set
 }
 
-fn spawn_if(wanted: bool, one: OneLane, drain: CancellationToken) -> (JoinSet<Result<(), LogError>>, CancellationToken) {
+fn spawn_if(
+    wanted: bool,
+    one: OneLane,
+    drain: CancellationToken,
+) -> (JoinSet<Result<(), LogError>>, CancellationToken) {
     let mut set = JoinSet::new();
     if wanted {
         set.spawn(one.run(drain.clone()));
@@ -282,7 +287,9 @@ async fn finish<T: 'static>(tasks: &mut JoinSet<T>) {
 /// A node refuses topics on which a promise would not hold, and says how to mend them.
 async fn check_topics(log: &Log, settings: &NodeSettings) -> Result<(), NodeError> {
     let wanted = if settings.development { TopicSettings::development() } else { TopicSettings::default() };
-    let check = patiently("the log", || log.check_topics(&wanted), |error| matches!(error, LogError::Unreachable { .. })).await?;
+    let check =
+        patiently("the log", || log.check_topics(&wanted), |error| matches!(error, LogError::Unreachable { .. }))
+            .await?;
     let refusals = check.refusals(settings.trust_topics);
     for finding in &check.findings {
         tracing::warn!(node = %settings.node_id, "{finding}");

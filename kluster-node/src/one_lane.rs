@@ -16,8 +16,8 @@ use crate::state::State;
 use crate::status::Status;
 use kluster_log::{GroupReader, Log, LogError, Record};
 use kluster_protocol::{
-    Body, Column, ErrorCode, MAX_ROW_BYTES, Members, MessageId, NodeId, NodeState, Offset, PART_BYTES, Request, RequestTopic, Response,
-    ResponseError, StatementResult, Topic,
+    Body, Column, ErrorCode, MAX_ROW_BYTES, Members, MessageId, NodeId, NodeState, Offset, PART_BYTES, Request,
+    RequestTopic, Response, ResponseError, StatementResult, Topic,
 };
 use kluster_sql::Dialect;
 use serde_json::value::RawValue;
@@ -101,7 +101,8 @@ impl OneLane {
                 (Ok(request), Destination { partition: reply_partition(record), key })
             }
             Err(bad) => {
-                let id = bad.message_id.as_ref().map_or_else(|| format!("@{}", record.offset), |id| id.as_str().to_owned());
+                let id =
+                    bad.message_id.as_ref().map_or_else(|| format!("@{}", record.offset), |id| id.as_str().to_owned());
                 let key = bad.client_id.as_ref().map_or_else(|| id.clone(), |id| id.as_str().to_owned());
                 (Err((id, bad)), Destination { partition: reply_partition(record), key })
             }
@@ -151,8 +152,10 @@ impl OneLane {
         match tokio::time::timeout_at(deadline, reached).await {
             Ok(_) => Ok(()),
             Err(_) => {
-                let applied = self.status.now().applied.map_or("nothing".to_owned(), |applied| format!("offset {applied}"));
-                let message = format!("this node has applied {applied}, not yet {min}; ask again, another node may be further");
+                let applied =
+                    self.status.now().applied.map_or("nothing".to_owned(), |applied| format!("offset {applied}"));
+                let message =
+                    format!("this node has applied {applied}, not yet {min}; ask again, another node may be further");
                 Err(ResponseError::new(ErrorCode::NotYet, message))
             }
         }
@@ -202,7 +205,8 @@ fn admitted(dialect: Dialect, request: &Request) -> Result<Vec<WorkStatement>, R
     let many = request.statements().len() > 1;
     let statements = request.statements().iter().enumerate().map(|(index, statement)| {
         let named = |refusal: Refusal| Refusal { statement_index: many.then_some(index as u32), ..refusal };
-        let verdict = kluster_sql::admit_read(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
+        let verdict =
+            kluster_sql::admit_read(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
         check_params(statement, verdict.params as usize).map_err(named)?;
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
         Ok(WorkStatement { sql: verdict.sql.into_owned(), params, expect_rows })
@@ -227,7 +231,9 @@ impl Building {
     fn take(&mut self, event: ReadEvent) -> Result<Option<Self>, Refusal> {
         match event {
             ReadEvent::Snapshot(row) => self.snapshot = row.map(parse).transpose()?,
-            ReadEvent::Columns(columns) => self.results.push(StatementResult { columns, result: Vec::new(), rows_affected: 0 }),
+            ReadEvent::Columns(columns) => {
+                self.results.push(StatementResult { columns, result: Vec::new(), rows_affected: 0 })
+            }
             ReadEvent::Row(row) => return self.row(row),
             ReadEvent::Done { rows } => {
                 if let Some(result) = self.results.last_mut() {

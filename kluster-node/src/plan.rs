@@ -65,7 +65,13 @@ pub enum Answer {
 
 impl Plan {
     /// Plans the next batch from the front of `records`: at most `max` works, one where it must run alone.
-    pub fn cut(dialect: Dialect, state: &State, window: &Window, records: &[Record], max: usize) -> Result<Self, Fault> {
+    pub fn cut(
+        dialect: Dialect,
+        state: &State,
+        window: &Window,
+        records: &[Record],
+        max: usize,
+    ) -> Result<Self, Fault> {
         let mut plan = Self { entries: Vec::new(), works: Vec::new() };
         let mut planned: HashMap<(String, String), (Offset, String)> = HashMap::new();
         for record in records {
@@ -137,7 +143,12 @@ impl Plan {
 
     /// Moves the state on over every record, given what the works came to, in their order.
     pub fn settle(self, before: &State, ran: Vec<Ran>) -> Settled {
-        let mut settled = Settled { state: before.clone(), outcomes: Vec::new(), kept: KeptByOffset::new(), kept_bytes: HashMap::new() };
+        let mut settled = Settled {
+            state: before.clone(),
+            outcomes: Vec::new(),
+            kept: KeptByOffset::new(),
+            kept_bytes: HashMap::new(),
+        };
         let mut ran = ran.into_iter();
         for entry in self.entries {
             settled.entry(entry, &mut ran);
@@ -168,19 +179,24 @@ fn judge(
     window: &Window,
     planned: &HashMap<(String, String), (Offset, String)>,
 ) -> Option<Decided> {
-    let refuse = |code, message: String| Some(Decided::Refuse(ask.sender.clone(), None, ResponseError::new(code, message)));
+    let refuse =
+        |code, message: String| Some(Decided::Refuse(ask.sender.clone(), None, ResponseError::new(code, message)));
     let floor = state.floor(offset);
     if let Some(since) = ask.since {
         if since >= offset {
             return refuse(
                 ErrorCode::BadSince,
-                format!("sinceOffset {since} is not below the request's own offset {offset}; send an offset known before the first attempt"),
+                format!(
+                    "sinceOffset {since} is not below the request's own offset {offset}; send an offset known before the first attempt"
+                ),
             );
         }
         if since.next() < floor {
             return refuse(
                 ErrorCode::Expired,
-                format!("sinceOffset {since} lies before offset {floor}, where memory of outcomes begins; whether it was executed before cannot be told"),
+                format!(
+                    "sinceOffset {since} lies before offset {floor}, where memory of outcomes begins; whether it was executed before cannot be told"
+                ),
             );
         }
     }
@@ -194,7 +210,9 @@ fn judge(
         Seen::Same(first) => Some(Decided::Repeat(ask.sender.clone(), first)),
         Seen::Other(first) => refuse(
             ErrorCode::MessageIdReuse,
-            format!("another request with this messageId was executed at offset {first}; use a new messageId for each request"),
+            format!(
+                "another request with this messageId was executed at offset {first}; use a new messageId for each request"
+            ),
         ),
     }
 }

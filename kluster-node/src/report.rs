@@ -48,7 +48,8 @@ impl Reporter {
             message: cause.message.clone(),
             since_ms: self.now_ms(),
         };
-        let record = NewRecord::of(serde_json::to_vec(&error).expect("a report can be written as JSON")).keyed(self.node.to_string());
+        let record = NewRecord::of(serde_json::to_vec(&error).expect("a report can be written as JSON"))
+            .keyed(self.node.to_string());
         if let Err(error) = self.log.append(Topic::Errors, None, record).await {
             tracing::warn!(%error, "the report could not be sent to ERRORS");
         }

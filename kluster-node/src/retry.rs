@@ -72,7 +72,9 @@ impl Retry {
         }
         let was_alone = self.alone > 0;
         match fault {
-            Fault::Transient(cause) if self.tries < Self::PASSING || cause.code == "log_unreachable" => Verdict::Again(self.pause(), cause),
+            Fault::Transient(cause) if self.tries < Self::PASSING || cause.code == "log_unreachable" => {
+                Verdict::Again(self.pause(), cause)
+            }
             Fault::Transient(cause) => Verdict::Stop(ErrorClass::Unknown, Fault::Unknown(cause)),
             Fault::Lost(cause) => {
                 self.raised = 0;
@@ -108,7 +110,10 @@ impl Retry {
 }
 
 fn second_process(cause: Cause) -> Cause {
-    let message = format!("{}: twice without a reconnect, so a second process applies to this database; stop one of them", cause.message);
+    let message = format!(
+        "{}: twice without a reconnect, so a second process applies to this database; stop one of them",
+        cause.message
+    );
     Cause::new("second_process", message)
 }
 
@@ -147,7 +152,8 @@ mod tests {
         let mut retry = Retry::default();
         assert!(matches!(retry.judge(Fault::Unknown(cause()), 60), Verdict::Again(..)));
         assert_eq!(retry.batch_limit(&BatchLimit::default()), 1);
-        let stopped = (0..5).find(|_| matches!(retry.judge(Fault::Unknown(cause()), 60), Verdict::Stop(ErrorClass::Unknown, _)));
+        let stopped =
+            (0..5).find(|_| matches!(retry.judge(Fault::Unknown(cause()), 60), Verdict::Stop(ErrorClass::Unknown, _)));
         assert!(stopped.is_some());
     }
 

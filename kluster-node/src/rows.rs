@@ -22,18 +22,12 @@ pub struct Rows {
 impl Rows {
     /// A statement that returned no rows.
     pub fn affected(count: u64) -> Self {
-        Self {
-            affected: count,
-            ..Self::default()
-        }
+        Self { affected: count, ..Self::default() }
     }
 
     /// A result that begins with these columns.
     pub fn of(columns: Vec<Column>) -> Self {
-        Self {
-            columns,
-            ..Self::default()
-        }
+        Self { columns, ..Self::default() }
     }
 
     /// Adds a row: an object of the columns' names. A row that no record can carry counts as more bytes than any limit allows.
@@ -76,10 +70,7 @@ impl Rows {
             file.seek(SeekFrom::Start(0))?;
             Ok::<_, std::io::Error>(BufReader::with_capacity(1 << 16, file))
         });
-        Ok(RowsIter {
-            memory: self.memory.into_iter(),
-            spool: spool.transpose()?,
-        })
+        Ok(RowsIter { memory: self.memory.into_iter(), spool: spool.transpose()? })
     }
 }
 

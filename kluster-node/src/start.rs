@@ -35,7 +35,10 @@ pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window
     };
     let state: State = serde_json::from_str(&row.state).map_err(|error| unreadable("state row", &error))?;
     if state.applied != row.applied {
-        let message = format!("the state row says {} and its state says {}: it was changed by hand; restore this node", row.applied, state.applied);
+        let message = format!(
+            "the state row says {} and its state says {}: it was changed by hand; restore this node",
+            row.applied, state.applied
+        );
         return Err(Fault::Fatal(Cause::new("state_row", message)));
     }
     belongs(&state, node, identity)?;
@@ -46,7 +49,8 @@ pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window
         let rows = dbms.outcome_rows(from, PAGE).await?;
         let Some(last) = rows.last().map(|row| row.last) else { break };
         for row in rows {
-            let outcomes: Vec<Outcome> = serde_json::from_str(&row.outcomes).map_err(|error| unreadable("outcome row", &error))?;
+            let outcomes: Vec<Outcome> =
+                serde_json::from_str(&row.outcomes).map_err(|error| unreadable("outcome row", &error))?;
             let kept = kept_rows(row.rows.as_deref())?;
             for outcome in outcomes.iter().filter(|outcome| outcome.offset >= floor) {
                 window.remember(outcome, kept.get(&outcome.offset).map_or(0, |kept| kept_bytes(kept)));
@@ -73,7 +77,10 @@ fn kept_bytes(kept: &[crate::outcome::KeptRows]) -> u64 {
 }
 
 fn unreadable(what: &str, error: &serde_json::Error) -> Fault {
-    Fault::Fatal(Cause::new("state_unreadable", format!("the {what} in this database cannot be read ({error}); restore this node")))
+    Fault::Fatal(Cause::new(
+        "state_unreadable",
+        format!("the {what} in this database cannot be read ({error}); restore this node"),
+    ))
 }
 
 fn belongs(state: &State, node: &NodeId, identity: &LogIdentity) -> Result<(), Fault> {
@@ -81,7 +88,10 @@ fn belongs(state: &State, node: &NodeId, identity: &LogIdentity) -> Result<(), F
     if state.node_id != *node {
         return refuse(
             "other_node",
-            format!("this database belongs to node {}, not to {node}; start it with --node-id {}, or give {node} a database of its own", state.node_id, state.node_id),
+            format!(
+                "this database belongs to node {}, not to {node}; start it with --node-id {}, or give {node} a database of its own",
+                state.node_id, state.node_id
+            ),
         );
     }
     if state.cluster_id != identity.cluster_id {

@@ -82,7 +82,7 @@ impl State {
     /// Keeps the chain at the last two multiples of 2^k, for k = 8…40. A hole may take the multiple itself; then no node has it.
     fn note_point(&mut self) {
         let number = self.applied.get();
-        if number == 0 || !number.is_multiple_of(256) {
+        if !number.is_multiple_of(256) {
             return;
         }
         self.points.insert(0, ChainPoint { offset: self.applied, chain: self.chain });

@@ -35,17 +35,11 @@ impl Place for File {
 }
 
 async fn threaded() -> File {
-    File {
-        dir: tempfile::tempdir().unwrap(),
-        inline: false,
-    }
+    File { dir: tempfile::tempdir().unwrap(), inline: false }
 }
 
 async fn inline() -> File {
-    File {
-        dir: tempfile::tempdir().unwrap(),
-        inline: true,
-    }
+    File { dir: tempfile::tempdir().unwrap(), inline: true }
 }
 
 mod on_its_own_thread {
@@ -99,13 +93,8 @@ async fn orphans_never_apply_twice() {
         let place = inline().await;
         open(&place).await.close().await;
         let works = [work(1, "insert into t values (1, 'a')")];
-        let settings = DbmsSettings {
-            steps: Steps::watched(Arc::new(StopAt(step))),
-            ..place.settings()
-        };
-        let Dbms::Sqlite(mut killed) = Dbms::open(&settings).await.unwrap() else {
-            unreachable!()
-        };
+        let settings = DbmsSettings { steps: Steps::watched(Arc::new(StopAt(step))), ..place.settings() };
+        let Dbms::Sqlite(mut killed) = Dbms::open(&settings).await.unwrap() else { unreachable!() };
         let orphan = killed.orphan();
         let batch = async {
             killed.run(Some(at(0)), &works).await.unwrap();
@@ -130,11 +119,7 @@ async fn orphans_never_apply_twice() {
             false if applied == at(0) => drop(db.commit(&finish(Some(0), 1)).await.unwrap()),
             false => {}
         }
-        assert_eq!(
-            query(&mut db, 2, "select count(*) as n from t").await,
-            [json!({"n": 1})],
-            "{step:?}"
-        );
+        assert_eq!(query(&mut db, 2, "select count(*) as n from t").await, [json!({"n": 1})], "{step:?}");
         db.close().await;
     }
 }
@@ -163,29 +148,18 @@ async fn a_lost_connection_leaves_the_outcome_open() {
     for commits in [true, false] {
         let place = inline().await;
         open(&place).await.close().await;
-        let cuts = Arc::new(Cuts {
-            session: Mutex::default(),
-            commits,
-        });
-        let settings = DbmsSettings {
-            steps: Steps::watched(cuts.clone()),
-            ..place.settings()
-        };
+        let cuts = Arc::new(Cuts { session: Mutex::default(), commits });
+        let settings = DbmsSettings { steps: Steps::watched(cuts.clone()), ..place.settings() };
         let mut db = Dbms::open(&settings).await.unwrap();
         let Dbms::Sqlite(sqlite) = &db else { unreachable!() };
         *cuts.session.lock().unwrap() = Some(sqlite.orphan());
-        db.run(Some(at(0)), &[work(1, "insert into t values (1, 'a')")])
-            .await
-            .unwrap();
+        db.run(Some(at(0)), &[work(1, "insert into t values (1, 'a')")]).await.unwrap();
         assert!(matches!(db.commit(&finish(Some(0), 1)).await, Err(Fault::Lost(_))));
         assert!(matches!(db.load().await, Err(Fault::Lost(_))));
         db.recover().await.unwrap();
         let applied = u64::from(commits);
         assert_eq!(db.load().await.unwrap().map(|row| row.applied), Some(at(applied)));
-        assert_eq!(
-            query(&mut db, 2, "select count(*) as n from t").await,
-            [json!({"n": applied})]
-        );
+        assert_eq!(query(&mut db, 2, "select count(*) as n from t").await, [json!({"n": applied})]);
         db.close().await;
     }
 }
@@ -198,11 +172,7 @@ async fn user_sql_is_fenced() {
     let setup = [
         ddl(&db, 1, "create view v as select * from kluster_state"),
         ddl(&db, 2, "create table w (id integer)"),
-        ddl(
-            &db,
-            3,
-            "create trigger tr after insert on w begin update kluster_state set applied = 99; end",
-        ),
+        ddl(&db, 3, "create trigger tr after insert on w begin update kluster_state set applied = 99; end"),
         ddl(
             &db,
             4,
@@ -228,18 +198,9 @@ async fn user_sql_is_fenced() {
         ("create table kluster_x (id integer)", KlusterSchema),
         ("create index i on kluster_state (applied)", KlusterSchema),
         ("create index kluster_i on t (name)", KlusterSchema),
-        (
-            "create trigger x after update on kluster_state begin select 1; end",
-            KlusterSchema,
-        ),
-        (
-            "create table f (a integer references kluster_state (applied))",
-            KlusterSchema,
-        ),
-        (
-            "create table f (a integer, b text references Kluster_State)",
-            KlusterSchema,
-        ),
+        ("create trigger x after update on kluster_state begin select 1; end", KlusterSchema),
+        ("create table f (a integer references kluster_state (applied))", KlusterSchema),
+        ("create table f (a integer, b text references Kluster_State)", KlusterSchema),
         ("select * from v", KlusterSchema),
         ("insert into w values (1)", KlusterSchema),
         ("begin", TransactionControl),
@@ -268,10 +229,7 @@ async fn user_sql_is_fenced() {
         ("select sqlite_version()", Environment),
         ("insert into d (id, s) values (1, 'x')", Randomness),
         ("insert into d (id, r) values (1, 1)", Environment),
-        (
-            "insert into sqlite_schema values ('table', 'x', 'x', 1, '')",
-            PrivilegeViolation,
-        ),
+        ("insert into sqlite_schema values ('table', 'x', 'x', 1, '')", PrivilegeViolation),
         ("select 1; select 2", SeveralStatements),
         ("-- nothing", BadRequest),
         ("vacuum", NotTransactional),
@@ -279,10 +237,7 @@ async fn user_sql_is_fenced() {
     .into_iter()
     .enumerate()
     {
-        let fenced = Work {
-            how: How::Alone,
-            ..work(10 + n as u64, sql)
-        };
+        let fenced = Work { how: How::Alone, ..work(10 + n as u64, sql) };
         let ran = one(&mut db, fenced).await;
         // An empty table calls nothing and returns nothing, on every node alike.
         if sql.contains("order by random()") && ran.is_ok() {
@@ -320,11 +275,7 @@ async fn conflicts_that_roll_back_refuse_only_their_own_work() {
     one(&mut db, trigger).await.unwrap();
     one(&mut db, work(2, "insert into t values (1, 'a')")).await.unwrap();
     for (offset, sql, expected) in [
-        (
-            4,
-            "insert or rollback into t values (2, 'b'), (1, 'b')",
-            ErrorCode::UniqueViolation,
-        ),
+        (4, "insert or rollback into t values (2, 'b'), (1, 'b')", ErrorCode::UniqueViolation),
         (6, "insert into t values (7, 'b')", ErrorCode::Raised),
     ] {
         let batch = [work(offset - 1, "insert into t values (5, 'e')"), work(offset, sql)];
@@ -346,20 +297,12 @@ async fn conflicts_that_roll_back_refuse_only_their_own_work() {
 async fn deferred_keys_are_each_works_own() {
     let place = threaded().await;
     let mut db = open(&place).await;
-    let child = ddl(
-        &db,
-        1,
-        "create table c (id integer primary key, t integer references t deferrable initially deferred)",
-    );
+    let child =
+        ddl(&db, 1, "create table c (id integer primary key, t integer references t deferrable initially deferred)");
     one(&mut db, child).await.unwrap();
     assert!(!db.checks_late());
-    let repaired = work_of(
-        4,
-        vec![
-            statement("insert into c values (2, 3)"),
-            statement("insert into t values (3, 'later')"),
-        ],
-    );
+    let repaired =
+        work_of(4, vec![statement("insert into c values (2, 3)"), statement("insert into t values (3, 'later')")]);
     let ran = apply(
         &mut db,
         &[
@@ -373,10 +316,7 @@ async fn deferred_keys_are_each_works_own() {
     .await;
     let key = Some(ErrorCode::ForeignKeyViolation);
     assert_eq!(ran.iter().map(code).collect::<Vec<_>>(), [key, None, None, key, None]);
-    assert_eq!(
-        query(&mut db, 7, "select count(*) as n from c").await,
-        [json!({"n": 1})]
-    );
+    assert_eq!(query(&mut db, 7, "select count(*) as n from c").await, [json!({"n": 1})]);
     db.close().await;
 }
 
@@ -391,30 +331,9 @@ async fn values_have_their_published_form() {
     let insert = "insert into k values (42, 9007199254740993, 0.1, 'é\"\n', x'00ff', true, '2024-02-29', 12.50), \
                   (null, -9007199254740992, 9e999, '', x'', false, null, '1e400')";
     one(&mut db, work(2, insert)).await.unwrap();
-    let mut results = one(
-        &mut db,
-        work(3, "select *, 1 + 1 as sum, -9e999 as low, 2.0 as two from k"),
-    )
-    .await
-    .unwrap();
-    let types: Vec<_> = results[0]
-        .columns
-        .iter()
-        .map(|column| column.type_name.as_str())
-        .collect();
-    assert_eq!(
-        types[..8],
-        [
-            "integer",
-            "integer",
-            "double",
-            "text",
-            "blob",
-            "boolean",
-            "date",
-            "decimal(5,2)"
-        ]
-    );
+    let mut results = one(&mut db, work(3, "select *, 1 + 1 as sum, -9e999 as low, 2.0 as two from k")).await.unwrap();
+    let types: Vec<_> = results[0].columns.iter().map(|column| column.type_name.as_str()).collect();
+    assert_eq!(types[..8], ["integer", "integer", "double", "text", "blob", "boolean", "date", "decimal(5,2)"]);
     assert_eq!(types[8..], ["any", "any", "any"]);
     let found = rows(results.remove(0));
     let first = json!({"n": 42, "big": "9007199254740993", "r": 0.1, "txt": "é\"\n", "bin": "AP8=", "yes": 1,
@@ -422,19 +341,9 @@ async fn values_have_their_published_form() {
     let second = json!({"n": null, "big": "-9007199254740992", "r": "Infinity", "txt": "", "bin": "", "yes": 0,
         "day": null, "dec": "Infinity", "sum": 2, "low": "-Infinity", "two": 2.0});
     assert_eq!(found, [first, second]);
-    let bool_param = one(
-        &mut db,
-        bound(
-            4,
-            "select $1 as a, $2 as b, typeof($3) as c",
-            json!([true, [1, {}], 1.0]),
-        ),
-    )
-    .await;
-    assert_eq!(
-        rows(bool_param.unwrap().remove(0)),
-        [json!({"a": 1, "b": "[1,{}]", "c": "real"})]
-    );
+    let bool_param =
+        one(&mut db, bound(4, "select $1 as a, $2 as b, typeof($3) as c", json!([true, [1, {}], 1.0]))).await;
+    assert_eq!(rows(bool_param.unwrap().remove(0)), [json!({"a": 1, "b": "[1,{}]", "c": "real"})]);
     db.close().await;
 }
 
@@ -444,18 +353,9 @@ async fn the_clock_is_closed_in_all() {
     let place = threaded().await;
     let mut db = open(&place).await;
     for (offset, sql) in [
-        (
-            1,
-            "create table k (id integer primary key, at text default (datetime('now')), n text)",
-        ),
-        (
-            2,
-            "create table l (id integer primary key, at text default current_timestamp)",
-        ),
-        (
-            3,
-            "create trigger tr after insert on t when new.id = 9 begin update t set name = date() where id = 9; end",
-        ),
+        (1, "create table k (id integer primary key, at text default (datetime('now')), n text)"),
+        (2, "create table l (id integer primary key, at text default current_timestamp)"),
+        (3, "create trigger tr after insert on t when new.id = 9 begin update t set name = date() where id = 9; end"),
         (4, "create view v as select unixepoch() as at"),
     ] {
         let create = ddl(&db, offset, sql);
@@ -477,23 +377,11 @@ async fn the_clock_is_closed_in_all() {
         let ran = one(&mut db, work).await;
         assert_eq!(code(&ran), Some(ErrorCode::Clock), "{sql}: {ran:?}");
     }
-    one(
-        &mut db,
-        work(20, "insert into l values (1, datetime('2024-02-29', '+1 day'))"),
-    )
-    .await
-    .unwrap();
-    assert_eq!(
-        query(&mut db, 21, "select at from l").await,
-        [json!({"at": "2024-03-01 00:00:00"})]
-    );
+    one(&mut db, work(20, "insert into l values (1, datetime('2024-02-29', '+1 day'))")).await.unwrap();
+    assert_eq!(query(&mut db, 21, "select at from l").await, [json!({"at": "2024-03-01 00:00:00"})]);
     for modifier in ["localtime", "utc"] {
         let local = bound(22, "select datetime('2024-02-29', $1)", json!([modifier]));
-        assert_eq!(
-            code(&one(&mut db, local).await),
-            Some(ErrorCode::Environment),
-            "{modifier}"
-        );
+        assert_eq!(code(&one(&mut db, local).await), Some(ErrorCode::Environment), "{modifier}");
     }
     let (events, ended) = read(&db.reads(), &read_of("select current_timestamp as at")).await;
     assert_eq!((events.len(), ended), (4, Ok(())));
@@ -507,39 +395,19 @@ async fn full_text_tables_work() {
     let mut db = open(&place).await;
     let create = ddl(&db, 1, "create virtual table ft using fts5(body)");
     one(&mut db, create).await.unwrap();
-    let ran = one(
-        &mut db,
-        work(2, "insert into ft values ('the quick fox'), ('a lazy dog')"),
-    )
-    .await
-    .unwrap();
+    let ran = one(&mut db, work(2, "insert into ft values ('the quick fox'), ('a lazy dog')")).await.unwrap();
     assert_eq!(ran[0].affected, 2);
     let found = query(&mut db, 3, "select body from ft where ft match 'fox'").await;
     assert_eq!(found, [json!({"body": "the quick fox"})]);
-    assert_eq!(
-        read(&db.reads(), &read_of("select body from ft where ft match 'dog'"))
-            .await
-            .1,
-        Ok(())
-    );
+    assert_eq!(read(&db.reads(), &read_of("select body from ft where ft match 'dog'")).await.1, Ok(()));
     let create = ddl(&db, 3, "create virtual table area using rtree(id, low, high)");
     one(&mut db, create).await.unwrap();
-    one(&mut db, work(3, "insert into area values (1, 0.0, 2.0)"))
-        .await
-        .unwrap();
+    one(&mut db, work(3, "insert into area values (1, 0.0, 2.0)")).await.unwrap();
     db.close().await;
     let mut db = Dbms::open(&place.settings()).await.unwrap();
-    assert_eq!(
-        query(&mut db, 4, "select id from area where low < 1.0").await,
-        [json!({"id": 1})]
-    );
-    one(&mut db, work(4, "delete from ft where ft match 'fox'"))
-        .await
-        .unwrap();
-    assert_eq!(
-        query(&mut db, 5, "select count(*) as n from ft").await,
-        [json!({"n": 1})]
-    );
+    assert_eq!(query(&mut db, 4, "select id from area where low < 1.0").await, [json!({"id": 1})]);
+    one(&mut db, work(4, "delete from ft where ft match 'fox'")).await.unwrap();
+    assert_eq!(query(&mut db, 5, "select count(*) as n from ft").await, [json!({"n": 1})]);
     db.close().await;
 }
 
@@ -548,16 +416,8 @@ async fn full_text_tables_work() {
 async fn reads_are_fenced_too() {
     let place = threaded().await;
     let db = open(&place).await;
-    assert_eq!(
-        read(&db.reads(), &read_of("select name from pragma_table_info('t')"))
-            .await
-            .1,
-        Ok(())
-    );
-    assert_eq!(
-        read(&db.reads(), &read_of("select random(), datetime('now')")).await.1,
-        Ok(())
-    );
+    assert_eq!(read(&db.reads(), &read_of("select name from pragma_table_info('t')")).await.1, Ok(()));
+    assert_eq!(read(&db.reads(), &read_of("select random(), datetime('now')")).await.1, Ok(()));
     for (sql, expected) in [
         ("select * from kluster_state", ErrorCode::KlusterSchema),
         ("pragma query_only = off", ErrorCode::SessionState),
@@ -565,10 +425,7 @@ async fn reads_are_fenced_too() {
         ("begin", ErrorCode::TransactionControl),
     ] {
         let (_, ended) = read(&db.reads(), &read_of(sql)).await;
-        assert!(
-            matches!(&ended, Err(ReadError::Refused(refusal)) if refusal.code == expected),
-            "{sql}: {ended:?}"
-        );
+        assert!(matches!(&ended, Err(ReadError::Refused(refusal)) if refusal.code == expected), "{sql}: {ended:?}");
     }
     db.close().await;
 }
@@ -578,30 +435,15 @@ async fn reads_are_fenced_too() {
 async fn what_cannot_be_opened_says_why() {
     let place = threaded().await;
     open(&place).await.close().await;
-    let other = DbmsSettings {
-        node_id: "n2".into(),
-        ..place.settings()
-    };
-    let nowhere = DbmsSettings {
-        url: "sqlite:/no/such/directory/n1.db".into(),
-        ..place.settings()
-    };
+    let other = DbmsSettings { node_id: "n2".into(), ..place.settings() };
+    let nowhere = DbmsSettings { url: "sqlite:/no/such/directory/n1.db".into(), ..place.settings() };
     let file = place.dir.path().join("text.db");
     std::fs::write(&file, "this is no database".repeat(100)).unwrap();
-    let text = DbmsSettings {
-        url: format!("sqlite:{}", file.display()),
-        ..place.settings()
-    };
-    for (settings, part) in [
-        (other, "belongs to node \"n1\""),
-        (nowhere, "create it first"),
-        (text, "not a database"),
-    ] {
+    let text = DbmsSettings { url: format!("sqlite:{}", file.display()), ..place.settings() };
+    for (settings, part) in [(other, "belongs to node \"n1\""), (nowhere, "create it first"), (text, "not a database")]
+    {
         let said = Dbms::open(&settings).await.unwrap_err();
-        assert!(
-            matches!(&said, OpenError::Unusable(said) if said.contains(part)),
-            "{said}"
-        );
+        assert!(matches!(&said, OpenError::Unusable(said) if said.contains(part)), "{said}");
     }
 }
 
@@ -615,17 +457,8 @@ async fn reads_and_writes_go_on_side_by_side() {
     let reading = tokio::spawn(async move { reads.read(&many, &sender).await });
     receiver.recv().await.unwrap();
     for offset in 1..50 {
-        one(
-            &mut db,
-            bound(offset, "insert into t values ($1, 'a')", json!([offset])),
-        )
-        .await
-        .unwrap();
-        let found: Value = read(&db.reads(), &read_of("select count(*) as n from t"))
-            .await
-            .0
-            .len()
-            .into();
+        one(&mut db, bound(offset, "insert into t values ($1, 'a')", json!([offset]))).await.unwrap();
+        let found: Value = read(&db.reads(), &read_of("select count(*) as n from t")).await.0.len().into();
         assert_eq!(found, json!(4));
     }
     while receiver.recv().await.is_some() {}

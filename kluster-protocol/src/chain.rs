@@ -117,10 +117,7 @@ mod tests {
         assert_eq!(base, start.after(Offset::new(1), &record, None, &[1]));
         assert_ne!(base, start.after(Offset::new(2), &record, None, &[1]));
         assert_ne!(base, start.after(Offset::new(1), &other, None, &[1]));
-        assert_ne!(
-            base,
-            start.after(Offset::new(1), &record, Some(ErrorCode::SyntaxError), &[1])
-        );
+        assert_ne!(base, start.after(Offset::new(1), &record, Some(ErrorCode::SyntaxError), &[1]));
         assert_ne!(base, start.after(Offset::new(1), &record, None, &[2]));
         assert_ne!(base, base.after(Offset::new(1), &record, None, &[1]));
     }

@@ -52,11 +52,7 @@ impl Membership {
     /// Applies a control record. A stale one, or one that says what holds already, changes nothing.
     pub fn apply(&mut self, control: &Control) {
         let (node, role, replaces) = match control {
-            Control::Join {
-                node_id,
-                role,
-                replaces,
-            } => (node_id, Some(*role), *replaces),
+            Control::Join { node_id, role, replaces } => (node_id, Some(*role), *replaces),
             Control::Leave { node_id, replaces } => (node_id, None, *replaces),
             Control::Barrier => return,
         };
@@ -92,11 +88,7 @@ mod tests {
     use super::*;
 
     fn join(node: &str, role: Role, replaces: u64) -> Control {
-        Control::Join {
-            node_id: node.into(),
-            role,
-            replaces,
-        }
+        Control::Join { node_id: node.into(), role, replaces }
     }
 
     #[test]
@@ -106,31 +98,11 @@ mod tests {
         members.apply(&join("n1", Role::Voter, 1));
         members.apply(&join("n3", Role::Voter, 1)); // stale
         members.apply(&join("n1", Role::Voter, 2)); // holds already
-        assert_eq!(
-            members,
-            Membership {
-                version: 2,
-                voters: vec!["n1".into(), "n2".into()],
-                observers: vec![]
-            }
-        );
+        assert_eq!(members, Membership { version: 2, voters: vec!["n1".into(), "n2".into()], observers: vec![] });
         members.apply(&join("n1", Role::Observer, 2));
-        members.apply(&Control::Leave {
-            node_id: "n2".into(),
-            replaces: 3,
-        });
-        members.apply(&Control::Leave {
-            node_id: "n9".into(),
-            replaces: 4,
-        });
-        assert_eq!(
-            members,
-            Membership {
-                version: 4,
-                voters: vec![],
-                observers: vec!["n1".into()]
-            }
-        );
+        members.apply(&Control::Leave { node_id: "n2".into(), replaces: 3 });
+        members.apply(&Control::Leave { node_id: "n9".into(), replaces: 4 });
+        assert_eq!(members, Membership { version: 4, voters: vec![], observers: vec!["n1".into()] });
     }
 
     #[test]

@@ -97,9 +97,7 @@ impl std::str::FromStr for DatabaseName {
 
 impl<'de> Deserialize<'de> for DatabaseName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -56,11 +56,7 @@ pub struct Statement {
 impl Statement {
     /// A statement without params and guard.
     pub fn new(sql: impl Into<String>) -> Self {
-        Self {
-            sql_string: sql.into(),
-            params: Vec::new(),
-            expect_rows: None,
-        }
+        Self { sql_string: sql.into(), params: Vec::new(), expect_rows: None }
     }
 }
 
@@ -106,14 +102,7 @@ impl Request {
     /// A request of one statement.
     pub fn new(message_id: MessageId, client_id: ClientId, statement: Statement) -> Self {
         let body = Body::One(statement);
-        Self {
-            message_id,
-            client_id,
-            body,
-            since_offset: None,
-            min_offset: None,
-            timeout_ms: None,
-        }
+        Self { message_id, client_id, body, since_offset: None, min_offset: None, timeout_ms: None }
     }
 
     /// Reads a record's value. The verdict is a pure function of the bytes and the protocol's version.
@@ -121,20 +110,11 @@ impl Request {
         let bytes = value
             .ok_or_else(|| BadRequest::new("the record has no value (a tombstone), so there is no request in it"))?;
         if bytes.len() > MAX_REQUEST_BYTES {
-            let reason = format!(
-                "the record has {} bytes; at most {MAX_REQUEST_BYTES} are allowed",
-                bytes.len()
-            );
-            return Err(BadRequest {
-                too_large: true,
-                ..BadRequest::new(reason)
-            });
+            let reason = format!("the record has {} bytes; at most {MAX_REQUEST_BYTES} are allowed", bytes.len());
+            return Err(BadRequest { too_large: true, ..BadRequest::new(reason) });
         }
         let written: Written = serde_json::from_slice(bytes).map_err(|error| BadRequest::of_bytes(bytes, &error))?;
-        let ids = (
-            written.message_id.clone().map(MessageId::new),
-            written.client_id.clone().map(ClientId::new),
-        );
+        let ids = (written.message_id.clone().map(MessageId::new), written.client_id.clone().map(ClientId::new));
         written.check().map_err(|problem| BadRequest {
             message_id: ids.0.filter(|id| usable(id.as_str())),
             client_id: ids.1.filter(|id| usable(id.as_str())),
@@ -164,24 +144,18 @@ impl Written {
         let message_id = MessageId::new(id("messageId", self.message_id)?);
         let client_id = ClientId::new(id("clientId", self.client_id)?);
         let body = match (self.sql_string, self.statements) {
-            (Some(sql_string), None) => Body::One(Statement {
-                sql_string,
-                params: self.params.unwrap_or_default(),
-                expect_rows: None,
-            }),
-            (None, Some(_)) if self.params.is_some() => {
-                return Err(BadRequest::new(
-                    "params stand beside statements; give each statement its own",
-                ));
+            (Some(sql_string), None) => {
+                Body::One(Statement { sql_string, params: self.params.unwrap_or_default(), expect_rows: None })
             }
-            (None, Some(statements)) => Body::List {
-                statements: statements.into_iter().map(WrittenStatement::into).collect(),
-            },
+            (None, Some(_)) if self.params.is_some() => {
+                return Err(BadRequest::new("params stand beside statements; give each statement its own"));
+            }
+            (None, Some(statements)) => {
+                Body::List { statements: statements.into_iter().map(WrittenStatement::into).collect() }
+            }
             (None, None) => return Err(BadRequest::new("sqlString is missing; give sqlString or statements")),
             (Some(_), Some(_)) => {
-                return Err(BadRequest::new(
-                    "sqlString and statements are both there; give one of them",
-                ));
+                return Err(BadRequest::new("sqlString and statements are both there; give one of them"));
             }
         };
         let request = Request {
@@ -199,11 +173,7 @@ impl Written {
 
 impl From<WrittenStatement> for Statement {
     fn from(written: WrittenStatement) -> Self {
-        Self {
-            sql_string: written.sql_string,
-            params: written.params,
-            expect_rows: written.expect_rows,
-        }
+        Self { sql_string: written.sql_string, params: written.params, expect_rows: written.expect_rows }
     }
 }
 
@@ -212,23 +182,14 @@ fn check_statements(statements: &[Statement]) -> Result<(), BadRequest> {
         return Err(BadRequest::new("statements is an empty list; give at least one"));
     }
     if statements.len() > MAX_STATEMENTS {
-        let reason = format!(
-            "{} statements in one request; at most {MAX_STATEMENTS} are allowed",
-            statements.len()
-        );
-        return Err(BadRequest {
-            too_large: true,
-            ..BadRequest::new(reason)
-        });
+        let reason = format!("{} statements in one request; at most {MAX_STATEMENTS} are allowed", statements.len());
+        return Err(BadRequest { too_large: true, ..BadRequest::new(reason) });
     }
     for (index, statement) in statements.iter().enumerate() {
         if statement.params.len() > MAX_PARAMS {
             let count = statement.params.len();
             let reason = format!("statement {index} has {count} params; at most {MAX_PARAMS} are allowed");
-            return Err(BadRequest {
-                too_large: true,
-                ..BadRequest::new(reason)
-            });
+            return Err(BadRequest { too_large: true, ..BadRequest::new(reason) });
         }
         if statement.sql_string.contains('\0') || statement.params.iter().any(holds_nul) {
             return Err(BadRequest::new(format!(
@@ -247,10 +208,9 @@ fn id(field: &str, value: Option<String>) -> Result<String, BadRequest> {
     match value {
         None => Err(BadRequest::new(format!("{field} is missing"))),
         Some(id) if id.is_empty() => Err(BadRequest::new(format!("{field} is empty"))),
-        Some(id) if id.len() > MAX_ID_BYTES => Err(BadRequest::new(format!(
-            "{field} has {} bytes; at most {MAX_ID_BYTES} are allowed",
-            id.len()
-        ))),
+        Some(id) if id.len() > MAX_ID_BYTES => {
+            Err(BadRequest::new(format!("{field} has {} bytes; at most {MAX_ID_BYTES} are allowed", id.len())))
+        }
         Some(id) => Ok(id),
     }
 }
@@ -261,12 +221,7 @@ fn usable(id: &str) -> bool {
 
 impl BadRequest {
     fn new(reason: impl Into<String>) -> Self {
-        Self {
-            message_id: None,
-            client_id: None,
-            reason: reason.into(),
-            too_large: false,
-        }
+        Self { message_id: None, client_id: None, reason: reason.into(), too_large: false }
     }
 
     /// Finds the ids in a record that serde refused, so that its sender can be answered all the same.
@@ -312,10 +267,7 @@ mod tests {
             "[".repeat(200),
             "]".repeat(200)
         );
-        let long = format!(
-            r#"{{"messageId":"{}","clientId":"c","sqlString":"x"}}"#,
-            "m".repeat(201)
-        );
+        let long = format!(r#"{{"messageId":"{}","clientId":"c","sqlString":"x"}}"#, "m".repeat(201));
         for (json, id, reason) in [
             ("hello", None, "no request"),
             ("", None, "no request"),
@@ -324,36 +276,12 @@ mod tests {
             (r#"{"messageId":"m"}"#, Some("m"), "clientId is missing"),
             (r#"{"clientId":"c","sqlString":"x"}"#, None, "messageId is missing"),
             (r#"{"messageId":"m","clientId":"c"}"#, Some("m"), "sqlString is missing"),
-            (
-                r#"{"messageId":"m","clientId":"c","sqlString":5}"#,
-                Some("m"),
-                "invalid type",
-            ),
-            (
-                r#"{"messageId":5,"clientId":"c","sqlString":"x"}"#,
-                None,
-                "invalid type",
-            ),
-            (
-                r#"{"messageId":"m","clientId":"c","statements":[]}"#,
-                Some("m"),
-                "empty list",
-            ),
-            (
-                r#"{"messageId":"m","clientId":"c","sqlString":"a","sqlString":"b"}"#,
-                Some("m"),
-                "duplicate field",
-            ),
-            (
-                r#"{"messageId":"m","clientId":"c","sqlString":"a\u0000"}"#,
-                Some("m"),
-                "NUL",
-            ),
-            (
-                r#"{"messageId":"","clientId":"c","sqlString":"a"}"#,
-                None,
-                "messageId is empty",
-            ),
+            (r#"{"messageId":"m","clientId":"c","sqlString":5}"#, Some("m"), "invalid type"),
+            (r#"{"messageId":5,"clientId":"c","sqlString":"x"}"#, None, "invalid type"),
+            (r#"{"messageId":"m","clientId":"c","statements":[]}"#, Some("m"), "empty list"),
+            (r#"{"messageId":"m","clientId":"c","sqlString":"a","sqlString":"b"}"#, Some("m"), "duplicate field"),
+            (r#"{"messageId":"m","clientId":"c","sqlString":"a\u0000"}"#, Some("m"), "NUL"),
+            (r#"{"messageId":"","clientId":"c","sqlString":"a"}"#, None, "messageId is empty"),
             (&deep, None, "recursion limit"),
             (&long, None, "201 bytes"),
         ] {

@@ -140,13 +140,7 @@ impl<R> Response<R> {
 impl ResponseError {
     /// An error without SQLSTATE and place.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            sql_state: None,
-            message: message.into(),
-            position: None,
-            statement_index: None,
-        }
+        Self { code, sql_state: None, message: message.into(), position: None, statement_index: None }
     }
 
     /// The `resultCode` of a response that carries this error.

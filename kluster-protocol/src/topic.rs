@@ -26,14 +26,7 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const EACH: [Self; 6] = [
-        Self::All,
-        Self::One,
-        Self::Responses,
-        Self::Errors,
-        Self::Nodes,
-        Self::Decisions,
-    ];
+    pub const EACH: [Self; 6] = [Self::All, Self::One, Self::Responses, Self::Errors, Self::Nodes, Self::Decisions];
 
     /// The word for it, which is its name in Kafka for the database `main`.
     pub const fn word(self) -> &'static str {
@@ -58,9 +51,7 @@ impl FromStr for Topic {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let found = Self::EACH
-            .into_iter()
-            .find(|topic| topic.word().eq_ignore_ascii_case(word));
+        let found = Self::EACH.into_iter().find(|topic| topic.word().eq_ignore_ascii_case(word));
         found.ok_or_else(|| format!("{word:?} is no topic; there are ALL, ONE, RESPONSES, ERRORS, NODES and DECISIONS"))
     }
 }

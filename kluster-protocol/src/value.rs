@@ -94,10 +94,7 @@ mod tests {
 
     #[test]
     fn repeated_names_are_numbered() {
-        assert_eq!(
-            unique_names(["a", "a", "b", "a", "a#2"]),
-            ["a", "a#2", "b", "a#3", "a#2#2"]
-        );
+        assert_eq!(unique_names(["a", "a", "b", "a", "a#2"]), ["a", "a#2", "b", "a#3", "a#2#2"]);
     }
 
     #[test]

@@ -69,24 +69,17 @@ fn main() {
         "",
         "create schema ",
     ];
-    let kib = std::env::args()
-        .nth(1)
-        .and_then(|kib| kib.parse().ok())
-        .unwrap_or(8 << 10_usize);
+    let kib = std::env::args().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(8 << 10_usize);
     let mut slowest = Vec::new();
     for dialect in Dialect::ALL {
         for (head, part) in heads.iter().flat_map(|head| parts.iter().map(move |part| (head, part))) {
             let sql = format!("{head}{}", part.repeat(((kib << 10) - head.len()) / part.len()));
             let start = Instant::now();
-            let verdict = admit(dialect, &sql)
-                .map(|admitted| admitted.class)
-                .map_err(|refusal| refusal.code);
+            let verdict = admit(dialect, &sql).map(|admitted| admitted.class).map_err(|refusal| refusal.code);
             let admitted = start.elapsed();
             let pieces = split(&sql, dialect).count();
-            slowest.push((
-                start.elapsed(),
-                format!("{dialect:?} {head:?} {part:?}: {verdict:?} {admitted:?} {pieces}"),
-            ));
+            slowest
+                .push((start.elapsed(), format!("{dialect:?} {head:?} {part:?}: {verdict:?} {admitted:?} {pieces}")));
         }
     }
     slowest.sort();

@@ -25,14 +25,10 @@ fn main() {
     for (name, sql) in texts {
         for dialect in Dialect::ALL {
             let start = Instant::now();
-            let admitted = (0..ROUNDS)
-                .filter(|_| admit(dialect, std::hint::black_box(sql)).is_ok())
-                .count();
+            let admitted = (0..ROUNDS).filter(|_| admit(dialect, std::hint::black_box(sql)).is_ok()).count();
             let admit_time = start.elapsed();
             let start = Instant::now();
-            let params: usize = (0..ROUNDS)
-                .map(|_| placeholders(dialect, std::hint::black_box(sql)).1.len())
-                .sum();
+            let params: usize = (0..ROUNDS).map(|_| placeholders(dialect, std::hint::black_box(sql)).1.len()).sum();
             let rate = |time: std::time::Duration| f64::from(ROUNDS) / time.as_secs_f64() / 1000.0;
             println!(
                 "{:>10} {name:<22} admit {:>6.0}k/s  placeholders {:>6.0}k/s  ({admitted}, {params})",

@@ -6,11 +6,7 @@ use kluster_sql::{Dialect, Role, admit, split};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let dialect = |name: &str| {
-        Dialect::ALL
-            .into_iter()
-            .find(|dialect| dialect.name().eq_ignore_ascii_case(name))
-    };
+    let dialect = |name: &str| Dialect::ALL.into_iter().find(|dialect| dialect.name().eq_ignore_ascii_case(name));
     let [name, file] = arguments.as_slice() else {
         eprintln!("split postgresql|mariadb|sqlite FILE");
         return ExitCode::from(2);

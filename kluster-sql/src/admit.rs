@@ -59,22 +59,14 @@ fn judge(dialect: Dialect, sql: &str, one: bool) -> Result<Admitted<'_>, Refusal
         Class::Write | Class::Alone | Class::Ddl => Use::Write,
     };
     let params = check(&statement, &head, class, using)?;
-    let sql = if dialect == Dialect::Postgres {
-        without_concurrently(&statement, &head, from)?
-    } else {
-        Cow::Borrowed(sql)
-    };
+    let sql =
+        if dialect == Dialect::Postgres { without_concurrently(&statement, &head, from)? } else { Cow::Borrowed(sql) };
     Ok(Admitted { class, sql, params })
 }
 
 /// Meets the whole statement with the rules; gives the number of the highest parameter.
 fn check(statement: &Statement<'_>, head: &Head<'_>, class: Class, using: Use) -> Result<u32, Refusal> {
-    let scan = Scan {
-        statement,
-        using,
-        body: classify::has_body(head),
-        head,
-    };
+    let scan = Scan { statement, using, body: classify::has_body(head), head };
     let params = scan.run()?;
     classify::check_into(statement, class)?;
     if using == Use::Write {
@@ -89,11 +81,7 @@ fn check(statement: &Statement<'_>, head: &Head<'_>, class: Class, using: Use) -
         _ => {}
     }
     // In a routine of PostgreSQL, $1 is its first argument.
-    Ok(if scan.body && statement.dialect == Dialect::Postgres {
-        0
-    } else {
-        params
-    })
+    Ok(if scan.body && statement.dialect == Dialect::Postgres { 0 } else { params })
 }
 
 /// Whether the statement's own query decides which rows are written.
@@ -126,9 +114,7 @@ fn without_concurrently<'a>(statement: &Statement<'a>, head: &Head<'_>, from: us
         ));
     }
     let (start, end) = (token.start as usize, token.end as usize);
-    Ok(Cow::Owned(
-        [&statement.sql[..start], &" ".repeat(end - start), &statement.sql[end..]].concat(),
-    ))
+    Ok(Cow::Owned([&statement.sql[..start], &" ".repeat(end - start), &statement.sql[end..]].concat()))
 }
 
 /// Whether a text of MariaDB commits by itself, so that the node needs its intent protocol. False for what is refused.

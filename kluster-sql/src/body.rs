@@ -44,13 +44,7 @@ enum Previous {
 
 impl Body {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self {
-            dialect,
-            head: Head::Start,
-            depth: 0,
-            parentheses: 0,
-            previous: Previous::Other,
-        }
+        Self { dialect, head: Head::Start, depth: 0, parentheses: 0, previous: Previous::Other }
     }
 
     /// Takes the next token that carries meaning; true if it is a `;` that ends the statement.

@@ -32,32 +32,19 @@ pub(crate) struct Classified {
 pub(crate) fn classify(statement: &Statement<'_>) -> Result<Classified, Refusal> {
     let start = behind_parentheses(statement, 0);
     let Some(explained) = explained(statement, start) else {
-        return Ok(Classified {
-            class: class(statement, start),
-            from: start,
-        });
+        return Ok(Classified { class: class(statement, start), from: start });
     };
     let from = behind_parentheses(statement, explained.from);
     let class = class(statement, from);
     if explained.runs && class != Class::Read {
         let hint = "leave ANALYZE out, or send the statement itself";
-        return Err(statement.refuse(
-            start,
-            RefusalCode::Unsupported,
-            "this would run the write to measure it",
-            hint,
-        ));
+        return Err(statement.refuse(start, RefusalCode::Unsupported, "this would run the write to measure it", hint));
     }
-    Ok(Classified {
-        class: Class::Read,
-        from,
-    })
+    Ok(Classified { class: Class::Read, from })
 }
 
 fn behind_parentheses(statement: &Statement<'_>, from: usize) -> usize {
-    (from..statement.len())
-        .find(|at| !statement.is_symbol(*at, "("))
-        .unwrap_or(from)
+    (from..statement.len()).find(|at| !statement.is_symbol(*at, "(")).unwrap_or(from)
 }
 
 /// A statement behind EXPLAIN or, in MariaDB, ANALYZE.
@@ -81,19 +68,9 @@ fn explained(statement: &Statement<'_>, start: usize) -> Option<Explained> {
         runs |= (from..close).any(|at| statement.is_any(at, &["analyze", "analyse"]));
         from = close + 1;
     }
-    while statement.is_any(
-        from,
-        &[
-            "analyze",
-            "analyse",
-            "verbose",
-            "query",
-            "plan",
-            "extended",
-            "partitions",
-            "format",
-        ],
-    ) {
+    while statement
+        .is_any(from, &["analyze", "analyse", "verbose", "query", "plan", "extended", "partitions", "format"])
+    {
         runs |= statement.is_any(from, &["analyze", "analyse"]);
         // FORMAT = JSON
         from += if statement.is_symbol(from + 1, "=") { 3 } else { 1 };

@@ -106,11 +106,7 @@ impl<'a> Lexer<'a> {
             },
             _ => false,
         };
-        if prefixed {
-            self.text_literal(at + 1)
-        } else {
-            Ok((Kind::Word, self.run(at, continues_name)))
-        }
+        if prefixed { self.text_literal(at + 1) } else { Ok((Kind::Word, self.run(at, continues_name))) }
     }
 
     /// What begins with `$`: a parameter, a dollar quote, or a name of a dialect that has such.
@@ -181,10 +177,7 @@ impl Iterator for Lexer<'_> {
         }
         let Ok(start) = u32::try_from(self.at) else {
             let at = std::mem::replace(&mut self.at, self.text.len());
-            return Some(Err(LexError {
-                what: "a text of more than 4 GiB",
-                at,
-            }));
+            return Some(Err(LexError { what: "a text of more than 4 GiB", at }));
         };
         match self.token() {
             Ok((kind, end)) => {
@@ -192,10 +185,7 @@ impl Iterator for Lexer<'_> {
                 Some(
                     u32::try_from(end)
                         .map(|end| Token { kind, start, end })
-                        .map_err(|_| LexError {
-                            what: "a text of more than 4 GiB",
-                            at: start as usize,
-                        }),
+                        .map_err(|_| LexError { what: "a text of more than 4 GiB", at: start as usize }),
                 )
             }
             Err(error) => {

@@ -28,10 +28,7 @@ pub const MAX_PARAMS: u32 = 32_766;
 /// Refuses a text that is too long, or holds a NUL, before it is read.
 pub(crate) fn check_text(sql: &str) -> Result<(), Refusal> {
     if sql.len() > MAX_TEXT {
-        let message = format!(
-            "the text has {} bytes, more than the {MAX_TEXT} of one statement",
-            sql.len()
-        );
+        let message = format!("the text has {} bytes, more than the {MAX_TEXT} of one statement", sql.len());
         return Err(Refusal::whole(
             RefusalCode::TooLarge,
             message,
@@ -64,11 +61,7 @@ pub(crate) struct Counter {
 
 impl Counter {
     pub(crate) fn new() -> Self {
-        Self {
-            levels: vec![Level::default()],
-            cases: 0,
-            symbol_end: u32::MAX,
-        }
+        Self { levels: vec![Level::default()], cases: 0, symbol_end: u32::MAX }
     }
 
     /// Takes one token that carries meaning; says what it is too much of.
@@ -79,15 +72,9 @@ impl Counter {
             _ => None,
         };
         excess.map_or(Ok(()), |(what, limit)| {
-            let message = format!(
-                "more than {limit} {what}, which {} may not be able to hold",
-                dialect.name()
-            );
-            let refusal = Refusal::whole(
-                RefusalCode::TooLarge,
-                message,
-                "split the statement, or bind values as parameters",
-            );
+            let message = format!("more than {limit} {what}, which {} may not be able to hold", dialect.name());
+            let refusal =
+                Refusal::whole(RefusalCode::TooLarge, message, "split the statement, or bind values as parameters");
             Err(refusal.at(sql, token.start as usize))
         })
     }
@@ -118,10 +105,7 @@ impl Counter {
             }
             b'u' | b'e' | b'i' if is("union") || is("except") || is("intersect") => {
                 let terms = self.level().terms;
-                *self.level() = Level {
-                    terms: terms + 1,
-                    ..Level::default()
-                };
+                *self.level() = Level { terms: terms + 1, ..Level::default() };
             }
             b'j' if is("join") => (self.level().operators, self.level().joins) = (0, self.level().joins + 1),
             b'n' if is("not") => self.level().operators += 1,

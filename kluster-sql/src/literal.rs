@@ -38,9 +38,7 @@ pub(crate) fn value<'a>(dialect: Dialect, token: &Token, text: &'a str) -> Cow<'
 
 /// The tag of a dollar-quoted string, both `$` included.
 pub(crate) fn dollar_tag(raw: &str) -> &str {
-    raw.get(1..)
-        .and_then(|rest| rest.find('$'))
-        .map_or("", |end| &raw[..end + 2])
+    raw.get(1..).and_then(|rest| rest.find('$')).map_or("", |end| &raw[..end + 2])
 }
 
 fn dollar_body(raw: &str) -> &str {
@@ -94,11 +92,7 @@ fn unicode(raw: &str, mark: char) -> String {
 
 /// At most `digits` digits of `rest` from byte `from` on: how many bytes they take, and the character they name.
 fn number(rest: &str, from: usize, digits: usize, radix: u32) -> Option<(usize, char)> {
-    let found = rest[from..]
-        .chars()
-        .take(digits)
-        .take_while(|c| c.is_digit(radix))
-        .count();
+    let found = rest[from..].chars().take(digits).take_while(|c| c.is_digit(radix)).count();
     let code = u32::from_str_radix(&rest[from..from + found], radix).ok()?;
     Some((from + found, char::from_u32(code)?))
 }
@@ -144,19 +138,14 @@ mod tests {
     }
 
     fn names(dialect: Dialect, sql: &str) -> Vec<String> {
-        Lexer::new(dialect, sql)
-            .filter_map(|t| name(&t.unwrap(), sql).map(Cow::into_owned))
-            .collect()
+        Lexer::new(dialect, sql).filter_map(|t| name(&t.unwrap(), sql).map(Cow::into_owned)).collect()
     }
 
     #[test]
     fn postgres_strings_mean_what_the_server_reads() {
         let sql = r"'it''s' E'n\x6f\167' U&'n\006f\+000077' 'no' -- and on
             'w' $a$it's$$$a$ x'41' N'n'";
-        assert_eq!(
-            values(Dialect::Postgres, sql),
-            ["it's", "now", "now", "now", "it's$$", "41", "n"]
-        );
+        assert_eq!(values(Dialect::Postgres, sql), ["it's", "now", "now", "now", "it's$$", "41", "n"]);
     }
 
     #[test]
@@ -167,10 +156,7 @@ mod tests {
 
     #[test]
     fn quoted_names_lose_their_quotes() {
-        assert_eq!(
-            names(Dialect::Postgres, r#""a""b" U&"n\006Fw" c"#),
-            ["a\"b", "now", "c"]
-        );
+        assert_eq!(names(Dialect::Postgres, r#""a""b" U&"n\006Fw" c"#), ["a\"b", "now", "c"]);
         assert_eq!(names(Dialect::MariaDb, "`a``b` c"), ["a`b", "c"]);
         assert_eq!(names(Dialect::Sqlite, "[a b] `c` \"d\""), ["a b", "c", "d"]);
     }

@@ -73,9 +73,8 @@ pub(crate) fn check_engine(statement: &Statement<'_>, head: &Head<'_>) -> Result
 }
 
 fn foreign_engine(statement: &Statement<'_>, at: usize, outermost: bool) -> bool {
-    const COLUMN_BEFORE: &[&str] = &[
-        "add", "column", "drop", "change", "modify", "by", "to", "after", "key", "index", "exists",
-    ];
+    const COLUMN_BEFORE: &[&str] =
+        &["add", "column", "drop", "change", "modify", "by", "to", "after", "key", "index", "exists"];
     let assigned = statement.is_symbol(at + 1, "=");
     // The option of a partition stands in parentheses, behind those of its values or behind MAXVALUE.
     let option = outermost || assigned && (statement.follows_symbol(at, ")") || statement.follows(at, &["maxvalue"]));

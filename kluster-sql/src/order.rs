@@ -36,10 +36,7 @@ pub(crate) fn check(scan: &Scan<'_, '_>, writes: bool) -> Result<(), Refusal> {
 
 fn symbol(statement: &Statement<'_>, levels: &mut Vec<Query>, at: usize) -> Result<(), Refusal> {
     if statement.is_symbol(at, "(") {
-        levels.push(Query {
-            exists: statement.follows(at, &["exists"]),
-            ..Query::default()
-        });
+        levels.push(Query { exists: statement.follows(at, &["exists"]), ..Query::default() });
     } else if statement.is_symbol(at, ")") && levels.len() > 1 {
         levels.pop().map_or(Ok(()), |query| finish(statement, query))?;
     } else if statement.is_symbol(at, ";") && levels.len() == 1 {
@@ -54,16 +51,7 @@ fn word(statement: &Statement<'_>, levels: &mut [Query], at: usize) -> Result<()
     let query = &mut levels[top];
     if word.eq_ignore_ascii_case("select") {
         let exists = query.exists;
-        finish(
-            statement,
-            std::mem::replace(
-                query,
-                Query {
-                    exists,
-                    ..Query::default()
-                },
-            ),
-        )?;
+        finish(statement, std::mem::replace(query, Query { exists, ..Query::default() }))?;
     } else if word.eq_ignore_ascii_case("order") && statement.is(at + 1, "by") {
         query.ordered = true;
     } else if let Some(name) = taking(statement, at, word) {
@@ -99,15 +87,7 @@ fn taking(statement: &Statement<'_>, at: usize, word: &str) -> Option<&'static s
 
 /// Whether a window function at `at` depends on the order of rows, and its window states none.
 fn numbers_unordered(statement: &Statement<'_>, at: usize, word: &str) -> bool {
-    const NUMBERING: &[&str] = &[
-        "row_number",
-        "lag",
-        "lead",
-        "ntile",
-        "first_value",
-        "last_value",
-        "nth_value",
-    ];
+    const NUMBERING: &[&str] = &["row_number", "lag", "lead", "ntile", "first_value", "last_value", "nth_value"];
     if !statement.is_symbol(at + 1, "(") || !NUMBERING.iter().any(|name| word.eq_ignore_ascii_case(name)) {
         return false;
     }

@@ -22,14 +22,10 @@ pub fn placeholders(dialect: Dialect, sql: &str) -> (Cow<'_, str>, Vec<usize>) {
         .collect();
     match dialect {
         Dialect::Postgres => (Cow::Borrowed(sql), each_once(&params)),
-        Dialect::MariaDb => (
-            replaced(sql, &params, |_| "?".to_owned()),
-            params.iter().map(|(_, index)| *index).collect(),
-        ),
-        Dialect::Sqlite => (
-            replaced(sql, &params, |index| format!("?{}", index + 1)),
-            each_once(&params),
-        ),
+        Dialect::MariaDb => {
+            (replaced(sql, &params, |_| "?".to_owned()), params.iter().map(|(_, index)| *index).collect())
+        }
+        Dialect::Sqlite => (replaced(sql, &params, |index| format!("?{}", index + 1)), each_once(&params)),
     }
 }
 

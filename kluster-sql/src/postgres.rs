@@ -35,16 +35,8 @@ pub(crate) fn check_token(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal>
         }
         Some(Kind::Symbol) if statement.is_symbol(at, "::") && scan.using.meets(Scope::Writes) => {
             let named = type_at(statement, at + 1);
-            match NODE_NUMBERS
-                .iter()
-                .find(|name| statement.name(named).is_some_and(|n| n.eq_ignore_ascii_case(name)))
-            {
-                Some(name) => Err(refuse_checked(
-                    statement,
-                    at,
-                    &format!("::{name}"),
-                    &format!("{name} (the type)"),
-                )),
+            match NODE_NUMBERS.iter().find(|name| statement.name(named).is_some_and(|n| n.eq_ignore_ascii_case(name))) {
+                Some(name) => Err(refuse_checked(statement, at, &format!("::{name}"), &format!("{name} (the type)"))),
                 None => Ok(()),
             }
         }
@@ -56,11 +48,7 @@ pub(crate) fn check_word(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(
     let statement = scan.statement;
     match word {
         "uescape"
-            if at > 0
-                && statement
-                    .raw(at - 1)
-                    .get(..2)
-                    .is_some_and(|prefix| prefix.eq_ignore_ascii_case("u&")) =>
+            if at > 0 && statement.raw(at - 1).get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("u&")) =>
         {
             Err(refuse_checked(statement, at, "uescape", "UESCAPE"))
         }
@@ -159,10 +147,7 @@ fn cast_behind(statement: &Statement<'_>, at: usize) -> bool {
 
 fn text_cast(statement: &Statement<'_>, at: usize) -> bool {
     statement.is_symbol(at, "::")
-        && statement.is_any(
-            at + 1,
-            &["text", "varchar", "char", "character", "bpchar", "name", "citext"],
-        )
+        && statement.is_any(at + 1, &["text", "varchar", "char", "character", "bpchar", "name", "citext"])
 }
 
 /// The last name of a type that may be qualified: `pg_catalog.timestamptz`.
@@ -171,7 +156,5 @@ fn type_at(statement: &Statement<'_>, at: usize) -> usize {
 }
 
 fn names_time(statement: &Statement<'_>, at: usize) -> bool {
-    statement
-        .name(at)
-        .is_some_and(|name| TIMES.iter().any(|time| name.eq_ignore_ascii_case(time)))
+    statement.name(at).is_some_and(|name| TIMES.iter().any(|time| name.eq_ignore_ascii_case(time)))
 }

@@ -91,12 +91,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal of the text as a whole.
     pub(crate) fn whole(code: RefusalCode, message: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            position: None,
-            hint: hint.into(),
-        }
+        Self { code, message: message.into(), position: None, hint: hint.into() }
     }
 
     /// The same, blaming the byte `at` of `text`.

@@ -33,10 +33,7 @@ fn moved(statement: &Statement<'_>, token: &Token, refusal: Refusal) -> Refusal 
     match (token.kind, inside, outside.position) {
         (Kind::Dollar, Some(inside), Some(start)) => {
             let tag = crate::literal::dollar_tag(raw);
-            Refusal {
-                position: Some(start + tag.chars().count() + inside - 1),
-                ..outside
-            }
+            Refusal { position: Some(start + tag.chars().count() + inside - 1), ..outside }
         }
         _ => outside,
     }
@@ -44,12 +41,7 @@ fn moved(statement: &Statement<'_>, token: &Token, refusal: Refusal) -> Refusal 
 
 fn check_body(outer: &Statement<'_>, text: &str, head: &Head<'_>, nesting: usize) -> Result<(), Refusal> {
     let body = Statement::read_body(outer.dialect, text)?;
-    let scan = Scan {
-        statement: &body,
-        using: Use::Write,
-        body: true,
-        head,
-    };
+    let scan = Scan { statement: &body, using: Use::Write, body: true, head };
     scan.run()?;
     order::check(&scan, false)?;
     let mut executing = false;
@@ -75,11 +67,7 @@ fn check_body(outer: &Statement<'_>, text: &str, head: &Head<'_>, nesting: usize
 fn check_executed(outer: &Statement<'_>, text: &str, head: &Head<'_>, nesting: usize) -> Result<(), Refusal> {
     if nesting > MAX_NESTING {
         let message = format!("more than {MAX_NESTING} strings of SQL within one another");
-        return Err(Refusal::whole(
-            RefusalCode::TooLarge,
-            message,
-            "write the statements themselves",
-        ));
+        return Err(Refusal::whole(RefusalCode::TooLarge, message, "write the statements themselves"));
     }
     match check_body(outer, text, head, nesting) {
         Err(refusal) if refusal.code == RefusalCode::Syntax => Ok(()),

@@ -80,16 +80,9 @@ const EVERY: &[Dialect] = &Dialect::ALL;
 
 /// All rows, in the order of the docs.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    [
-        clock::RULES,
-        identity::RULES,
-        transaction::RULES,
-        session::RULES,
-        environment::RULES,
-        order::RULES,
-    ]
-    .into_iter()
-    .flatten()
+    [clock::RULES, identity::RULES, transaction::RULES, session::RULES, environment::RULES, order::RULES]
+        .into_iter()
+        .flatten()
 }
 
 /// Reserves the words of a row: keeps the tables below short.
@@ -103,29 +96,11 @@ struct Row {
 
 impl Row {
     const fn rule(self, names: &'static [&'static str], reason: &'static str, instead: &'static str) -> Rule {
-        let Row {
-            form,
-            dialects,
-            scope,
-            code,
-        } = self;
-        Rule {
-            names,
-            form,
-            dialects,
-            scope,
-            code,
-            reason,
-            instead,
-        }
+        let Row { form, dialects, scope, code } = self;
+        Rule { names, form, dialects, scope, code, reason, instead }
     }
 }
 
 const fn row(form: Form, dialects: &'static [Dialect], scope: Scope, code: RefusalCode) -> Row {
-    Row {
-        form,
-        dialects,
-        scope,
-        code,
-    }
+    Row { form, dialects, scope, code }
 }

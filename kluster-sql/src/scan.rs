@@ -148,11 +148,7 @@ impl Scan<'_, '_> {
 
     /// A function named as a part of an operator, aggregate or type, by which it can be called later.
     fn is_bound(&self, at: usize) -> bool {
-        let defines = || {
-            ["create operator", "create aggregate", "create type"]
-                .iter()
-                .any(|head| self.head.is(head))
-        };
+        let defines = || ["create operator", "create aggregate", "create type"].iter().any(|head| self.head.is(head));
         let first = self.statement.qualified_from(at);
         self.statement.follows_symbol(first, "=") && self.statement.dialect == Dialect::Postgres && defines()
     }
@@ -165,17 +161,8 @@ impl Scan<'_, '_> {
 
     /// The shape of a column's definition: `( name type`, `, name type`, `ADD [COLUMN [IF NOT EXISTS]] name type`.
     fn is_type(&self, at: usize) -> bool {
-        const NO_COLUMN: &[&str] = &[
-            "column",
-            "add",
-            "constraint",
-            "unique",
-            "key",
-            "index",
-            "like",
-            "foreign",
-            "primary",
-        ];
+        const NO_COLUMN: &[&str] =
+            &["column", "add", "constraint", "unique", "key", "index", "like", "foreign", "primary"];
         let statement = self.statement;
         let Some(column) = at.checked_sub(1) else { return false };
         let named = matches!(statement.kind(column), Some(Kind::Word | Kind::Quoted));
@@ -195,10 +182,7 @@ impl Scan<'_, '_> {
             return at > 0 && statement.is_any(at, &["create", "grant"]);
         }
         // An assignment to a variable of that name.
-        if [":", "=", ".", "["]
-            .iter()
-            .any(|symbol| statement.is_symbol(at + 1, symbol))
-        {
+        if [":", "=", ".", "["].iter().any(|symbol| statement.is_symbol(at + 1, symbol)) {
             return false;
         }
         at == 0
@@ -258,12 +242,7 @@ pub(crate) fn refuse_checked(statement: &Statement<'_>, at: usize, name: &str, s
     debug_assert!(row.is_some(), "no row for {name}");
     match row {
         Some(rule) => refuse_by(statement, at, rule, shown),
-        None => statement.refuse(
-            at,
-            RefusalCode::Unsupported,
-            format!("{shown} is not taken"),
-            "leave it out",
-        ),
+        None => statement.refuse(at, RefusalCode::Unsupported, format!("{shown} is not taken"), "leave it out"),
     }
 }
 
@@ -272,22 +251,12 @@ fn parameter(statement: &Statement<'_>, at: usize) -> Result<u32, Refusal> {
         Ok(number @ 1..=MAX_PARAMS) => Ok(number),
         _ => {
             let message = format!("a parameter's number is 1 to {MAX_PARAMS}");
-            Err(statement.refuse(
-                at,
-                RefusalCode::TooLarge,
-                message,
-                "number the parameters from $1 on without gaps",
-            ))
+            Err(statement.refuse(at, RefusalCode::TooLarge, message, "number the parameters from $1 on without gaps"))
         }
     }
 }
 
 fn foreign_parameter(statement: &Statement<'_>, at: usize) -> Refusal {
     let hint = "write $1, $2, … in every dialect";
-    statement.refuse(
-        at,
-        RefusalCode::Unsupported,
-        "this is not Kluster's form of a parameter",
-        hint,
-    )
+    statement.refuse(at, RefusalCode::Unsupported, "this is not Kluster's form of a parameter", hint)
 }

@@ -51,15 +51,7 @@ pub fn split(script: &str, dialect: Dialect) -> Split<'_> {
     let start = if script.starts_with('\u{feff}') { 3 } else { 0 };
     let mut lexer = Lexer::new(dialect, script);
     lexer.jump(start);
-    Split {
-        dialect,
-        script,
-        lexer,
-        delimiter: ";".to_owned(),
-        data: None,
-        counted: 0,
-        line: 1,
-    }
+    Split { dialect, script, lexer, delimiter: ";".to_owned(), data: None, counted: 0, line: 1 }
 }
 
 /// The pieces of a script; see [`split`].
@@ -90,10 +82,7 @@ impl<'a> Iterator for Split<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(rows) = self.data.take() {
-            return Some(Ok(self.piece(
-                rows,
-                Role::ToolOnly("rows of a COPY, which is refused: send them as INSERT"),
-            )));
+            return Some(Ok(self.piece(rows, Role::ToolOnly("rows of a COPY, which is refused: send them as INSERT"))));
         }
         loop {
             let at = self.lexer.at();
@@ -166,21 +155,12 @@ impl<'a> Split<'a> {
     /// A word that holds the delimiter (`END$$`) ends before it: MariaDB's tool looks for it before anything else.
     fn cut(&mut self, token: Token) -> Token {
         let text = token.text(self.script);
-        let found = if self.delimiter == ";" || token.kind != Kind::Word {
-            None
-        } else {
-            text.find(self.delimiter.as_str())
-        };
-        let Some(end) = found
-            .filter(|found| *found > 0)
-            .and_then(|found| u32::try_from(found).ok())
-        else {
+        let found =
+            if self.delimiter == ";" || token.kind != Kind::Word { None } else { text.find(self.delimiter.as_str()) };
+        let Some(end) = found.filter(|found| *found > 0).and_then(|found| u32::try_from(found).ok()) else {
             return token;
         };
-        let token = Token {
-            end: token.start + end,
-            ..token
-        };
+        let token = Token { end: token.start + end, ..token };
         self.lexer.jump(token.end as usize);
         token
     }
@@ -201,11 +181,7 @@ impl<'a> Split<'a> {
     fn take_rows(&mut self) {
         let behind = self.lexer.at();
         let next_line = (self.line_end(behind) + 1).min(self.script.len());
-        let start = if self.script[behind..next_line].trim_ascii().is_empty() {
-            next_line
-        } else {
-            behind
-        };
+        let start = if self.script[behind..next_line].trim_ascii().is_empty() { next_line } else { behind };
         let mut at = start;
         while at < self.script.len() {
             let end = self.line_end(at);
@@ -224,27 +200,16 @@ impl<'a> Split<'a> {
         // A blank outside ASCII is part of a name to every dialect.
         let shorter = text.trim_ascii_end().len();
         let line = self.line(span.start);
-        Piece {
-            text: &text[..shorter],
-            span: span.start..span.start + shorter,
-            line,
-            role,
-        }
+        Piece { text: &text[..shorter], span: span.start..span.start + shorter, line, role }
     }
 
     fn error(&mut self, error: LexError) -> SplitError {
-        SplitError {
-            what: error.what,
-            line: self.line(error.at),
-        }
+        SplitError { what: error.what, line: self.line(error.at) }
     }
 
     /// The line of the byte `at`. Counts on from the last one asked for, which lies before.
     fn line(&mut self, at: usize) -> usize {
-        self.line += self.script.as_bytes()[self.counted..at]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
+        self.line += self.script.as_bytes()[self.counted..at].iter().filter(|b| **b == b'\n').count();
         self.counted = at;
         self.line
     }

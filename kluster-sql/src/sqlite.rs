@@ -38,11 +38,7 @@ pub(crate) fn check_token(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal>
         return Ok(());
     }
     match statement.value(at) {
-        Some(name)
-            if name
-                .get(..8)
-                .is_some_and(|start| start.eq_ignore_ascii_case("kluster_")) =>
-        {
+        Some(name) if name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("kluster_")) => {
             let (rule, hint) = ("belongs to Kluster", "use names of your own");
             Err(statement.refuse(at, crate::RefusalCode::KlusterSchema, format!("this name {rule}"), hint))
         }
@@ -53,22 +49,16 @@ pub(crate) fn check_token(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal>
 pub(crate) fn check_word(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(), Refusal> {
     let statement = scan.statement;
     match word {
-        "raise" if statement.is_symbol(at + 1, "(") && statement.is(at + 2, "rollback") => Err(refuse_checked(
-            statement,
-            at,
-            "raise(rollback, …)",
-            "RAISE(ROLLBACK, …)",
-        )),
-        "temp" | "temporary" if statement.is_symbol(at + 1, ".") && statement.follows(at, BEFORE_NAMES) => Err(
-            refuse_checked(statement, at, "temp.name", "what stands in the temp schema"),
-        ),
+        "raise" if statement.is_symbol(at + 1, "(") && statement.is(at + 2, "rollback") => {
+            Err(refuse_checked(statement, at, "raise(rollback, …)", "RAISE(ROLLBACK, …)"))
+        }
+        "temp" | "temporary" if statement.is_symbol(at + 1, ".") && statement.follows(at, BEFORE_NAMES) => {
+            Err(refuse_checked(statement, at, "temp.name", "what stands in the temp schema"))
+        }
         "using" if scan.head.is("create virtual") => match statement.name(at + 1) {
-            Some(module) if !MODULES.iter().any(|known| module.eq_ignore_ascii_case(known)) => Err(refuse_checked(
-                statement,
-                at + 1,
-                "create virtual table … using …",
-                "CREATE VIRTUAL TABLE",
-            )),
+            Some(module) if !MODULES.iter().any(|known| module.eq_ignore_ascii_case(known)) => {
+                Err(refuse_checked(statement, at + 1, "create virtual table … using …", "CREATE VIRTUAL TABLE"))
+            }
             _ => Ok(()),
         },
         _ => Ok(()),
@@ -88,9 +78,7 @@ pub(crate) fn means_now(statement: &Statement<'_>, at: usize) -> bool {
     };
     let says = |at: usize, words: &[&str]| {
         // A name in double quotes that is no column's is a string to SQLite.
-        let value = statement
-            .value(at)
-            .or_else(|| statement.name(at).filter(|_| statement.raw(at).starts_with('"')));
+        let value = statement.value(at).or_else(|| statement.name(at).filter(|_| statement.raw(at).starts_with('"')));
         value.is_some_and(|value| words.iter().any(|word| value.trim().eq_ignore_ascii_case(word)))
     };
     time >= close || says(time, &["subsec", "subsecond"]) || (open..close).any(|at| says(at, &["now"]))

@@ -23,27 +23,15 @@ impl<'a> Statement<'a> {
     pub(crate) fn read(dialect: Dialect, sql: &'a str) -> Result<Self, Refusal> {
         let mut statement = Self::read_body(dialect, sql)?;
         let mut body = Body::new(dialect);
-        let end = statement
-            .tokens
-            .iter()
-            .position(|token| body.ends(token, sql))
-            .unwrap_or(statement.tokens.len());
+        let end = statement.tokens.iter().position(|token| body.ends(token, sql)).unwrap_or(statement.tokens.len());
         if let Some(second) = statement.tokens.get(end + 1) {
             let hint = "send each statement as a request of its own, or all of them as `statements` of one request";
-            return Err(Refusal::whole(
-                RefusalCode::SeveralStatements,
-                "the text holds more than one statement",
-                hint,
-            )
-            .at(sql, second.start as usize));
+            return Err(Refusal::whole(RefusalCode::SeveralStatements, "the text holds more than one statement", hint)
+                .at(sql, second.start as usize));
         }
         statement.tokens.truncate(end);
         if statement.tokens.is_empty() {
-            return Err(Refusal::whole(
-                RefusalCode::Syntax,
-                "the text holds no statement",
-                "send one SQL statement",
-            ));
+            return Err(Refusal::whole(RefusalCode::Syntax, "the text holds no statement", "send one SQL statement"));
         }
         Ok(statement)
     }
@@ -86,10 +74,7 @@ impl<'a> Statement<'a> {
 
     /// The unquoted word at `at`, as it is written.
     pub(crate) fn word(&self, at: usize) -> Option<&'a str> {
-        self.tokens
-            .get(at)
-            .filter(|token| token.kind == Kind::Word)
-            .map(|token| token.text(self.sql))
+        self.tokens.get(at).filter(|token| token.kind == Kind::Word).map(|token| token.text(self.sql))
     }
 
     /// The name at `at`, quoted or not.
@@ -99,10 +84,7 @@ impl<'a> Statement<'a> {
 
     /// The value of the string at `at`.
     pub(crate) fn value(&self, at: usize) -> Option<Cow<'a, str>> {
-        let token = self
-            .tokens
-            .get(at)
-            .filter(|token| matches!(token.kind, Kind::Text | Kind::Dollar))?;
+        let token = self.tokens.get(at).filter(|token| matches!(token.kind, Kind::Text | Kind::Dollar))?;
         Some(literal::value(self.dialect, token, self.sql))
     }
 
@@ -113,8 +95,7 @@ impl<'a> Statement<'a> {
 
     /// Whether one of `words` stands at `at`.
     pub(crate) fn is_any(&self, at: usize, words: &[&str]) -> bool {
-        self.word(at)
-            .is_some_and(|found| words.iter().any(|word| found.eq_ignore_ascii_case(word)))
+        self.word(at).is_some_and(|found| words.iter().any(|word| found.eq_ignore_ascii_case(word)))
     }
 
     /// Whether one of `words` stands just before `at`.

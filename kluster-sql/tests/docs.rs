@@ -59,11 +59,7 @@ fn dialects(rule: &Rule) -> String {
     if rule.dialects.len() == Dialect::ALL.len() {
         return "all".to_owned();
     }
-    rule.dialects
-        .iter()
-        .map(|dialect| dialect.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    rule.dialects.iter().map(|dialect| dialect.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Pipes would end a cell.
@@ -101,18 +97,10 @@ as well, which otherwise are free to ask for time and chance, and answer a write
             "\n### `{code}`\n| name | how it stands | dialect | where | because it | instead |\n|---|---|---|---|---|---|\n"
         );
         for rule in rules {
-            let names = rule
-                .names
-                .iter()
-                .map(|name| format!("`{}`", cell(name)))
-                .collect::<Vec<_>>()
-                .join(" ");
+            let names = rule.names.iter().map(|name| format!("`{}`", cell(name))).collect::<Vec<_>>().join(" ");
             let (form, dialects, scope) = (form(rule.form), dialects(rule), scope(rule.scope));
             let (reason, instead) = (cell(rule.reason), cell(rule.instead));
-            let _ = writeln!(
-                page,
-                "| {names} | {form} | {dialects} | {scope} | {reason} | {instead} |"
-            );
+            let _ = writeln!(page, "| {names} | {form} | {dialects} | {scope} | {reason} | {instead} |");
         }
     }
     page.push_str(
@@ -142,8 +130,5 @@ fn the_page_says_what_the_table_says() {
         std::fs::write(&file, &page).unwrap();
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        found == page,
-        "docs/sql-rules.md is stale: run UPDATE=1 cargo test -p kluster-sql --test docs"
-    );
+    assert!(found == page, "docs/sql-rules.md is stale: run UPDATE=1 cargo test -p kluster-sql --test docs");
 }

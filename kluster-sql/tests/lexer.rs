@@ -6,17 +6,12 @@ use kluster_sql::{Dialect, Kind, LexError, Lexer};
 fn tokens(dialect: Dialect, sql: &str) -> String {
     let found: Result<Vec<_>, LexError> = Lexer::new(dialect, sql).collect();
     let found = found.expect("tokens").into_iter().filter(|token| !token.is_blank());
-    found
-        .map(|token| format!("{:?} {}\n", token.kind, token.text(sql)))
-        .collect()
+    found.map(|token| format!("{:?} {}\n", token.kind, token.text(sql))).collect()
 }
 
 /// The same without the texts.
 fn kinds(dialect: Dialect, sql: &str) -> Vec<Kind> {
-    Lexer::new(dialect, sql)
-        .map(|token| token.expect("a token").kind)
-        .filter(|kind| *kind != Kind::Space)
-        .collect()
+    Lexer::new(dialect, sql).map(|token| token.expect("a token").kind).filter(|kind| *kind != Kind::Space).collect()
 }
 
 fn error(dialect: Dialect, sql: &str) -> LexError {
@@ -27,29 +22,15 @@ use Dialect::{MariaDb, Postgres, Sqlite};
 
 #[test]
 fn postgres_strings() {
-    assert_eq!(
-        kinds(Postgres, r"'a\' 'b''c' E'd\'e' e'\\' U&'f' N'g' B'1' x'2'"),
-        [Kind::Text; 8]
-    );
-    assert_eq!(
-        tokens(Postgres, "'a'\n  'b'"),
-        "Text 'a'\n  'b'\n",
-        "the server joins them"
-    );
-    assert_eq!(
-        tokens(Postgres, "'a' 'b'"),
-        "Text 'a'\nText 'b'\n",
-        "no line end, no joining"
-    );
+    assert_eq!(kinds(Postgres, r"'a\' 'b''c' E'd\'e' e'\\' U&'f' N'g' B'1' x'2'"), [Kind::Text; 8]);
+    assert_eq!(tokens(Postgres, "'a'\n  'b'"), "Text 'a'\n  'b'\n", "the server joins them");
+    assert_eq!(tokens(Postgres, "'a' 'b'"), "Text 'a'\nText 'b'\n", "no line end, no joining");
     assert_eq!(
         tokens(Postgres, "E'a' -- x\n'\\'b' c"),
         "Text E'a' -- x\n'\\'b'\nWord c\n",
         "E goes on in the second part"
     );
-    assert_eq!(
-        tokens(Postgres, "u & 'a' e 'b'"),
-        "Word u\nSymbol &\nText 'a'\nWord e\nText 'b'\n"
-    );
+    assert_eq!(tokens(Postgres, "u & 'a' e 'b'"), "Word u\nSymbol &\nText 'a'\nWord e\nText 'b'\n");
 }
 
 #[test]
@@ -58,10 +39,7 @@ fn postgres_dollars() {
         tokens(Postgres, "$$a'$$ $t$ $$ $u$ $t$ a$1 $1"),
         "Dollar $$a'$$\nDollar $t$ $$ $u$ $t$\nWord a$1\nParam $1\n"
     );
-    assert_eq!(
-        tokens(Postgres, "$12::int $ $é$x$é$"),
-        "Param $12\nSymbol ::\nWord int\nSymbol $\nDollar $é$x$é$\n"
-    );
+    assert_eq!(tokens(Postgres, "$12::int $ $é$x$é$"), "Param $12\nSymbol ::\nWord int\nSymbol $\nDollar $é$x$é$\n");
     assert_eq!(error(Postgres, "select $a$ x $b$").at, 7);
 }
 
@@ -95,10 +73,7 @@ fn mariadb_strings_and_names() {
 fn mariadb_comments() {
     assert_eq!(kinds(MariaDb, "# a\n-- b\n--\tc\n/* /* */ --"), [Kind::Comment; 5]);
     assert_eq!(tokens(MariaDb, "5--1"), "Number 5\nSymbol -\nSymbol -\nNumber 1\n");
-    assert_eq!(
-        kinds(MariaDb, "/*!1*//*!50001 x *//*M! y *//*+ z */"),
-        [Kind::ExecutableComment; 4]
-    );
+    assert_eq!(kinds(MariaDb, "/*!1*//*!50001 x *//*M! y *//*+ z */"), [Kind::ExecutableComment; 4]);
     assert_eq!(kinds(Postgres, "/*! x */"), [Kind::Comment]);
 }
 
@@ -107,10 +82,7 @@ fn sqlite_names_and_parameters() {
     assert_eq!(kinds(Sqlite, "\"a\"\"b\" `c` [d ''\" e]"), [Kind::Quoted; 3]);
     assert_eq!(kinds(Sqlite, "? ?1 :a @b #c $d $1x"), [Kind::Placeholder; 7]);
     assert_eq!(kinds(Sqlite, "$1 $22"), [Kind::Param; 2]);
-    assert_eq!(
-        tokens(Sqlite, "'a\\' x'00' e'b'"),
-        "Text 'a\\'\nText x'00'\nWord e\nText 'b'\n"
-    );
+    assert_eq!(tokens(Sqlite, "'a\\' x'00' e'b'"), "Text 'a\\'\nText x'00'\nWord e\nText 'b'\n");
     assert_eq!(tokens(Sqlite, "\u{feff}a\u{feff}"), "Word a\u{feff}\n");
     assert_eq!(error(Sqlite, "[a").what, "a quoted name");
 }

@@ -100,10 +100,7 @@ fn gap() -> impl Strategy<Value = String> {
 /// A word with some letters in capitals.
 fn in_cases(word: &'static str) -> impl Strategy<Value = String> {
     prop::collection::vec(any::<bool>(), word.len()).prop_map(move |upper| {
-        word.chars()
-            .zip(upper)
-            .map(|(c, up)| if up { c.to_ascii_uppercase() } else { c })
-            .collect()
+        word.chars().zip(upper).map(|(c, up)| if up { c.to_ascii_uppercase() } else { c }).collect()
     })
 }
 

@@ -4,11 +4,7 @@ use kluster_sql::{Dialect, Form, Rule, Scope, admit, admit_read, rules};
 
 /// A text in which a name stands as its rule's form wants it.
 fn sample(rule: &Rule, name: &str, dialect: Dialect) -> String {
-    let name = if rule.form == Form::Checked {
-        name.to_owned()
-    } else {
-        name.replace('*', "x")
-    };
+    let name = if rule.form == Form::Checked { name.to_owned() } else { name.replace('*', "x") };
     match rule.form {
         Form::Call | Form::EmptyCall | Form::PresentCall => format!("select {name}()"),
         Form::SingleCall => format!("select {name}(x)"),
@@ -79,11 +75,7 @@ fn checked(name: &str, dialect: Dialect) -> &'static str {
 #[test]
 fn every_row_refuses_its_names() {
     for rule in rules() {
-        for (dialect, name) in rule
-            .dialects
-            .iter()
-            .flat_map(|d| rule.names.iter().map(move |name| (*d, *name)))
-        {
+        for (dialect, name) in rule.dialects.iter().flat_map(|d| rule.names.iter().map(move |name| (*d, *name))) {
             let mut sql = sample(rule, name, dialect);
             if rule.scope == Scope::Writes && sql.starts_with("select") {
                 sql = format!("insert into t {sql}");
@@ -98,18 +90,10 @@ fn every_row_refuses_its_names() {
 #[test]
 fn rows_hold_only_where_their_scope_says() {
     for rule in rules().filter(|rule| matches!(rule.form, Form::Call | Form::Keyword | Form::Name | Form::Qualifier)) {
-        for (dialect, name) in rule
-            .dialects
-            .iter()
-            .flat_map(|d| rule.names.iter().map(move |name| (*d, *name)))
-        {
+        for (dialect, name) in rule.dialects.iter().flat_map(|d| rule.names.iter().map(move |name| (*d, *name))) {
             let sql = sample(rule, name, dialect);
             if sql.starts_with("select") {
-                assert_eq!(
-                    admit(dialect, &sql).is_err(),
-                    rule.scope <= Scope::Ordered,
-                    "{dialect:?} ALL: {sql}"
-                );
+                assert_eq!(admit(dialect, &sql).is_err(), rule.scope <= Scope::Ordered, "{dialect:?} ALL: {sql}");
                 assert_eq!(
                     admit_read(dialect, &sql).is_err(),
                     rule.scope == Scope::Everywhere,
@@ -123,11 +107,7 @@ fn rows_hold_only_where_their_scope_says() {
 #[test]
 fn names_in_capitals_quotes_and_behind_schemas_are_the_same_names() {
     for rule in rules().filter(|rule| rule.form == Form::Call && rule.scope == Scope::Everywhere) {
-        for (dialect, name) in rule
-            .dialects
-            .iter()
-            .flat_map(|d| rule.names.iter().map(move |name| (*d, *name)))
-        {
+        for (dialect, name) in rule.dialects.iter().flat_map(|d| rule.names.iter().map(move |name| (*d, *name))) {
             let name = name.replace('*', "x");
             let quote = if dialect == Dialect::MariaDb { '`' } else { '"' };
             for sql in [

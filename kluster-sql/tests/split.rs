@@ -21,10 +21,7 @@ fn pieces(dialect: Dialect, script: &str) -> String {
 fn statements_end_at_semicolons_outside_strings_and_comments() {
     let script = "-- a;\nselect ';' /* ; */;\n\n;;select 2 -- ;\n;\nselect \"a;b\";select 3";
     for dialect in Dialect::ALL {
-        assert_eq!(
-            pieces(dialect, script),
-            "2 select ';'\n4 select 2\n6 select \"a;b\"\n6 select 3\n"
-        );
+        assert_eq!(pieces(dialect, script), "2 select ';'\n4 select 2\n6 select \"a;b\"\n6 select 3\n");
         assert_eq!(pieces(dialect, " -- only comments\n/* ; */ "), "");
         assert_eq!(pieces(dialect, "\u{feff}select 1;"), "1 select 1\n");
         assert_eq!(
@@ -64,10 +61,7 @@ select 3
 #[test]
 fn postgres_rows_of_copy_are_passed_over() {
     let script = "copy public.t (a) from stdin;\nit's\n;\n\\.\n\nselect 1;";
-    assert_eq!(
-        pieces(Postgres, script),
-        "1 copy public.t (a) from stdin\n2!it's⏎;⏎\\.\n6 select 1\n"
-    );
+    assert_eq!(pieces(Postgres, script), "1 copy public.t (a) from stdin\n2!it's⏎;⏎\\.\n6 select 1\n");
 }
 
 #[test]
@@ -130,11 +124,7 @@ fn sample(dialect: Dialect, rows: usize) -> String {
     match dialect {
         Postgres => script.push_str("\\c shop;\n"),
         MariaDb => script.push_str("USE `Shop`;\n"),
-        Sqlite => {
-            script = script
-                .replace("DROP DATABASE IF EXISTS [Shop];", "")
-                .replace("CREATE DATABASE [Shop];", "")
-        }
+        Sqlite => script = script.replace("DROP DATABASE IF EXISTS [Shop];", "").replace("CREATE DATABASE [Shop];", ""),
     }
     for table in [&artist, &album] {
         script.push_str(&format!(
@@ -150,14 +140,8 @@ fn sample(dialect: Dialect, rows: usize) -> String {
     script.push_str(&format!("CREATE INDEX i ON {album} (AId);\n"));
     for batch in 0..rows.div_ceil(1000) {
         script.push_str(&format!("INSERT INTO {album} (AId, {title}) VALUES\n"));
-        let values: Vec<_> = (0..1000)
-            .map(|row| format!("    ({}, N'Ain''t; é {row}')", batch * 1000 + row))
-            .collect();
-        script.push_str(
-            &values
-                .join(",\n")
-                .replace("N'", if dialect == Sqlite { "'" } else { "N'" }),
-        );
+        let values: Vec<_> = (0..1000).map(|row| format!("    ({}, N'Ain''t; é {row}')", batch * 1000 + row)).collect();
+        script.push_str(&values.join(",\n").replace("N'", if dialect == Sqlite { "'" } else { "N'" }));
         script.push_str(";\n");
     }
     script
@@ -165,11 +149,9 @@ fn sample(dialect: Dialect, rows: usize) -> String {
 
 #[test]
 fn a_sample_database_is_cut_and_admitted() {
-    for (dialect, passed, kept, ddl) in [
-        (Postgres, 3, 4 + 3, Class::Alone),
-        (MariaDb, 3, 4 + 3, Class::Ddl),
-        (Sqlite, 0, 3 + 3, Class::Alone),
-    ] {
+    for (dialect, passed, kept, ddl) in
+        [(Postgres, 3, 4 + 3, Class::Alone), (MariaDb, 3, 4 + 3, Class::Ddl), (Sqlite, 0, 3 + 3, Class::Alone)]
+    {
         let script = sample(dialect, 3000);
         let pieces: Vec<_> = split(&script, dialect).map(Result::unwrap).collect();
         let (statements, tool): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.role == Role::Statement);
@@ -178,14 +160,7 @@ fn a_sample_database_is_cut_and_admitted() {
             let class = admit(dialect, piece.text)
                 .unwrap_or_else(|refusal| panic!("{dialect:?} line {}: {refusal}", piece.line))
                 .class;
-            assert_eq!(
-                class,
-                if piece.text.starts_with("INSERT") {
-                    Class::Write
-                } else {
-                    ddl
-                }
-            );
+            assert_eq!(class, if piece.text.starts_with("INSERT") { Class::Write } else { ddl });
         }
     }
 }

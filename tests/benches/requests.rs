@@ -22,7 +22,8 @@ async fn main() {
     let baseline = Cluster::without_nodes().await;
     let hops = Figures::of(two_hops(baseline.log()).await);
     println!("two bare Kafka hops                        {hops}");
-    for (name, kind) in kinds.into_iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|kind| kind == name)) {
+    for (name, kind) in kinds.into_iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|kind| kind == name))
+    {
         measure(name, kind, &hops).await;
     }
 }
@@ -33,11 +34,21 @@ async fn measure(name: &str, kind: Kind, hops: &Figures) {
     for nodes in [1, 3] {
         let cluster = Cluster::start(kind, nodes).await;
         let client = cluster.client().await;
-        client.execute("create table item(id integer primary key, name varchar(40))").all().await.expect("the table is created");
+        client
+            .execute("create table item(id integer primary key, name varchar(40))")
+            .all()
+            .await
+            .expect("the table is created");
         let mut took = Vec::new();
         for id in 0..ONE_AT_A_TIME {
             let began = Instant::now();
-            client.execute("insert into item values ($1, $2)").bind(id as i64).bind("Jan").first().await.expect("executed");
+            client
+                .execute("insert into item values ($1, $2)")
+                .bind(id as i64)
+                .bind("Jan")
+                .first()
+                .await
+                .expect("executed");
             took.push(began.elapsed());
         }
         let figures = Figures::of(took);
@@ -54,7 +65,8 @@ async fn under_load(name: &str, cluster: &Cluster, client: &kluster_client::Clie
     let began = Instant::now();
     let mut asked = stream::iter(0..REQUESTS)
         .map(|id| {
-            let request = client.execute("insert into item values ($1, $2)").bind((ONE_AT_A_TIME + id) as i64).bind("Jan");
+            let request =
+                client.execute("insert into item values ($1, $2)").bind((ONE_AT_A_TIME + id) as i64).bind("Jan");
             async move { request.timeout(Duration::from_secs(300)).first().await.expect("executed") }
         })
         .buffer_unordered(IN_FLIGHT);
@@ -62,7 +74,9 @@ async fn under_load(name: &str, cluster: &Cluster, client: &kluster_client::Clie
     let rate = REQUESTS as f64 / began.elapsed().as_secs_f64();
     cluster.caught_up().await;
     let all = REQUESTS as f64 / began.elapsed().as_secs_f64();
-    println!("{name}, 3 nodes: {REQUESTS} requests, {IN_FLIGHT} in flight: {rate:.0}/s to the first answer, {all:.0}/s on all nodes");
+    println!(
+        "{name}, 3 nodes: {REQUESTS} requests, {IN_FLIGHT} in flight: {rate:.0}/s to the first answer, {all:.0}/s on all nodes"
+    );
     println!("{name}: memory of each node after that          {}", memory(cluster));
     let began = Instant::now();
     let sql = "select a.id as a, b.id as b, a.name from item a cross join (select id from item where id < 1000) b where a.id < 1000";
@@ -73,7 +87,11 @@ async fn under_load(name: &str, cluster: &Cluster, client: &kluster_client::Clie
         count += 1;
     }
     assert_eq!(count, ROWS);
-    println!("{name}: {ROWS} rows streamed in {:.1} s; memory       {}", began.elapsed().as_secs_f64(), memory(cluster));
+    println!(
+        "{name}: {ROWS} rows streamed in {:.1} s; memory       {}",
+        began.elapsed().as_secs_f64(),
+        memory(cluster)
+    );
 }
 
 /// The largest resident memory of each node so far, in MB (`VmHWM` of proc(5)).
@@ -116,11 +134,19 @@ async fn transactions(kind: Kind) -> Vec<Duration> {
         Database::Postgres(..) => {
             let address = Address::parse(&database.url()).expect("an address");
             let mut session = Connection::connect(&address).await.expect("PostgreSQL answers");
-            session.execute_script("set synchronous_commit = off; create table item(id integer primary key, name varchar(40))").await.expect("set up");
+            session
+                .execute_script(
+                    "set synchronous_commit = off; create table item(id integer primary key, name varchar(40))",
+                )
+                .await
+                .expect("set up");
             let mut took = Vec::new();
             for id in 0..ONE_AT_A_TIME {
                 let began = Instant::now();
-                session.execute_script(&format!("begin; insert into item values ({id}, 'Jan'); commit")).await.expect("executed");
+                session
+                    .execute_script(&format!("begin; insert into item values ({id}, 'Jan'); commit"))
+                    .await
+                    .expect("executed");
                 took.push(began.elapsed());
             }
             took
@@ -130,7 +156,9 @@ async fn transactions(kind: Kind) -> Vec<Duration> {
             session.execute_batch("pragma journal_mode = wal; pragma synchronous = normal; create table item(id integer primary key, name text)").expect("set up");
             let insert = |id: usize| {
                 let began = Instant::now();
-                session.execute_batch(&format!("begin; insert into item values ({id}, 'Jan'); commit")).expect("executed");
+                session
+                    .execute_batch(&format!("begin; insert into item values ({id}, 'Jan'); commit"))
+                    .expect("executed");
                 began.elapsed()
             };
             (0..ONE_AT_A_TIME).map(insert).collect()

@@ -34,10 +34,15 @@ async fn main() {
     let rows: usize = plain.values().map(Vec::len).sum();
     for node in &cluster.nodes {
         let tables = node.database().tables().await;
-        let differing: Vec<_> = plain.keys().chain(tables.keys()).filter(|name| plain.get(*name) != tables.get(*name)).collect();
+        let differing: Vec<_> =
+            plain.keys().chain(tables.keys()).filter(|name| plain.get(*name) != tables.get(*name)).collect();
         assert!(differing.is_empty(), "{} differs in {differing:?}", node.name());
     }
-    println!("{} tables, {rows} rows: equal on {} nodes and in a plain load by the DBMS's own tool", plain.len(), cluster.nodes.len());
+    println!(
+        "{} tables, {rows} rows: equal on {} nodes and in a plain load by the DBMS's own tool",
+        plain.len(),
+        cluster.nodes.len()
+    );
 }
 
 fn admin() -> Command {
@@ -65,7 +70,16 @@ async fn load_past_kluster(kind: Kind, file: &str, own: Option<&str>) -> BTreeMa
         }
         Database::MariaDb(server, name) => {
             let port = server.port().to_string();
-            let login = ["--protocol=tcp", "-h127.0.0.1", "-uroot", "-psecret", "-P", &port, "--default-character-set=utf8mb4", name];
+            let login = [
+                "--protocol=tcp",
+                "-h127.0.0.1",
+                "-uroot",
+                "-psecret",
+                "-P",
+                &port,
+                "--default-character-set=utf8mb4",
+                name,
+            ];
             run(Command::new("mariadb").args(login).stdin(script()));
             Database::MariaDb(server, own.unwrap_or(name).to_owned()).tables().await
         }

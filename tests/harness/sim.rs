@@ -15,8 +15,8 @@ mod nodes;
 mod workload;
 mod world;
 
-pub use checker::{Tables, tables_of};
-pub use workload::{Body, Level, Op, next, schema};
 pub use campaign::{Campaign, Report, run};
+pub use checker::{Tables, tables_of};
 pub use counts::Counts;
+pub use workload::{Body, Level, Op, next, schema};
 pub use world::{Failure, simulate};

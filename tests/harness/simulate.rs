@@ -15,7 +15,10 @@ fn main() {
         }
     }
     if std::env::var_os("KLUSTER_LOG").is_some() {
-        tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_env("KLUSTER_LOG")).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_env("KLUSTER_LOG"))
+            .with_writer(std::io::stderr)
+            .init();
     }
     let report = sim::run(campaign);
     println!("{report}");

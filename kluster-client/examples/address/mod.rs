@@ -4,7 +4,5 @@
 pub fn given() -> String {
     let argument = std::env::args().nth(1);
     let setting = || std::env::var("KLUSTER_BOOTSTRAP").ok();
-    argument
-        .or_else(setting)
-        .unwrap_or_else(|| "kafka://localhost:9092".to_owned())
+    argument.or_else(setting).unwrap_or_else(|| "kafka://localhost:9092".to_owned())
 }

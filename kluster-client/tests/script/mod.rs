@@ -53,14 +53,8 @@ impl Script {
     pub async fn client_with(&self, options: Options) -> Client {
         let next = AtomicU64::new(1);
         let ids = Ids::made_by(move || format!("m{}", next.fetch_add(1, Ordering::Relaxed)));
-        let options = Options {
-            client_id: Some("c1".into()),
-            ids,
-            ..options
-        };
-        Client::over(Log::memory(self.memory.user("client")), options)
-            .await
-            .unwrap()
+        let options = Options { client_id: Some("c1".into()), ids, ..options };
+        Client::over(Log::memory(self.memory.user("client")), options).await.unwrap()
     }
 
     /// The next record of ALL.
@@ -82,11 +76,7 @@ impl Script {
 
     /// A record of somebody else in ALL.
     pub async fn fill(&mut self) -> Offset {
-        let placed = self
-            .log
-            .append(Topic::All, Some(0), NewRecord::of("filler"))
-            .await
-            .unwrap();
+        let placed = self.log.append(Topic::All, Some(0), NewRecord::of("filler")).await.unwrap();
         self.all.next().await.unwrap();
         placed.offset
     }
@@ -95,10 +85,7 @@ impl Script {
     pub async fn say(&self, asked: &Asked, answer: Answer) {
         let response = answer.0;
         let record = NewRecord::of(serde_json::to_vec(&response).unwrap());
-        self.log
-            .append(Topic::Responses, Some(asked.reply_partition()), record)
-            .await
-            .unwrap();
+        self.log.append(Topic::Responses, Some(asked.reply_partition()), record).await.unwrap();
     }
 
     /// Says what a node says of itself; the voters are n1, n2, n3 of version 3.
@@ -121,11 +108,7 @@ impl Script {
             applied,
             chain,
             points: vec![],
-            membership: Membership {
-                version: 3,
-                voters,
-                observers: vec![],
-            },
+            membership: Membership { version: 3, voters, observers: vec![] },
             dbms: "SQLite".into(),
             dbms_version: "3".into(),
             version: "0".into(),
@@ -172,10 +155,7 @@ impl Asked {
     }
 
     pub fn reply_partition(&self) -> u32 {
-        let header = self
-            .record
-            .header(header::REPLY_PARTITION)
-            .expect("says where its answer goes");
+        let header = self.record.header(header::REPLY_PARTITION).expect("says where its answer goes");
         std::str::from_utf8(header).unwrap().parse().unwrap()
     }
 
@@ -194,11 +174,7 @@ impl Asked {
             results: None,
             offset: Some(self.record.offset),
             chain: Some("aa".to_owned()),
-            members: Members {
-                version: 3,
-                voter: true,
-                voters: 3,
-            },
+            members: Members { version: 3, voter: true, voters: 3 },
             error: None,
             result_gone: false,
             part: None,
@@ -234,10 +210,7 @@ impl Answer {
             _ => unreachable!(),
         };
         self.0.result = Some(numbers.into_iter().map(row).collect());
-        self.0.columns = vec![Column {
-            name: "n".into(),
-            type_name: "int8".into(),
-        }];
+        self.0.columns = vec![Column { name: "n".into(), type_name: "int8".into() }];
         self
     }
 

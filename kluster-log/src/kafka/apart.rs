@@ -23,18 +23,14 @@ impl<T: Send + 'static> Deref for Apart<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0
-            .as_ref()
-            .expect("it is taken only by `end` and `drop`, which own it")
+        self.0.as_ref().expect("it is taken only by `end` and `drop`, which own it")
     }
 }
 
 impl<T: Send + 'static> Drop for Apart<T> {
     fn drop(&mut self) {
         if let Some(value) = self.0.take() {
-            let ended = thread::Builder::new()
-                .name("log-end".to_owned())
-                .spawn(move || drop(value));
+            let ended = thread::Builder::new().name("log-end".to_owned()).spawn(move || drop(value));
             if let Err(error) = ended {
                 // The value was dropped here, slowly, with the closure that was refused.
                 tracing::debug!(%error, "no thread to end a client of Kafka");

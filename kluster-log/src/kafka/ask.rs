@@ -29,10 +29,7 @@ impl Asker {
         let context = Context::new(group.map_or_else(|| "ask".to_owned(), |group| format!("ask as group {group}")));
         let client = BaseConsumer::from_config_and_context(&config.asker(group), context);
         let client = client.map_err(|error| refused(&error))?;
-        Ok(Self {
-            client: Arc::new(Apart::new(client)),
-            deadline,
-        })
+        Ok(Self { client: Arc::new(Apart::new(client)), deadline })
     }
 
     /// Asks until there is an answer, an error that stays, or the deadline. `doing` and `topic` are for the error.
@@ -65,10 +62,9 @@ impl Asker {
 /// "Timed out" is what a call says; why no broker could be reached (its name, its certificate, our password) is told by the way.
 fn explained(error: LogError, context: &Context) -> LogError {
     match (error, context.watch().trouble()) {
-        (LogError::Unreachable { doing, reason }, Some(trouble)) => LogError::Unreachable {
-            doing,
-            reason: format!("{reason} ({})", trouble.reason),
-        },
+        (LogError::Unreachable { doing, reason }, Some(trouble)) => {
+            LogError::Unreachable { doing, reason: format!("{reason} ({})", trouble.reason) }
+        }
         (error, _) => error,
     }
 }

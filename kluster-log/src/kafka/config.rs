@@ -91,14 +91,8 @@ impl Config {
         base.set("message.max.bytes", TOPIC_MAX_BYTES.to_string());
         base.set_log_level(rdkafka::config::RDKafkaLogLevel::Info);
         set(&mut base, EACH);
-        let config = Self {
-            base,
-            properties: settings.properties()?,
-        };
-        let made = config
-            .producer()
-            .create_native_config()
-            .and_then(|_| config.reader("check").create_native_config());
+        let config = Self { base, properties: settings.properties()? };
+        let made = config.producer().create_native_config().and_then(|_| config.reader("check").create_native_config());
         made.map(drop).map_err(|error| refused(&error))?;
         Ok(config)
     }
@@ -133,17 +127,13 @@ impl Config {
     pub(super) fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.reader(group);
         // What was stored as done, each second; a crash repeats at most that much.
-        config
-            .set("enable.auto.commit", "true")
-            .set("auto.commit.interval.ms", "1000");
+        config.set("enable.auto.commit", "true").set("auto.commit.interval.ms", "1000");
         // A new group, or one whose place was trimmed, answers what is still there.
         config.set("auto.offset.reset", "earliest");
         // Others go on reading while partitions move.
         config.set("partition.assignment.strategy", "cooperative-sticky");
         // A killed member's partitions are taken over after 10 s, not after 45.
-        config
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "2000");
+        config.set("session.timeout.ms", "10000").set("heartbeat.interval.ms", "2000");
         config
     }
 

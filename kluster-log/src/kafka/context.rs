@@ -28,11 +28,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(purpose: impl Into<String>) -> Self {
-        Self {
-            purpose: purpose.into(),
-            watch: Mutex::default(),
-            progress: Mutex::default(),
-        }
+        Self { purpose: purpose.into(), watch: Mutex::default(), progress: Mutex::default() }
     }
 
     pub(super) fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -93,11 +89,7 @@ impl ConsumerContext for Context {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                tracing::debug!(
-                    purpose = self.purpose,
-                    count = partitions.count(),
-                    "partitions assigned"
-                );
+                tracing::debug!(purpose = self.purpose, count = partitions.count(), "partitions assigned");
             }
             Rebalance::Revoke(partitions) => {
                 tracing::debug!(purpose = self.purpose, count = partitions.count(), "partitions revoked");
@@ -125,24 +117,16 @@ impl ProducerContext for Context {
             Ok(message) => {
                 self.well();
                 match u64::try_from(message.offset()) {
-                    Ok(offset) => Ok(Appended {
-                        partition: message.partition() as u32,
-                        offset: Offset::new(offset),
-                    }),
+                    Ok(offset) => Ok(Appended { partition: message.partition() as u32, offset: Offset::new(offset) }),
                     // The broker knows a duplicate of a retry, but no longer its place.
-                    Err(_) => Err(LogError::OutcomeOpen {
-                        reason: "it is in the log, but the broker forgot where".into(),
-                    }),
+                    Err(_) => {
+                        Err(LogError::OutcomeOpen { reason: "it is in the log, but the broker forgot where".into() })
+                    }
                 }
             }
             Err((error, message)) => {
                 let size = message.key_len() + message.payload_len();
-                Err(fault::of_append(
-                    error,
-                    message.topic(),
-                    size,
-                    surely_not_written(message),
-                ))
+                Err(fault::of_append(error, message.topic(), size, surely_not_written(message)))
             }
         };
         // Nobody waits for the answer any more: the record is in the log all the same.

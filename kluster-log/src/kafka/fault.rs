@@ -6,10 +6,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 /// The broker cannot be reached or used at present; it passes by itself.
 pub(super) fn is_trouble(code: Code) -> bool {
     use Code::*;
-    matches!(
-        code,
-        BrokerTransportFailure | AllBrokersDown | Resolve | SSL | Authentication | SaslAuthenticationFailed
-    ) || is_transient(code)
+    matches!(code, BrokerTransportFailure | AllBrokersDown | Resolve | SSL | Authentication | SaslAuthenticationFailed)
+        || is_transient(code)
 }
 
 /// Asking again may help.
@@ -46,10 +44,7 @@ pub(super) fn is_transient(code: Code) -> bool {
 }
 
 pub(super) fn is_missing(code: Code) -> bool {
-    matches!(
-        code,
-        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId
-    )
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId)
 }
 
 pub(super) fn is_denied(code: Code) -> bool {
@@ -83,15 +78,11 @@ pub(super) fn of_call(error: &KafkaError, doing: &str, topic: &str) -> LogError 
 pub(super) fn of_append(error: &KafkaError, topic: &str, bytes: usize, never_written: bool) -> LogError {
     let reason = error.to_string();
     match error.rdkafka_error_code() {
-        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge) => LogError::TooLarge {
-            bytes,
-            limit: MAX_RECORD_BYTES,
-        },
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge) => {
+            LogError::TooLarge { bytes, limit: MAX_RECORD_BYTES }
+        }
         Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => LogError::MissingTopic { name: topic.to_owned() },
-        Some(code) if is_denied(code) => LogError::Denied {
-            doing: format!("appending to {topic}"),
-            reason,
-        },
+        Some(code) if is_denied(code) => LogError::Denied { doing: format!("appending to {topic}"), reason },
         _ if never_written => LogError::NotAppended { reason },
         _ => LogError::OutcomeOpen { reason },
     }

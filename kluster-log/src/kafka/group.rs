@@ -24,11 +24,7 @@ impl KafkaGroupReader {
         let consumer = log.consumer(&log.config().member(group), format!("read {name} as group {group}"))?;
         let subscribed = consumer.subscribe(&[&name]);
         subscribed.map_err(|error| LogError::Settings(format!("group {group} cannot read {name}: {error}")))?;
-        Ok(Self {
-            name,
-            group: group.to_owned(),
-            consumer,
-        })
+        Ok(Self { name, group: group.to_owned(), consumer })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
@@ -47,11 +43,7 @@ impl KafkaGroupReader {
     }
 
     pub(crate) fn done(&mut self, record: &Record) {
-        let place = self
-            .consumer
-            .context()
-            .progress()
-            .done(record.partition, record.offset.in_kafka());
+        let place = self.consumer.context().progress().done(record.partition, record.offset.in_kafka());
         let Some(place) = place else { return };
         let mut list = TopicPartitionList::with_capacity(1);
         let partition = record.partition as i32;
@@ -83,18 +75,13 @@ impl KafkaGroupReader {
     }
 
     fn explain(&self, error: &KafkaError) -> Result<(), LogError> {
-        let (doing, reason) = (
-            format!("reading {} as group {}", self.name, self.group),
-            error.to_string(),
-        );
+        let (doing, reason) = (format!("reading {} as group {}", self.name, self.group), error.to_string());
         let code = error.rdkafka_error_code();
         match of_read(error) {
             ReadFault::Denied => return Err(LogError::Denied { doing, reason }),
             ReadFault::Unreadable => return Err(LogError::Unreachable { doing, reason }),
             ReadFault::Missing => {
-                return Err(LogError::MissingTopic {
-                    name: self.name.clone(),
-                });
+                return Err(LogError::MissingTopic { name: self.name.clone() });
             }
             ReadFault::Gone | ReadFault::Wait => {}
         }

@@ -70,10 +70,7 @@ fn send(
     if !record.headers.is_empty() {
         let headers = OwnedHeaders::new_with_capacity(record.headers.len());
         let with = |headers: OwnedHeaders, (name, value): &(String, bytes::Bytes)| {
-            headers.insert(Header {
-                key: name,
-                value: Some(value.as_ref()),
-            })
+            headers.insert(Header { key: name, value: Some(value.as_ref()) })
         };
         message.headers = Some(record.headers.iter().fold(headers, with));
     }

@@ -42,14 +42,7 @@ impl KafkaReader {
         });
         let assigned = assigned.and_then(|()| consumer.assign(&list));
         assigned.map_err(|error| LogError::Settings(format!("{name} cannot be read from there: {error}")))?;
-        Ok(Self {
-            log,
-            topic,
-            consumer,
-            places: from.into_iter().collect(),
-            unexplained: None,
-            ended: None,
-        })
+        Ok(Self { log, topic, consumer, places: from.into_iter().collect(), unexplained: None, ended: None })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
@@ -113,10 +106,7 @@ impl KafkaReader {
             }
             ReadFault::Gone => self.gone(&error).await,
             ReadFault::Missing => self.missing().await,
-            ReadFault::Denied => Some(LogError::Denied {
-                doing: self.doing(),
-                reason: error.to_string(),
-            }),
+            ReadFault::Denied => Some(LogError::Denied { doing: self.doing(), reason: error.to_string() }),
             ReadFault::Unreadable => Some(self.unreadable(&error)),
         };
         self.unexplained = None;
@@ -157,10 +147,7 @@ impl KafkaReader {
             "{error}: what lies there cannot be decoded (a compression unknown here, or damage) and is not passed over; read anew from where \
              this reader ended"
         );
-        LogError::Unreachable {
-            doing: self.doing(),
-            reason,
-        }
+        LogError::Unreachable { doing: self.doing(), reason }
     }
 
     fn doing(&self) -> String {

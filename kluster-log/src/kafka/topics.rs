@@ -23,19 +23,13 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 impl KafkaLog {
     pub(crate) async fn create_topics(&self, settings: &TopicSettings) -> Result<Vec<(Topic, Created)>, LogError> {
         let all: Vec<_> = Topic::EACH.iter().map(|topic| wanted(*topic, settings)).collect();
-        let values: Vec<Vec<String>> = all
-            .iter()
-            .map(|each| each.iter().map(crate::wanted::Wanted::creation).collect())
-            .collect();
+        let values: Vec<Vec<String>> =
+            all.iter().map(|each| each.iter().map(crate::wanted::Wanted::creation).collect()).collect();
         let names = Topic::EACH.map(|topic| self.names().name(topic));
         let mut topics = Vec::new();
         for (index, topic) in Topic::EACH.into_iter().enumerate() {
             let partitions = settings.partitions_of(topic) as i32;
-            let new = NewTopic::new(
-                &names[index],
-                partitions,
-                TopicReplication::Fixed(settings.copies() as i32),
-            );
+            let new = NewTopic::new(&names[index], partitions, TopicReplication::Fixed(settings.copies() as i32));
             let each = all[index].iter().zip(&values[index]);
             topics.push(each.fold(new, |new, (wanted, value)| new.set(wanted.setting, value)));
         }
@@ -87,17 +81,9 @@ impl KafkaLog {
                 copies: shape.copies,
                 settings: configs.get(&topic).cloned(),
             });
-            Checker {
-                topic,
-                name: &name,
-                bootstrap,
-                settings,
-            }
-            .findings(found.as_ref())
+            Checker { topic, name: &name, bootstrap, settings }.findings(found.as_ref())
         };
-        Ok(TopicCheck {
-            findings: Topic::EACH.into_iter().flat_map(check).collect(),
-        })
+        Ok(TopicCheck { findings: Topic::EACH.into_iter().flat_map(check).collect() })
     }
 
     /// The settings of the topics that may be read.
@@ -121,11 +107,7 @@ impl KafkaLog {
                     configs.insert(topic, resource.entries.into_iter().filter_map(value).collect());
                 }
                 Err(code) if is_transient(code) => {
-                    return Err(of_call(
-                        &KafkaError::AdminOp(code),
-                        "reading the topics' settings",
-                        topic.word(),
-                    ));
+                    return Err(of_call(&KafkaError::AdminOp(code), "reading the topics' settings", topic.word()));
                 }
                 Err(_) => {}
             }
@@ -139,9 +121,7 @@ impl KafkaLog {
         let question = move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
             shape_of(&client.fetch_metadata(Some(&topic), timeout)?, &topic)
         };
-        self.asker()
-            .ask(format!("looking for topic {name}"), name.to_owned(), question)
-            .await
+        self.asker().ask(format!("looking for topic {name}"), name.to_owned(), question).await
     }
 
     fn admin(&self) -> Result<Apart<AdminClient<Context>>, LogError> {
@@ -150,9 +130,7 @@ impl KafkaLog {
     }
 
     fn options(&self) -> AdminOptions {
-        AdminOptions::new()
-            .request_timeout(Some(self.deadline()))
-            .operation_timeout(Some(self.deadline()))
+        AdminOptions::new().request_timeout(Some(self.deadline())).operation_timeout(Some(self.deadline()))
     }
 }
 
@@ -168,11 +146,7 @@ pub(super) struct Shape {
 
 fn shape_of(metadata: &Metadata, name: &str) -> Result<Shape, KafkaError> {
     let missing = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-    let topic = metadata
-        .topics()
-        .iter()
-        .find(|topic| topic.name() == name)
-        .ok_or(missing.clone())?;
+    let topic = metadata.topics().iter().find(|topic| topic.name() == name).ok_or(missing.clone())?;
     if let Some(error) = topic.error() {
         return Err(KafkaError::MetadataFetch(error.into()));
     }
@@ -180,17 +154,9 @@ fn shape_of(metadata: &Metadata, name: &str) -> Result<Shape, KafkaError> {
     if partitions.is_empty() {
         return Err(missing);
     }
-    let copies = partitions
-        .iter()
-        .map(|partition| partition.replicas().len())
-        .min()
-        .unwrap_or_default();
+    let copies = partitions.iter().map(|partition| partition.replicas().len()).min().unwrap_or_default();
     let led = partitions.iter().all(|partition| partition.leader() >= 0);
-    Ok(Shape {
-        partitions: partitions.len() as u32,
-        copies: copies as u32,
-        led,
-    })
+    Ok(Shape { partitions: partitions.len() as u32, copies: copies as u32, led })
 }
 
 fn created_of(
@@ -200,17 +166,14 @@ fn created_of(
     match result {
         Ok(_) => Ok(Created::New),
         Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(Created::Existed),
-        Err((name, code)) if is_denied(code) => Err(LogError::Denied {
-            doing: format!("creating topic {name}"),
-            reason: code.to_string(),
-        }),
+        Err((name, code)) if is_denied(code) => {
+            Err(LogError::Denied { doing: format!("creating topic {name}"), reason: code.to_string() })
+        }
         Err((name, RDKafkaErrorCode::InvalidReplicationFactor)) => Err(LogError::Settings(format!(
             "topic {name} cannot have {} copies: there are fewer brokers. Start more, or use the settings for development",
             settings.copies()
         ))),
-        Err((name, code)) => Err(LogError::Settings(format!(
-            "Kafka does not create topic {name}: {code}"
-        ))),
+        Err((name, code)) => Err(LogError::Settings(format!("Kafka does not create topic {name}: {code}"))),
     }
 }
 

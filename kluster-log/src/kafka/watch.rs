@@ -38,19 +38,12 @@ impl Watch {
 
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let (since, reason) = self.trouble.as_ref()?;
-        Some(Trouble {
-            lasting: since.elapsed(),
-            reason: reason.clone(),
-        })
+        Some(Trouble { lasting: since.elapsed(), reason: reason.clone() })
     }
 
     /// The longest stall beyond [`STALL`].
     pub(super) fn stalled_for(&self) -> Option<Duration> {
-        self.stalls
-            .values()
-            .map(|stall| stall.since.elapsed())
-            .filter(|time| *time > STALL)
-            .max()
+        self.stalls.values().map(|stall| stall.since.elapsed()).filter(|time| *time > STALL).max()
     }
 
     /// Reads librdkafka's statistics; whether a broker is connected.
@@ -64,10 +57,7 @@ impl Watch {
                 self.partition(&name, &partition);
             }
         }
-        statistics
-            .brokers
-            .values()
-            .any(|broker| broker.nodeid >= 0 && broker.state == "UP")
+        statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP")
     }
 
     fn partition(&mut self, topic: &str, seen: &PartitionStatistics) {
@@ -77,15 +67,9 @@ impl Watch {
             self.stalls.remove(&place);
             return;
         }
-        let stall = self.stalls.entry(place).or_insert_with(|| Stall {
-            at: stable,
-            since: Instant::now(),
-        });
+        let stall = self.stalls.entry(place).or_insert_with(|| Stall { at: stable, since: Instant::now() });
         if stall.at != stable {
-            *stall = Stall {
-                at: stable,
-                since: Instant::now(),
-            };
+            *stall = Stall { at: stable, since: Instant::now() };
         }
     }
 }

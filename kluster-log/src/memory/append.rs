@@ -54,12 +54,7 @@ impl MemoryLog {
             Ok(partition) => partition,
             Err(error) => return Handed::Now((Err(error), None)),
         };
-        let context = AppendContext {
-            user: self.user.clone(),
-            topic,
-            partition,
-            record,
-        };
+        let context = AppendContext { user: self.user.clone(), topic, partition, record };
         let fault = self.hooks().append.map_or(AppendFault::None, |hook| hook(&context));
         let mut delayed = lock(&self.delayed);
         if delayed.waiting.is_empty() && !delayed.draining && !matches!(fault, AppendFault::Delay(_)) {
@@ -97,21 +92,11 @@ impl MemoryLog {
     }
 
     fn append_with(&self, context: AppendContext, fault: AppendFault) -> Answer {
-        let AppendContext {
-            topic,
-            partition,
-            record,
-            ..
-        } = context;
+        let AppendContext { topic, partition, record, .. } = context;
         let appended = |offset: Offset| Ok(Appended { partition, offset });
         match fault {
             AppendFault::Lose => {
-                return (
-                    Err(LogError::NotAppended {
-                        reason: "lost on command".into(),
-                    }),
-                    None,
-                );
+                return (Err(LogError::NotAppended { reason: "lost on command".into() }), None);
             }
             AppendFault::LoseOpen => return (Err(open("lost on command, unseen")), None),
             AppendFault::Duplicate => drop(self.store_record(topic, partition, record.clone())),
@@ -159,7 +144,5 @@ fn lock(delayed: &Mutex<Delayed>) -> std::sync::MutexGuard<'_, Delayed> {
 }
 
 fn open(reason: &str) -> LogError {
-    LogError::OutcomeOpen {
-        reason: reason.to_owned(),
-    }
+    LogError::OutcomeOpen { reason: reason.to_owned() }
 }

@@ -33,20 +33,9 @@ impl MemoryGroupReader {
             member
         };
         log.wake(topic);
-        let reader = MemoryReader {
-            log,
-            topic,
-            cursors: Vec::new(),
-        };
+        let reader = MemoryReader { log, topic, cursors: Vec::new() };
         let group = group.to_owned();
-        Self {
-            group,
-            member,
-            generation: 0,
-            reader,
-            progress: Progress::default(),
-            places: BTreeMap::new(),
-        }
+        Self { group, member, generation: 0, reader, progress: Progress::default(), places: BTreeMap::new() }
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
@@ -91,10 +80,7 @@ impl MemoryGroupReader {
     /// Takes over the partitions of the newest assignment; those kept are read on.
     fn follow_group(&mut self) {
         let mut store = self.reader.log.store();
-        let count = store
-            .topics
-            .get(&self.reader.topic)
-            .map_or(0, |topic| topic.partitions.len() as u32);
+        let count = store.topics.get(&self.reader.topic).map_or(0, |topic| topic.partitions.len() as u32);
         let state = store.group(&self.group, self.reader.topic);
         if state.generation == self.generation {
             return;

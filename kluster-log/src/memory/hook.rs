@@ -80,11 +80,6 @@ pub(super) struct Hooks {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Hooks {{ append: {}, read: {} }}",
-            self.append.is_some(),
-            self.read.is_some()
-        )
+        write!(f, "Hooks {{ append: {}, read: {} }}", self.append.is_some(), self.read.is_some())
     }
 }

@@ -27,16 +27,11 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn at(partition: u32, next: u64) -> Self {
-        Self {
-            partition,
-            next,
-            judged: None,
-        }
+        Self { partition, next, judged: None }
     }
 
     fn withheld_until(&self) -> Option<Instant> {
-        self.judged
-            .and_then(|(offset, until)| until.filter(|_| offset >= self.next))
+        self.judged.and_then(|(offset, until)| until.filter(|_| offset >= self.next))
     }
 }
 
@@ -89,9 +84,7 @@ impl MemoryReader {
                 return Err(self.log.missing(self.topic));
             };
             if !partition.range().admits(Offset::new(cursor.next)) {
-                return Err(self
-                    .log
-                    .out_of_range(self.topic, cursor.partition, cursor.next, partition.range()));
+                return Err(self.log.out_of_range(self.topic, cursor.partition, cursor.next, partition.range()));
             }
             let Some(stored) = partition.at_or_behind(cursor.next) else {
                 continue;
@@ -113,20 +106,13 @@ impl MemoryReader {
             let head = {
                 let store = self.log.store();
                 let partition = store.partition(self.topic, cursor.partition);
-                partition
-                    .and_then(|partition| partition.at_or_behind(cursor.next))
-                    .map(|stored| stored.record.offset)
+                partition.and_then(|partition| partition.at_or_behind(cursor.next)).map(|stored| stored.record.offset)
             };
             let Some(offset) = head.filter(|head| cursor.judged.is_none_or(|(judged, _)| judged != head.get())) else {
                 continue;
             };
             let user = self.log.user.clone();
-            let context = ReadContext {
-                user,
-                topic: self.topic,
-                partition: cursor.partition,
-                offset,
-            };
+            let context = ReadContext { user, topic: self.topic, partition: cursor.partition, offset };
             let until = match hook(&context) {
                 ReadFault::None => None,
                 ReadFault::Delay(time) => Some(Instant::now() + time),

@@ -87,14 +87,7 @@ impl Store {
         let place = self.partition_mut(topic, partition)?;
         let offset = Offset::new(place.end);
         let NewRecord { key, headers, value } = record;
-        let record = Record {
-            partition,
-            offset,
-            timestamp_ms,
-            key,
-            headers,
-            value,
-        };
+        let record = Record { partition, offset, timestamp_ms, key, headers, value };
         place.records.push_back(Stored { sequence, record });
         place.end += 1;
         Some(offset)
@@ -115,17 +108,12 @@ impl Store {
 
 impl Partition {
     pub(super) fn range(&self) -> Range {
-        Range {
-            start: Offset::new(self.start),
-            end: Offset::new(self.end),
-        }
+        Range { start: Offset::new(self.start), end: Offset::new(self.end) }
     }
 
     /// The first record at or behind a place.
     pub(super) fn at_or_behind(&self, place: u64) -> Option<&Stored> {
-        let index = self
-            .records
-            .partition_point(|stored| stored.record.offset.get() < place);
+        let index = self.records.partition_point(|stored| stored.record.offset.get() < place);
         self.records.get(index)
     }
 
@@ -139,11 +127,7 @@ impl Partition {
     /// Removes everything before `start`.
     pub(super) fn trim(&mut self, start: u64) {
         self.start = self.start.max(start.min(self.end));
-        while self
-            .records
-            .front()
-            .is_some_and(|first| first.record.offset.get() < self.start)
-        {
+        while self.records.front().is_some_and(|first| first.record.offset.get() < self.start) {
             self.records.pop_front();
         }
     }
@@ -153,10 +137,6 @@ impl Group {
     /// Whose partition it is: they go round among the members.
     pub(super) fn owner(&self, partition: u32) -> Option<u64> {
         let count = self.members.len();
-        if count == 0 {
-            None
-        } else {
-            self.members.get(partition as usize % count).copied()
-        }
+        if count == 0 { None } else { self.members.get(partition as usize % count).copied() }
     }
 }

@@ -14,10 +14,8 @@ impl MemoryLog {
             if store.topics.contains_key(&topic) {
                 return (topic, Created::Existed);
             }
-            let all: BTreeMap<_, _> = wanted(topic, settings)
-                .iter()
-                .map(|wanted| (wanted.setting.to_owned(), wanted.creation()))
-                .collect();
+            let all: BTreeMap<_, _> =
+                wanted(topic, settings).iter().map(|wanted| (wanted.setting.to_owned(), wanted.creation())).collect();
             store.make(topic, settings.partitions_of(topic), settings.copies(), all);
             (topic, Created::New)
         };
@@ -33,16 +31,8 @@ impl MemoryLog {
                 copies: found.copies,
                 settings: (!found.settings_hidden).then(|| found.settings.clone()),
             });
-            Checker {
-                topic,
-                name: &name,
-                bootstrap: "memory",
-                settings,
-            }
-            .findings(found.as_ref())
+            Checker { topic, name: &name, bootstrap: "memory", settings }.findings(found.as_ref())
         };
-        TopicCheck {
-            findings: Topic::EACH.into_iter().flat_map(check).collect(),
-        }
+        TopicCheck { findings: Topic::EACH.into_iter().flat_map(check).collect() }
     }
 }

@@ -30,33 +30,15 @@ async fn wrong_settings_are_found() {
     assert!(matches!(error, LogError::MissingTopic { .. }), "{error}");
 
     let name = log.names().name(Topic::All);
-    let create = [
-        "--create",
-        "--topic",
-        &name,
-        "--partitions",
-        "2",
-        "--config",
-        "retention.ms=604800000",
-    ];
+    let create = ["--create", "--topic", &name, "--partitions", "2", "--config", "retention.ms=604800000"];
     run(shared_kafka().await.tool("kafka-topics", &create)).await;
     log.create_topics(&wanted).await.unwrap();
     let check = log.check_topics(&wanted).await.unwrap();
-    let found: Vec<_> = check
-        .refusals(true)
-        .iter()
-        .map(|finding| finding.setting.clone())
-        .collect();
+    let found: Vec<_> = check.refusals(true).iter().map(|finding| finding.setting.clone()).collect();
     for setting in ["partition count", "retention.ms", "message.timestamp.type"] {
-        assert!(
-            found.iter().any(|found| found == setting),
-            "{setting} is missing in {found:?}"
-        );
+        assert!(found.iter().any(|found| found == setting), "{setting} is missing in {found:?}");
     }
-    assert!(
-        check.findings.iter().all(|finding| finding.topic == Topic::All),
-        "{check:?}"
-    );
+    assert!(check.findings.iter().all(|finding| finding.topic == Topic::All), "{check:?}");
 }
 
 #[tokio::test]
@@ -65,15 +47,7 @@ async fn the_command_in_a_finding_mends_it() {
     let log = created(settings_on_kafka("mends").await).await;
     let wanted = TopicSettings::development();
     let name = log.names().name(Topic::All);
-    let spoil = [
-        "--alter",
-        "--entity-type",
-        "topics",
-        "--entity-name",
-        &name,
-        "--add-config",
-        "retention.ms=1000",
-    ];
+    let spoil = ["--alter", "--entity-type", "topics", "--entity-name", &name, "--add-config", "retention.ms=1000"];
     run(shared_kafka().await.tool("kafka-configs", &spoil)).await;
     let check = log.check_topics(&wanted).await.unwrap();
     let words: Vec<&str> = check.findings[0].mend.split(' ').collect();
@@ -87,9 +61,7 @@ async fn a_reader_stops_when_its_place_is_deleted() {
     require!(Kafka, KafkaTools);
     let log = created(settings_on_kafka("deleted").await).await;
     for number in 0..5 {
-        log.append(Topic::All, None, NewRecord::of(number.to_string()))
-            .await
-            .unwrap();
+        log.append(Topic::All, None, NewRecord::of(number.to_string())).await.unwrap();
     }
     let name = log.names().name(Topic::All);
     let directory = tempfile::tempdir().unwrap();
@@ -105,10 +77,7 @@ async fn a_reader_stops_when_its_place_is_deleted() {
         "{error}"
     );
     let mut reader = log.read(Topic::All, 0, Offset::new(3)).await.unwrap();
-    assert_eq!(
-        timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset,
-        Offset::new(3)
-    );
+    assert_eq!(timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset, Offset::new(3));
 }
 
 #[tokio::test]
@@ -118,21 +87,13 @@ async fn a_reader_stops_when_the_topic_is_made_anew() {
     let log = created(settings.clone()).await;
     let before = log.identity().await.unwrap();
     for number in 0..5 {
-        log.append(Topic::All, None, NewRecord::of(number.to_string()))
-            .await
-            .unwrap();
+        log.append(Topic::All, None, NewRecord::of(number.to_string())).await.unwrap();
     }
     let mut reader = log.read(Topic::All, 0, Offset::new(5)).await.unwrap();
     let name = log.names().name(Topic::All);
-    run(shared_kafka()
-        .await
-        .tool("kafka-topics", &["--delete", "--topic", &name]))
-    .await;
+    run(shared_kafka().await.tool("kafka-topics", &["--delete", "--topic", &name])).await;
     let end = timeout(PATIENCE, reader.next()).await.unwrap().unwrap_err();
-    assert!(
-        matches!(end, LogError::MissingTopic { .. } | LogError::OutOfRange { .. }),
-        "{end}"
-    );
+    assert!(matches!(end, LogError::MissingTopic { .. } | LogError::OutOfRange { .. }), "{end}");
     assert_eq!(reader.next().await.unwrap_err(), end, "the end stays the end");
     let log = created(settings).await;
     let after = log.identity().await.unwrap();
@@ -180,10 +141,7 @@ async fn an_append_that_cannot_be_sent_is_not_appended() {
     log.append(Topic::All, None, NewRecord::of("0")).await.unwrap();
     kafka.stop().await.unwrap();
     // A frozen broker may have it; a dead one can't.
-    let open = timeout(PATIENCE, log.append(Topic::All, None, NewRecord::of("1")))
-        .await
-        .unwrap()
-        .unwrap_err();
+    let open = timeout(PATIENCE, log.append(Topic::All, None, NewRecord::of("1"))).await.unwrap().unwrap_err();
     assert!(matches!(open, LogError::OutcomeOpen { .. }), "{open}");
     let error = log.range(Topic::All, 0).await.unwrap_err();
     assert!(matches!(error, LogError::Unreachable { .. }), "{error}");
@@ -200,11 +158,9 @@ async fn an_append_that_cannot_be_sent_is_not_appended() {
     .unwrap();
     kafka.restart().await.unwrap();
     // The idempotent producer goes on, though it gave up some records.
-    timeout(PATIENCE, async {
-        while log.append(Topic::All, None, NewRecord::of("3")).await.is_err() {}
-    })
-    .await
-    .unwrap();
+    timeout(PATIENCE, async { while log.append(Topic::All, None, NewRecord::of("3")).await.is_err() {} })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -213,9 +169,7 @@ async fn an_open_transaction_is_a_stall() {
     let log = created(settings_on_kafka("stall").await).await;
     let name = log.names().name(Topic::All);
     let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", shared_kafka().await.bootstrap())
-        .set("transactional.id", &name);
+    config.set("bootstrap.servers", shared_kafka().await.bootstrap()).set("transactional.id", &name);
     let foreign: BaseProducer = config.create().unwrap();
     let foreign = tokio::task::spawn_blocking(move || {
         foreign.init_transactions(PATIENCE).unwrap();
@@ -235,19 +189,11 @@ async fn an_open_transaction_is_a_stall() {
         }
     };
     timeout(PATIENCE, stalled).await.unwrap();
-    tokio::task::spawn_blocking(move || foreign.abort_transaction(PATIENCE).unwrap())
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(move || foreign.abort_transaction(PATIENCE).unwrap()).await.unwrap();
     // The aborted record and its marker are a hole.
-    assert_eq!(
-        timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset,
-        behind.offset
-    );
+    assert_eq!(timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset, behind.offset);
     log.append(Topic::All, None, NewRecord::of("after")).await.unwrap();
-    assert_eq!(
-        timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset,
-        behind.offset.next().next()
-    );
+    assert_eq!(timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset, behind.offset.next().next());
 }
 
 #[tokio::test]
@@ -259,25 +205,13 @@ async fn bad_settings_and_a_wrong_address_say_what_to_do() {
         Log::connect(settings)
     };
     let error = bad("no.such.name", "1").await.unwrap_err().to_string();
-    assert!(
-        error.contains("--kafka-property no.such.name: No such configuration property"),
-        "{error}"
-    );
+    assert!(error.contains("--kafka-property no.such.name: No such configuration property"), "{error}");
     let error = bad("linger.ms", "soon").await.unwrap_err().to_string();
     assert!(error.contains("--kafka-property linger.ms: Invalid value"), "{error}");
-    let error = bad("sasl.jaas.config", "password=geheim")
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("sasl.jaas.config") && !error.contains("geheim"),
-        "{error}"
-    );
+    let error = bad("sasl.jaas.config", "password=geheim").await.unwrap_err().to_string();
+    assert!(error.contains("sasl.jaas.config") && !error.contains("geheim"), "{error}");
     let error = bad("linger.ms", "1").await.unwrap_err();
-    assert!(
-        matches!(&error, LogError::Unreachable { doing, .. } if doing == "connecting to 127.0.0.1:1"),
-        "{error}"
-    );
+    assert!(matches!(&error, LogError::Unreachable { doing, .. } if doing == "connecting to 127.0.0.1:1"), "{error}");
 }
 
 /// librdkafka passes over a batch that it cannot read; a reader must end before it instead.
@@ -288,10 +222,7 @@ async fn what_cannot_be_read_is_not_passed_over() {
     let name = log.names().name(Topic::All);
     let produce = ["--topic", &name, "--compression-codec", "zstd"];
     let command = shared_kafka().await.tool("kafka-console-producer", &produce).unwrap();
-    let mut producer = tokio::process::Command::from(command)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut producer = tokio::process::Command::from(command).stdin(Stdio::piped()).spawn().unwrap();
     let text = "select 1;".repeat(100);
     producer.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
     assert!(producer.wait().await.unwrap().success());
@@ -322,10 +253,7 @@ async fn a_record_is_read_soon_after_it_is_appended() {
             acknowledged.push(append);
         }
     }
-    for (what, times) in [
-        ("append to read", &mut read),
-        ("append to acknowledgement", &mut acknowledged),
-    ] {
+    for (what, times) in [("append to read", &mut read), ("append to acknowledgement", &mut acknowledged)] {
         times.sort();
         let at = |share: usize| times[times.len() * share / 100];
         println!("{what}: p50 {:?}, p90 {:?}, p99 {:?}", at(50), at(90), at(99));

@@ -10,28 +10,21 @@ use tokio::time::{Instant, timeout};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn texts(records: &[Record]) -> Vec<&str> {
-    records
-        .iter()
-        .map(|record| std::str::from_utf8(record.value.as_deref().unwrap()).unwrap())
-        .collect()
+    records.iter().map(|record| std::str::from_utf8(record.value.as_deref().unwrap()).unwrap()).collect()
 }
 
 /// A log on which records that say so go wrong in this way.
 fn faulty(word: &'static str, fault: AppendFault) -> (MemoryLog, Log) {
     let memory = MemoryLog::new();
-    memory.on_append(Arc::new(move |context| {
-        match context.record.value.as_deref() == Some(word.as_bytes()) {
-            true => fault,
-            false => AppendFault::None,
-        }
+    memory.on_append(Arc::new(move |context| match context.record.value.as_deref() == Some(word.as_bytes()) {
+        true => fault,
+        false => AppendFault::None,
     }));
     (memory.clone(), Log::memory(memory))
 }
 
 async fn append(log: &Log, text: &'static str) -> Result<u64, LogError> {
-    log.append(Topic::All, None, NewRecord::of(text))
-        .await
-        .map(|appended| appended.offset.get())
+    log.append(Topic::All, None, NewRecord::of(text)).await.map(|appended| appended.offset.get())
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,11 +74,9 @@ async fn a_delayed_read_holds_up_one_reader() {
     let memory = MemoryLog::new();
     let slow = Log::memory(memory.user("slow"));
     let fast = Log::memory(memory.user("fast"));
-    memory.on_read(Arc::new(|context| {
-        match &*context.user == "slow" && context.offset == Offset::ZERO {
-            true => ReadFault::Delay(SECOND),
-            false => ReadFault::None,
-        }
+    memory.on_read(Arc::new(|context| match &*context.user == "slow" && context.offset == Offset::ZERO {
+        true => ReadFault::Delay(SECOND),
+        false => ReadFault::None,
     }));
     append(&fast, "a").await.unwrap();
     append(&fast, "b").await.unwrap();
@@ -112,21 +103,14 @@ async fn what_was_cut_off_is_out_of_range() {
     memory.truncate(Topic::All, 0, Offset::new(3));
     memory.trim(Topic::All, 0, Offset::new(1));
     let error = behind.next().await.unwrap_err();
-    assert!(
-        matches!(error, LogError::OutOfRange { asked, end, .. } if (asked.get(), end.get()) == (4, 3)),
-        "{error}"
-    );
+    assert!(matches!(error, LogError::OutOfRange { asked, end, .. } if (asked.get(), end.get()) == (4, 3)), "{error}");
     let error = before.next().await.unwrap_err();
     assert!(
         matches!(error, LogError::OutOfRange { asked, start, .. } if (asked.get(), start.get()) == (0, 1)),
         "{error}"
     );
     assert_eq!(texts(&memory.records(Topic::All, 0)), ["b", "c"]);
-    assert_eq!(
-        append(&log, "e").await.unwrap(),
-        3,
-        "the end's offset is given again, as Kafka does"
-    );
+    assert_eq!(append(&log, "e").await.unwrap(), 3, "the end's offset is given again, as Kafka does");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,11 +151,7 @@ async fn the_clock_given_stamps_records() {
     append(&log, "a").await.unwrap();
     clock.store(9, Ordering::Relaxed);
     append(&log, "b").await.unwrap();
-    let times: Vec<_> = memory
-        .records(Topic::All, 0)
-        .iter()
-        .map(|record| record.timestamp_ms)
-        .collect();
+    let times: Vec<_> = memory.records(Topic::All, 0).iter().map(|record| record.timestamp_ms).collect();
     assert_eq!(times, [7, 9]);
 }
 
@@ -182,10 +162,7 @@ async fn wrong_settings_are_found() {
     let wanted = TopicSettings::development();
     let error = append(&log, "a").await.unwrap_err();
     assert!(matches!(error, LogError::MissingTopic { .. }), "{error}");
-    assert_eq!(
-        log.check_topics(&wanted).await.unwrap().refusals(true).len(),
-        Topic::EACH.len()
-    );
+    assert_eq!(log.check_topics(&wanted).await.unwrap().refusals(true).len(), Topic::EACH.len());
     log.create_topics(&wanted).await.unwrap();
     assert_eq!(log.check_topics(&wanted).await.unwrap().findings, []);
     memory.set_setting(Topic::All, "cleanup.policy", "compact");

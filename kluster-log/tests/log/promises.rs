@@ -43,10 +43,7 @@ pub async fn a_record_comes_back_as_it_was(log: Log) {
         .header("a", "1")
         .header("b", Bytes::from_static(&[0, 255]))
         .header("a", "2");
-    let tombstone = NewRecord {
-        key: Some("key".into()),
-        ..NewRecord::default()
-    };
+    let tombstone = NewRecord { key: Some("key".into()), ..NewRecord::default() };
     let empty = NewRecord::of("");
     for record in [&full, &tombstone, &empty] {
         log.append(Topic::Errors, Some(0), record.clone()).await.unwrap();
@@ -54,10 +51,7 @@ pub async fn a_record_comes_back_as_it_was(log: Log) {
     let mut reader = log.read(Topic::Errors, 0, Offset::ZERO).await.unwrap();
     for wanted in [full, tombstone, empty] {
         let record = timeout(PATIENCE, reader.next()).await.unwrap().unwrap();
-        assert_eq!(
-            (&record.key, &record.value, &record.headers),
-            (&wanted.key, &wanted.value, &wanted.headers)
-        );
+        assert_eq!((&record.key, &record.value, &record.headers), (&wanted.key, &wanted.value, &wanted.headers));
         assert!(record.timestamp_ms > 1_500_000_000_000);
     }
 }
@@ -65,10 +59,7 @@ pub async fn a_record_comes_back_as_it_was(log: Log) {
 pub async fn a_key_decides_the_partition(log: Log) {
     assert_eq!(log.partitions(Topic::Responses).await.unwrap(), 4);
     for key in ["a", "b", "c", "client-7", ""] {
-        let appended = log
-            .append(Topic::Responses, None, NewRecord::of("x").keyed(key))
-            .await
-            .unwrap();
+        let appended = log.append(Topic::Responses, None, NewRecord::of("x").keyed(key)).await.unwrap();
         assert_eq!(appended.partition, partition_of(key.as_bytes(), 4), "{key:?}");
     }
     let mut used = BTreeSet::new();
@@ -86,13 +77,7 @@ pub async fn the_largest_record_passes_and_a_larger_one_does_not(log: Log) {
     assert_eq!(appended.offset, Offset::ZERO);
     let larger = NewRecord::of(vec![b'x'; MAX_RECORD_BYTES + 1]);
     let error = log.append(Topic::All, None, larger).await.unwrap_err();
-    assert_eq!(
-        error,
-        LogError::TooLarge {
-            bytes: MAX_RECORD_BYTES + 1,
-            limit: MAX_RECORD_BYTES
-        }
-    );
+    assert_eq!(error, LogError::TooLarge { bytes: MAX_RECORD_BYTES + 1, limit: MAX_RECORD_BYTES });
     log.append(Topic::All, None, numbered(1)).await.unwrap();
     let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
     let record = timeout(PATIENCE, reader.next()).await.unwrap().unwrap();
@@ -103,13 +88,7 @@ pub async fn the_largest_record_passes_and_a_larger_one_does_not(log: Log) {
 pub async fn readers_start_where_they_are_told(log: Log) {
     append_all(&log, Topic::All, Some(0), 10).await;
     let range = log.range(Topic::All, 0).await.unwrap();
-    assert_eq!(
-        range,
-        Range {
-            start: Offset::ZERO,
-            end: Offset::new(10)
-        }
-    );
+    assert_eq!(range, Range { start: Offset::ZERO, end: Offset::new(10) });
     let mut behind = log.read(Topic::All, 0, range.end).await.unwrap();
     let mut middle = log.read(Topic::All, 0, Offset::new(7)).await.unwrap();
     assert_eq!(text(&timeout(PATIENCE, middle.next()).await.unwrap().unwrap()), "7");
@@ -156,9 +135,7 @@ pub async fn many_partitions_are_merged(log: Log) {
     for partition in 0..4 {
         append_all(&log, Topic::Responses, Some(partition), 25).await;
     }
-    let from = (0..4)
-        .map(|partition| (partition, Offset::new(u64::from(partition))))
-        .collect();
+    let from = (0..4).map(|partition| (partition, Offset::new(u64::from(partition)))).collect();
     let mut reader = log.read_many(Topic::Responses, from).await.unwrap();
     let mut next = [0, 1, 2, 3];
     for _ in 0..94 {
@@ -173,20 +150,8 @@ pub async fn many_partitions_are_merged(log: Log) {
 pub async fn a_place_outside_is_refused(log: Log) {
     append_all(&log, Topic::All, Some(0), 3).await;
     let error = log.read(Topic::All, 0, Offset::new(9)).await.unwrap_err();
-    let LogError::OutOfRange {
-        asked,
-        start,
-        end,
-        partition,
-        ..
-    } = &error
-    else {
-        panic!("{error}")
-    };
-    assert_eq!(
-        (*asked, *start, *end, *partition),
-        (Offset::new(9), Offset::ZERO, Offset::new(3), 0)
-    );
+    let LogError::OutOfRange { asked, start, end, partition, .. } = &error else { panic!("{error}") };
+    assert_eq!((*asked, *start, *end, *partition), (Offset::new(9), Offset::ZERO, Offset::new(3), 0));
     let error = log.read(Topic::All, 5, Offset::ZERO).await.unwrap_err();
     assert!(matches!(error, LogError::MissingTopic { .. }), "{error}");
 }
@@ -199,10 +164,7 @@ pub async fn committed_places_are_kept_by_group(log: Log) {
     log.commit(&other, Topic::All, 0, Offset::new(7)).await.unwrap();
     log.commit(&one, Topic::All, 0, Offset::new(6)).await.unwrap();
     assert_eq!(log.committed(&one, Topic::All, 0).await.unwrap(), Some(Offset::new(6)));
-    assert_eq!(
-        log.committed(&other, Topic::All, 0).await.unwrap(),
-        Some(Offset::new(7))
-    );
+    assert_eq!(log.committed(&other, Topic::All, 0).await.unwrap(), Some(Offset::new(7)));
 }
 
 /// Reads with all members at once until this member has read `count` records or none came for a while; what is read is done.
@@ -242,18 +204,12 @@ pub async fn a_group_shares_partitions_and_takes_over(log: Log) {
     .unwrap();
     first.leave().await.unwrap();
     let places = join_all((0..4).map(|partition| log.append(Topic::One, Some(partition), numbered(0)))).await;
-    let mut wanted: BTreeSet<_> = places
-        .into_iter()
-        .map(|place| place.unwrap())
-        .map(|at| (at.partition, at.offset))
-        .collect();
+    let mut wanted: BTreeSet<_> =
+        places.into_iter().map(|place| place.unwrap()).map(|at| (at.partition, at.offset)).collect();
     timeout(PATIENCE, async {
         while !wanted.is_empty() {
             let record = next_done(&mut second).await;
-            assert!(
-                wanted.remove(&(record.partition, record.offset)),
-                "done before, delivered again: {record:?}"
-            );
+            assert!(wanted.remove(&(record.partition, record.offset)), "done before, delivered again: {record:?}");
         }
     })
     .await
@@ -283,25 +239,13 @@ pub async fn topics_are_created_once(log: Log) {
     let again = log.create_topics(&wanted).await.unwrap();
     assert_eq!(again, Topic::EACH.map(|topic| (topic, Created::Existed)));
     assert_eq!(log.check_topics(&wanted).await.unwrap().findings, []);
-    let findings = log
-        .check_topics(&TopicSettings {
-            partitions: 4,
-            ..TopicSettings::default()
-        })
-        .await
-        .unwrap();
-    let copies = findings
-        .refusals(true)
-        .into_iter()
-        .any(|finding| finding.setting == "replication factor");
+    let findings = log.check_topics(&TopicSettings { partitions: 4, ..TopicSettings::default() }).await.unwrap();
+    let copies = findings.refusals(true).into_iter().any(|finding| finding.setting == "replication factor");
     assert!(copies, "one copy will not do outside development: {findings:?}");
 }
 
 pub async fn the_log_names_itself(log: Log) {
     let identity = log.identity().await.unwrap();
-    assert!(
-        !identity.cluster_id.is_empty() && !identity.topic_id.is_empty(),
-        "{identity:?}"
-    );
+    assert!(!identity.cluster_id.is_empty() && !identity.topic_id.is_empty(), "{identity:?}");
     assert_eq!(log.identity().await.unwrap(), identity);
 }

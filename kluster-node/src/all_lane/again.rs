@@ -26,7 +26,12 @@ impl AllLane {
             for outcome in parse(&row)?.into_iter().filter(|outcome| outcome.offset >= from && answers_count(outcome)) {
                 match outcome.repeats {
                     Some(first) => outgoing.extend(self.repeat(first, &outcome, held.window.keeps_rows(first)).await?),
-                    None => outgoing.push(Outgoing::stored(&self.node, &outcome, kept.get(&outcome.offset).cloned(), &outcome)),
+                    None => outgoing.push(Outgoing::stored(
+                        &self.node,
+                        &outcome,
+                        kept.get(&outcome.offset).cloned(),
+                        &outcome,
+                    )),
                 }
             }
             tracing::info!(from = %row.first, to = %row.last, answers = outgoing.len(), "answers that may not have left are sent again");
@@ -53,7 +58,8 @@ impl AllLane {
             Verdict::Again(pause, cause) => {
                 tracing::warn!(node = %self.node, %offset, %cause, "trying again");
                 if pause >= Retry::WORTH_SAYING {
-                    self.status.is(NodeState::Retrying { since_ms: retry.since(&self.reporter), code: cause.code.clone() });
+                    self.status
+                        .is(NodeState::Retrying { since_ms: retry.since(&self.reporter), code: cause.code.clone() });
                 }
                 if pause >= Retry::WORTH_REPORTING {
                     self.reporter.say(ErrorClass::Transient, Some((offset, request_id)), &cause).await;

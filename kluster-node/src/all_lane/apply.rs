@@ -74,7 +74,13 @@ impl AllLane {
     pub(super) async fn absorb(&mut self, held: &mut Held, settled: Settled, newest_ms: i64) -> Result<(), Fault> {
         let ahead = newest_ms - self.reporter.now_ms() as i64;
         if ahead > AHEAD_MS {
-            let cause = Cause::new("clock_ahead", format!("a record's time lies {} s ahead of this node's clock; check the brokers' clocks", ahead / 1000));
+            let cause = Cause::new(
+                "clock_ahead",
+                format!(
+                    "a record's time lies {} s ahead of this node's clock; check the brokers' clocks",
+                    ahead / 1000
+                ),
+            );
             self.reporter.say(ErrorClass::Alarm, None, &cause).await;
         }
         held.state = settled.state;
@@ -99,7 +105,12 @@ impl AllLane {
     }
 
     /// The stored outcome at `first`, addressed to who asked again.
-    pub(super) async fn repeat(&mut self, first: Offset, asked: &Outcome, rows_kept: bool) -> Result<Option<Outgoing>, Fault> {
+    pub(super) async fn repeat(
+        &mut self,
+        first: Offset,
+        asked: &Outcome,
+        rows_kept: bool,
+    ) -> Result<Option<Outgoing>, Fault> {
         let Some(row) = self.dbms.outcome_row(first).await? else { return Ok(None) };
         let outcomes: Vec<Outcome> = parse(&row)?;
         let Some(stored) = outcomes.into_iter().find(|outcome| outcome.offset == first) else { return Ok(None) };

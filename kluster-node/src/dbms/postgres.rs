@@ -90,7 +90,10 @@ impl Postgres {
     pub async fn load(&mut self) -> Result<Option<StateRow>, Fault> {
         if self.seat.app.is_broken() {
             // What the server still does in that session may change the state row after it was read.
-            return Err(Fault::Lost(Cause::new("connection", "the session that applies was left in the middle of a call")));
+            return Err(Fault::Lost(Cause::new(
+                "connection",
+                "the session that applies was left in the middle of a call",
+            )));
         }
         let rows = self.ask("select applied, state from kluster_state.state where applied is not null", &[]).await?;
         Ok(rows.first().and_then(reads::state_row))

@@ -71,10 +71,7 @@ impl Sqlite {
 
     /// See [`Dbms::info`].
     pub fn info(&self) -> Info {
-        Info {
-            name: "SQLite",
-            version: rusqlite::version().to_owned(),
-        }
+        Info { name: "SQLite", version: rusqlite::version().to_owned() }
     }
 
     /// See [`Dbms::load`].
@@ -86,9 +83,7 @@ impl Sqlite {
     /// See [`Dbms::outcome_rows`].
     pub async fn outcome_rows(&mut self, from: Offset, limit: usize) -> Result<Vec<OutcomeRow>, Fault> {
         let clear = self.open.is_none();
-        self.seat
-            .on(move |session| session.outcome_rows(clear, from, limit))
-            .await?
+        self.seat.on(move |session| session.outcome_rows(clear, from, limit)).await?
     }
 
     /// See [`Dbms::run`].
@@ -113,18 +108,13 @@ impl Sqlite {
             return self.seat.here(|session| session.execute(predecessor, works))?;
         }
         let works = works.to_vec();
-        self.seat
-            .on(move |session| session.execute(predecessor, &works))
-            .await?
+        self.seat.on(move |session| session.execute(predecessor, &works)).await?
     }
 
     /// See [`Dbms::commit`].
     pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
         let Some(works) = self.open.take() else {
-            return Err(Fault::Fatal(Cause::new(
-                "no_transaction",
-                "commit without a run that went through before it",
-            )));
+            return Err(Fault::Fatal(Cause::new("no_transaction", "commit without a run that went through before it")));
         };
         let finish = finish.clone();
         self.seat.on(move |session| session.store(&finish)).await??;
@@ -138,10 +128,7 @@ impl Sqlite {
     /// See [`Dbms::recover`].
     pub async fn recover(&mut self) -> Result<(), Fault> {
         self.open = None;
-        self.seat
-            .renew()
-            .await
-            .map_err(|error| Fault::Lost(Cause::new("open", error.to_string())))?;
+        self.seat.renew().await.map_err(|error| Fault::Lost(Cause::new("open", error.to_string())))?;
         match connect(&self.seat, &self.address, &self.node_id).await {
             Ok(()) => Ok(()),
             Err(OpenError::Unreachable(why)) => Err(Fault::Lost(Cause::new("open", why))),

@@ -25,7 +25,8 @@ impl Steps {
 }
 
 fn parse(text: &str) -> Result<Halt, String> {
-    let wrong = || format!("KLUSTER_TEST_STEP={text}: expected STEP:COUNT:stop or STEP:COUNT:kill, such as Committing:3:stop");
+    let wrong =
+        || format!("KLUSTER_TEST_STEP={text}: expected STEP:COUNT:stop or STEP:COUNT:kill, such as Committing:3:stop");
     let [step, count, signal] = text.split(':').collect::<Vec<_>>()[..] else { return Err(wrong()) };
     let at = Step::EACH.into_iter().find(|known| format!("{known:?}") == step).ok_or_else(wrong)?;
     let signal = match signal {

@@ -13,27 +13,16 @@ pub async fn remembers_state_and_outcomes(place: &impl Place) {
         outcomes: format!("[{first}]"),
         rows: rows.map(str::to_owned),
     };
-    for (predecessor, kept) in [
-        (None, row(3, 5, Some("[{\"a\":\"é\"}]"))),
-        (Some(5), row(6, 6, None)),
-        (Some(6), row(9, 12, None)),
-    ] {
+    for (predecessor, kept) in
+        [(None, row(3, 5, Some("[{\"a\":\"é\"}]"))), (Some(5), row(6, 6, None)), (Some(6), row(9, 12, None))]
+    {
         assert!(db.run(predecessor.map(at), &[]).await.unwrap().is_empty());
-        let finish = Finish {
-            outcomes: Some(kept.clone()),
-            ..finish(predecessor, kept.last.get())
-        };
+        let finish = Finish { outcomes: Some(kept.clone()), ..finish(predecessor, kept.last.get()) };
         assert_eq!(db.commit(&finish).await, Ok(None));
     }
     db.close().await;
     let mut db = Dbms::open(&place.settings()).await.unwrap();
-    assert_eq!(
-        db.load().await,
-        Ok(Some(StateRow {
-            applied: at(12),
-            state: "{\"applied\":12}".into()
-        }))
-    );
+    assert_eq!(db.load().await, Ok(Some(StateRow { applied: at(12), state: "{\"applied\":12}".into() })));
     let found = db.outcome_rows(at(5), 10).await.unwrap();
     assert_eq!(found.iter().map(|row| row.first.get()).collect::<Vec<_>>(), [3, 6, 9]);
     assert_eq!(found[0], row(3, 5, Some("[{\"a\":\"é\"}]")));
@@ -50,12 +39,8 @@ pub async fn prunes_outcomes_and_kept_rows(place: &impl Place) {
     for last in [2, 4, 6] {
         let predecessor = (last > 2).then_some(last - 2);
         db.run(predecessor.map(at), &[]).await.unwrap();
-        let outcomes = OutcomeRow {
-            first: at(last - 1),
-            last: at(last),
-            outcomes: "[]".into(),
-            rows: Some("[]".into()),
-        };
+        let outcomes =
+            OutcomeRow { first: at(last - 1), last: at(last), outcomes: "[]".into(), rows: Some("[]".into()) };
         let finish = Finish {
             outcomes: Some(outcomes),
             prune_below: (last == 6).then_some(at(4)),
@@ -104,25 +89,9 @@ pub async fn a_refused_work_leaves_its_neighbours(place: &impl Place) {
     )
     .await;
     let codes: Vec<_> = ran.iter().map(code).collect();
-    assert_eq!(
-        codes,
-        [
-            None,
-            Some(ErrorCode::UniqueViolation),
-            None,
-            Some(ErrorCode::UndefinedTable),
-            None
-        ]
-    );
+    assert_eq!(codes, [None, Some(ErrorCode::UniqueViolation), None, Some(ErrorCode::UndefinedTable), None]);
     let left = query(&mut db, 6, "select id, name from t order by id").await;
-    assert_eq!(
-        left,
-        [
-            json!({"id": 1, "name": "a"}),
-            json!({"id": 2, "name": "d"}),
-            json!({"id": 3, "name": "c"})
-        ]
-    );
+    assert_eq!(left, [json!({"id": 1, "name": "a"}), json!({"id": 2, "name": "d"}), json!({"id": 3, "name": "c"})]);
     db.close().await;
 }
 
@@ -141,10 +110,7 @@ pub async fn an_abandoned_batch_is_rolled_back(place: &impl Place) {
         };
         assert_eq!(state.unwrap().map(|row| row.applied), Some(at(0)));
     }
-    assert_eq!(
-        apply(&mut db, &works).await.iter().map(code).collect::<Vec<_>>(),
-        [None]
-    );
+    assert_eq!(apply(&mut db, &works).await.iter().map(code).collect::<Vec<_>>(), [None]);
     db.close().await;
 }
 
@@ -160,9 +126,7 @@ pub async fn an_empty_batch_advances(place: &impl Place) {
 /// A session that is made anew reads the state and goes on from it.
 pub async fn recovered_sessions_go_on(place: &impl Place) {
     let mut db = open(place).await;
-    db.run(Some(at(0)), &[work(1, "insert into t values (1, 'lost')")])
-        .await
-        .unwrap();
+    db.run(Some(at(0)), &[work(1, "insert into t values (1, 'lost')")]).await.unwrap();
     db.recover().await.unwrap();
     assert_eq!(db.load().await.unwrap().map(|row| row.applied), Some(at(0)));
     one(&mut db, work(1, "insert into t values (1, 'kept')")).await.unwrap();

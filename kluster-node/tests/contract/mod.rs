@@ -73,11 +73,7 @@ pub fn at(offset: u64) -> Offset {
 
 /// A statement without params.
 pub fn statement(sql: &str) -> WorkStatement {
-    WorkStatement {
-        sql: sql.into(),
-        params: Vec::new(),
-        expect_rows: None,
-    }
+    WorkStatement { sql: sql.into(), params: Vec::new(), expect_rows: None }
 }
 
 /// A work of one statement that may share its transaction.
@@ -88,23 +84,12 @@ pub fn work(offset: u64, sql: &str) -> Work {
 /// A work of one statement with params.
 pub fn bound(offset: u64, sql: &str, params: Value) -> Work {
     let params = params.as_array().unwrap().clone();
-    work_of(
-        offset,
-        vec![WorkStatement {
-            params,
-            ..statement(sql)
-        }],
-    )
+    work_of(offset, vec![WorkStatement { params, ..statement(sql) }])
 }
 
 /// A work of these statements.
 pub fn work_of(offset: u64, statements: Vec<WorkStatement>) -> Work {
-    Work {
-        offset: at(offset),
-        how: How::Batched,
-        statements,
-        max_result_bytes: 1 << 30,
-    }
+    Work { offset: at(offset), how: How::Batched, statements, max_result_bytes: 1 << 30 }
 }
 
 /// A work that changes the schema.
@@ -113,10 +98,7 @@ pub fn ddl(db: &Dbms, offset: u64, sql: &str) -> Work {
         Dialect::MariaDb => How::SelfCommitting,
         Dialect::Postgres | Dialect::Sqlite => How::Alone,
     };
-    Work {
-        how,
-        ..work(offset, sql)
-    }
+    Work { how, ..work(offset, sql) }
 }
 
 /// What a batch that ends at `applied` writes, without outcomes.
@@ -135,9 +117,7 @@ pub fn finish(predecessor: Option<u64>, applied: u64) -> Finish {
 pub async fn apply(db: &mut Dbms, works: &[Work]) -> Vec<Ran> {
     let predecessor = db.load().await.unwrap().map(|row| row.applied.get());
     let ran = db.run(predecessor.map(at), works).await.unwrap();
-    let applied = works
-        .last()
-        .map_or(predecessor.unwrap_or_default() + 1, |work| work.offset.get());
+    let applied = works.last().map_or(predecessor.unwrap_or_default() + 1, |work| work.offset.get());
     assert_eq!(db.commit(&finish(predecessor, applied)).await, Ok(None));
     ran
 }
@@ -157,10 +137,7 @@ pub async fn one(db: &mut Dbms, work: Work) -> Ran {
 
 /// The rows of a result.
 pub fn rows(rows: Rows) -> Vec<Value> {
-    rows.into_rows()
-        .unwrap()
-        .map(|row| serde_json::from_str(row.unwrap().get()).unwrap())
-        .collect()
+    rows.into_rows().unwrap().map(|row| serde_json::from_str(row.unwrap().get()).unwrap()).collect()
 }
 
 /// The rows that a statement returns.
@@ -175,10 +152,7 @@ pub fn code(ran: &Ran) -> Option<ErrorCode> {
 
 /// A read of one statement.
 pub fn read_of(sql: &str) -> Read {
-    Read {
-        statements: vec![statement(sql)],
-        timeout: Duration::from_secs(60),
-    }
+    Read { statements: vec![statement(sql)], timeout: Duration::from_secs(60) }
 }
 
 /// Everything a read says, and how it ended.

@@ -5,40 +5,25 @@ use super::*;
 /// A read begins with the state row of its snapshot, and each statement says columns, rows, done.
 pub async fn reads_see_one_snapshot_and_say_its_offset(place: &impl Place) {
     let mut db = open(place).await;
-    one(&mut db, work(7, "insert into t values (1, 'a'), (2, 'b')"))
-        .await
-        .unwrap();
+    one(&mut db, work(7, "insert into t values (1, 'a'), (2, 'b')")).await.unwrap();
     let reads = db.reads();
     let mut both = read_of("select name from t order by id");
-    both.statements.push(WorkStatement {
-        params: vec![json!(2)],
-        ..statement("select id, id from t where id = $1")
-    });
+    both.statements.push(WorkStatement { params: vec![json!(2)], ..statement("select id, id from t where id = $1") });
     let (events, ended) = read(&reads, &both).await;
     assert_eq!(ended, Ok(()));
     let said: Vec<String> = events
         .iter()
         .map(|event| match event {
             ReadEvent::Snapshot(row) => format!("at {}", row.as_ref().unwrap().applied),
-            ReadEvent::Columns(columns) => columns
-                .iter()
-                .map(|column| column.name.clone())
-                .collect::<Vec<_>>()
-                .join(" "),
+            ReadEvent::Columns(columns) => {
+                columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>().join(" ")
+            }
             ReadEvent::Row(row) => row.get().to_owned(),
             ReadEvent::Done { rows } => format!("{rows} rows"),
         })
         .collect();
-    let expected = [
-        "at 7",
-        "name",
-        r#"{"name":"a"}"#,
-        r#"{"name":"b"}"#,
-        "2 rows",
-        "id id#2",
-        r#"{"id":2,"id#2":2}"#,
-        "1 rows",
-    ];
+    let expected =
+        ["at 7", "name", r#"{"name":"a"}"#, r#"{"name":"b"}"#, "2 rows", "id id#2", r#"{"id":2,"id#2":2}"#, "1 rows"];
     assert_eq!(said, expected);
     db.close().await;
 }
@@ -47,25 +32,15 @@ pub async fn reads_see_one_snapshot_and_say_its_offset(place: &impl Place) {
 pub async fn reads_do_not_write(place: &impl Place) {
     let mut db = open(place).await;
     let reads = db.reads();
-    for sql in [
-        "insert into t values (1, 'a')",
-        "delete from t",
-        "create table u (id integer)",
-        "drop table t",
-    ] {
+    for sql in ["insert into t values (1, 'a')", "delete from t", "create table u (id integer)", "drop table t"] {
         let (_, ended) = read(&reads, &read_of(sql)).await;
         assert_eq!(refused_read(&ended), Some(ErrorCode::ReadOnly), "{sql}: {ended:?}");
     }
     let mut second = read_of("select 1");
     second.statements.push(statement("select * from nowhere"));
     let (_, ended) = read(&reads, &second).await;
-    let Err(ReadError::Refused(refusal)) = ended else {
-        panic!("{ended:?}")
-    };
-    assert_eq!(
-        (refusal.code, refusal.statement_index),
-        (ErrorCode::UndefinedTable, Some(1))
-    );
+    let Err(ReadError::Refused(refusal)) = ended else { panic!("{ended:?}") };
+    assert_eq!((refusal.code, refusal.statement_index), (ErrorCode::UndefinedTable, Some(1)));
     assert!(query(&mut db, 1, "select id from t").await.is_empty());
     db.close().await;
 }
@@ -95,10 +70,7 @@ pub async fn reads_end_in_time(place: &impl Place) {
     let reads = db.reads();
     let n = numbers(&db, 100_000);
     let endless = format!("select count(*) from ({n}) as a cross join ({n}) as b where a.i + b.i < 0");
-    let slow = Read {
-        timeout: Duration::from_millis(200),
-        ..read_of(&endless)
-    };
+    let slow = Read { timeout: Duration::from_millis(200), ..read_of(&endless) };
     let (_, ended) = read(&reads, &slow).await;
     assert_eq!(refused_read(&ended), Some(ErrorCode::TimedOut), "{ended:?}");
     assert_eq!(read(&reads, &read_of("select 1 as one")).await.1, Ok(()));

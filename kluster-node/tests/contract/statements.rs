@@ -12,12 +12,8 @@ pub async fn mistakes_have_the_same_codes_everywhere(place: &impl Place) {
          constraint to_t foreign key (t) references t (id))",
     );
     assert!(one(&mut db, child).await.is_ok());
-    one(&mut db, work(2, "insert into t values (1, 'a'), (2, 'b')"))
-        .await
-        .unwrap();
-    one(&mut db, work(3, "insert into child values (1, 1, 1)"))
-        .await
-        .unwrap();
+    one(&mut db, work(2, "insert into t values (1, 'a'), (2, 'b')")).await.unwrap();
+    one(&mut db, work(3, "insert into child values (1, 1, 1)")).await.unwrap();
     for (n, (sql, expected)) in [
         ("insert into t values (1, 'a')", ErrorCode::UniqueViolation),
         ("insert into child values (2, null, 1)", ErrorCode::NotNullViolation),
@@ -26,10 +22,7 @@ pub async fn mistakes_have_the_same_codes_everywhere(place: &impl Place) {
         ("insert into child values (2, 1, -1)", ErrorCode::CheckViolation),
         ("select * from nowhere", ErrorCode::UndefinedTable),
         ("select missing from t", ErrorCode::UndefinedColumn),
-        (
-            "insert into t (id, missing) values (5, 'a')",
-            ErrorCode::UndefinedColumn,
-        ),
+        ("insert into t (id, missing) values (5, 'a')", ErrorCode::UndefinedColumn),
         ("select no_such_thing(1)", ErrorCode::UndefinedFunction),
         ("selec 1", ErrorCode::SyntaxError),
     ]
@@ -47,42 +40,20 @@ pub async fn mistakes_have_the_same_codes_everywhere(place: &impl Place) {
 /// The first statement that fails refuses all, and is named.
 pub async fn statements_of_one_work_stand_and_fall_together(place: &impl Place) {
     let mut db = open(place).await;
-    let expecting = |sql: &str, rows| WorkStatement {
-        expect_rows: Some(rows),
-        ..statement(sql)
-    };
+    let expecting = |sql: &str, rows| WorkStatement { expect_rows: Some(rows), ..statement(sql) };
     let insert = "insert into t values (1, 'a')";
     let fails = work_of(
         1,
-        vec![
-            statement(insert),
-            expecting("update t set name = 'b' where id = 2", 1),
-            statement("nonsense"),
-        ],
+        vec![statement(insert), expecting("update t set name = 'b' where id = 2", 1), statement("nonsense")],
     );
     let refusal = one(&mut db, fails).await.unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.statement_index),
-        (ErrorCode::ExpectRows, Some(1))
-    );
+    assert_eq!((refusal.code, refusal.statement_index), (ErrorCode::ExpectRows, Some(1)));
     let fails = work_of(2, vec![statement(insert), statement(insert)]);
     let refusal = one(&mut db, fails).await.unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.statement_index),
-        (ErrorCode::UniqueViolation, Some(1))
-    );
-    let refusal = one(&mut db, work_of(3, vec![expecting("select * from t", 1)]))
-        .await
-        .unwrap_err();
+    assert_eq!((refusal.code, refusal.statement_index), (ErrorCode::UniqueViolation, Some(1)));
+    let refusal = one(&mut db, work_of(3, vec![expecting("select * from t", 1)])).await.unwrap_err();
     assert_eq!((refusal.code, refusal.statement_index), (ErrorCode::ExpectRows, None));
-    let goes = work_of(
-        4,
-        vec![
-            statement(insert),
-            expecting("select * from t", 1),
-            expecting("delete from t", 1),
-        ],
-    );
+    let goes = work_of(4, vec![statement(insert), expecting("select * from t", 1), expecting("delete from t", 1)]);
     let results = one(&mut db, goes).await.unwrap();
     assert_eq!(results.iter().map(|rows| rows.affected).collect::<Vec<_>>(), [1, 1, 1]);
     db.close().await;
@@ -123,16 +94,9 @@ pub async fn params_of_every_json_kind_arrive(place: &impl Place) {
     let tricky = "it's \"quoted\" \\ $1 ; -- é\n😀";
     let params = json!([1, 9007199254740993_i64, 0.1, tricky, {"a": [1, null]}]);
     one(&mut db, bound(2, insert, params)).await.unwrap();
-    one(&mut db, bound(3, insert, json!([2, null, null, null, null])))
-        .await
-        .unwrap();
+    one(&mut db, bound(3, insert, json!([2, null, null, null, null]))).await.unwrap();
     // Out of order and twice.
-    one(
-        &mut db,
-        bound(4, "insert into p (id, s, j) values ($2, $1, $1)", json!(["x", 3])),
-    )
-    .await
-    .unwrap();
+    one(&mut db, bound(4, "insert into p (id, s, j) values ($2, $1, $1)", json!(["x", 3]))).await.unwrap();
     let found = query(&mut db, 5, "select id, i, d, s, j from p order by id").await;
     assert_eq!(found[0]["i"], json!("9007199254740993"));
     assert_eq!(found[0]["d"], json!(0.1));
@@ -142,11 +106,7 @@ pub async fn params_of_every_json_kind_arrive(place: &impl Place) {
     assert_eq!(found[1], json!({"id": 2, "i": null, "d": null, "s": null, "j": null}));
     assert_eq!((&found[2]["s"], &found[2]["j"]), (&json!("x"), &json!("x")));
     for (offset, params) in [(6, json!([9])), (7, json!([9, "a", "b"]))] {
-        let ran = one(
-            &mut db,
-            bound(offset, "insert into t (id, name) values ($1, $2)", params),
-        )
-        .await;
+        let ran = one(&mut db, bound(offset, "insert into t (id, name) values ($1, $2)", params)).await;
         assert_eq!(code(&ran), Some(ErrorCode::WrongParams), "{ran:?}");
     }
     db.close().await;
@@ -155,28 +115,17 @@ pub async fn params_of_every_json_kind_arrive(place: &impl Place) {
 /// RETURNING and queries give the query's columns in order, repeated names numbered.
 pub async fn returned_rows_come_in_column_order(place: &impl Place) {
     let mut db = open(place).await;
-    let mut results = one(
-        &mut db,
-        work(1, "insert into t values (2, 'b'), (1, 'a') returning name, id, name"),
-    )
-    .await
-    .unwrap();
+    let mut results =
+        one(&mut db, work(1, "insert into t values (2, 'b'), (1, 'a') returning name, id, name")).await.unwrap();
     let result = results.remove(0);
     let names: Vec<_> = result.columns.iter().map(|column| column.name.clone()).collect();
-    assert_eq!(
-        (names, result.affected),
-        (vec!["name".to_owned(), "id".into(), "name#2".into()], 2)
-    );
+    assert_eq!((names, result.affected), (vec!["name".to_owned(), "id".into(), "name#2".into()], 2));
     let first = result.in_memory().unwrap()[0].get().to_owned();
     assert_eq!(first, r#"{"name":"b","id":2,"name#2":"b"}"#);
     let mut none = one(&mut db, work(2, "select id from t where id = 9")).await.unwrap();
     let none = none.remove(0);
     assert_eq!((none.columns.len(), none.affected), (1, 0));
-    assert!(
-        one(&mut db, work(3, "delete from t where id = 9")).await.unwrap()[0]
-            .columns
-            .is_empty()
-    );
+    assert!(one(&mut db, work(3, "delete from t where id = 9")).await.unwrap()[0].columns.is_empty());
     db.close().await;
 }
 
@@ -190,10 +139,7 @@ pub async fn large_results_spool_and_too_large_ones_are_refused(place: &impl Pla
     let all = rows(result);
     assert_eq!((all.len(), &all[99_999]), (100_000, &json!({"i": 100_000})));
     let insert = statement("insert into t values (1, 'a')");
-    let too_large = Work {
-        max_result_bytes: 1 << 16,
-        ..work_of(2, vec![insert, statement(&sql)])
-    };
+    let too_large = Work { max_result_bytes: 1 << 16, ..work_of(2, vec![insert, statement(&sql)]) };
     let ran = one(&mut db, too_large).await;
     assert_eq!(code(&ran), Some(ErrorCode::ResultTooLarge));
     assert!(query(&mut db, 3, "select id from t").await.is_empty());
@@ -208,10 +154,7 @@ pub async fn schema_changes_are_seen_at_once(place: &impl Place) {
     assert_eq!(query(&mut db, 2, sql).await, [json!({"id": 1, "name": "a"})]);
     let add = ddl(&db, 3, "alter table t add column age integer");
     assert!(one(&mut db, add).await.is_ok());
-    assert_eq!(
-        query(&mut db, 4, sql).await,
-        [json!({"id": 1, "name": "a", "age": null})]
-    );
+    assert_eq!(query(&mut db, 4, sql).await, [json!({"id": 1, "name": "a", "age": null})]);
     let drop = ddl(&db, 5, "drop table t");
     assert!(one(&mut db, drop).await.is_ok());
     assert_eq!(code(&one(&mut db, work(6, sql)).await), Some(ErrorCode::UndefinedTable));

@@ -28,22 +28,13 @@ async fn copy_cannot_be_reached_through_other_statements() {
         "explain copy t from stdin",
         "create function pg_temp.f() returns void language sql as 'copy pg_class from stdin'; select 1",
     ] {
-        assert!(
-            matches!(connection.query(sql, NO_PARAMS).await, Err(Error::Server(_))),
-            "{sql}"
-        );
+        assert!(matches!(connection.query(sql, NO_PARAMS).await, Err(Error::Server(_))), "{sql}");
     }
     connection
-        .query(
-            "create function pg_temp.f() returns void language sql as 'copy pg_class to stdout'",
-            NO_PARAMS,
-        )
+        .query("create function pg_temp.f() returns void language sql as 'copy pg_class to stdout'", NO_PARAMS)
         .await
         .unwrap();
-    assert!(matches!(
-        connection.query("select pg_temp.f()", NO_PARAMS).await,
-        Err(Error::Server(_))
-    ));
+    assert!(matches!(connection.query("select pg_temp.f()", NO_PARAMS).await, Err(Error::Server(_))));
     assert!(!connection.is_broken());
 }
 
@@ -58,14 +49,8 @@ async fn an_abandoned_pipeline_breaks_the_connection() {
     }
     assert!(connection.is_broken());
     assert!(matches!(connection.pipeline(), Err(Error::Broken)));
-    assert!(matches!(
-        connection.query("select 1", NO_PARAMS).await,
-        Err(Error::Broken)
-    ));
-    assert!(matches!(
-        connection.execute_script("select 1").await,
-        Err(Error::Broken)
-    ));
+    assert!(matches!(connection.query("select 1", NO_PARAMS).await, Err(Error::Broken)));
+    assert!(matches!(connection.execute_script("select 1").await, Err(Error::Broken)));
 }
 
 #[tokio::test]
@@ -88,9 +73,7 @@ async fn a_dropped_next_event_loses_nothing() {
         let _ = futures_util::poll!(call.as_mut());
     }
     let segment = pipeline.collect(LIMIT).await.unwrap();
-    let Reply::Done(rows) = &segment.replies[0] else {
-        panic!("{segment:?}")
-    };
+    let Reply::Done(rows) = &segment.replies[0] else { panic!("{segment:?}") };
     assert!(rows.rows.len() >= 2, "{rows:?}");
     drop(pipeline);
     assert!(!connection.is_broken());
@@ -104,10 +87,7 @@ async fn a_terminated_session_is_lost_with_the_servers_words() {
     assert_eq!(one(&mut other, &sql).await, "t");
     let error = connection.query("select 1", NO_PARAMS).await.unwrap_err();
     assert!(error.is_connection_lost() && connection.is_broken(), "{error}");
-    assert!(
-        matches!(error, Error::SessionEnded(ref error) if error.sqlstate == "57P01"),
-        "{error}"
-    );
+    assert!(matches!(error, Error::SessionEnded(ref error) if error.sqlstate == "57P01"), "{error}");
 }
 
 #[tokio::test]

@@ -8,9 +8,7 @@ use super::{connect, one};
 #[tokio::test]
 async fn every_way_of_authentication_is_spoken() {
     for (user, password) in LOGINS {
-        let mut connection = Connection::connect(&server().login(user, Some(password)))
-            .await
-            .unwrap();
+        let mut connection = Connection::connect(&server().login(user, Some(password))).await.unwrap();
         assert_eq!(one(&mut connection, "select current_user").await, user);
         connection.close().await;
     }
@@ -19,10 +17,7 @@ async fn every_way_of_authentication_is_spoken() {
 #[tokio::test]
 async fn a_wrong_password_is_the_servers_refusal() {
     for (user, _) in LOGINS {
-        match Connection::connect(&server().login(user, Some("wrong")))
-            .await
-            .unwrap_err()
-        {
+        match Connection::connect(&server().login(user, Some("wrong"))).await.unwrap_err() {
             Error::SessionEnded(error) => assert_eq!(error.sqlstate, "28P01", "{user}"),
             other => panic!("{user}: {other}"),
         }
@@ -56,10 +51,8 @@ async fn nobody_listening_names_the_place() {
 
 #[tokio::test]
 async fn settings_hold_from_the_start_and_reports_are_kept() {
-    let address = server()
-        .superuser()
-        .with_parameter("IntervalStyle", "iso_8601")
-        .with_parameter("TimeZone", "Asia/Tokyo");
+    let address =
+        server().superuser().with_parameter("IntervalStyle", "iso_8601").with_parameter("TimeZone", "Asia/Tokyo");
     let mut connection = Connection::connect(&address).await.unwrap();
     assert_eq!(connection.reported("IntervalStyle"), Some("iso_8601"));
     assert_eq!(connection.reported("TimeZone"), Some("Asia/Tokyo"));
@@ -72,8 +65,5 @@ async fn settings_hold_from_the_start_and_reports_are_kept() {
 #[tokio::test]
 async fn the_process_id_is_the_servers() {
     let mut connection = connect().await;
-    assert_eq!(
-        one(&mut connection, "select pg_backend_pid()").await,
-        connection.process_id().to_string()
-    );
+    assert_eq!(one(&mut connection, "select pg_backend_pid()").await, connection.process_id().to_string());
 }

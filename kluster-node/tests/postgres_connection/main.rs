@@ -1,8 +1,5 @@
 //! The PostgreSQL connection against a real server.
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy's allow-unwrap-in-tests knows only the #[test] functions themselves"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy's allow-unwrap-in-tests knows only the #[test] functions themselves")]
 
 mod faults;
 mod login;

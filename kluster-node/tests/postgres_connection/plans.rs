@@ -41,14 +41,8 @@ async fn the_least_used_plans_leave_the_server_too() {
 #[tokio::test]
 async fn a_failed_parse_is_not_remembered() {
     let mut connection = connect().await;
-    assert_eq!(
-        failed(&keep(&mut connection, "select * from later").await).sqlstate,
-        "42P01"
-    );
-    connection
-        .execute_script("create temp table later (id int)")
-        .await
-        .unwrap();
+    assert_eq!(failed(&keep(&mut connection, "select * from later").await).sqlstate, "42P01");
+    connection.execute_script("create temp table later (id int)").await.unwrap();
     done(&keep(&mut connection, "select * from later").await);
 }
 
@@ -86,10 +80,7 @@ async fn a_changed_table_shows_as_a_stale_plan_until_the_plans_are_cleared() {
 async fn plans_that_the_user_deallocated_are_recovered_by_clearing() {
     let mut connection = connect().await;
     done(&keep(&mut connection, "select 1").await);
-    connection
-        .query("do $$ begin execute 'deallocate all'; end $$", NO_PARAMS)
-        .await
-        .unwrap();
+    connection.query("do $$ begin execute 'deallocate all'; end $$", NO_PARAMS).await.unwrap();
     assert_eq!(failed(&keep(&mut connection, "select 1").await).sqlstate, "26000");
     connection.clear_plans();
     done(&keep(&mut connection, "select 1").await);

@@ -43,11 +43,7 @@ impl Server {
     /// The superuser over the socket.
     pub fn superuser(&self) -> Address {
         let directory = self.directory.display();
-        Address::parse(&format!(
-            "postgres://postgres@/postgres?host={directory}&port={}",
-            self.port
-        ))
-        .unwrap()
+        Address::parse(&format!("postgres://postgres@/postgres?host={directory}&port={}", self.port)).unwrap()
     }
 
     /// A login over the network.
@@ -62,29 +58,12 @@ impl Server {
         run(Command::new("chown").args(["-R", "postgres"]).arg(&directory));
         let data = directory.join("data");
         run(unprivileged(&bin.join("initdb"))
-            .args([
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "--no-sync",
-                "--encoding=UTF8",
-                "--locale=C",
-                "-D",
-            ])
+            .args(["-U", "postgres", "-A", "trust", "--no-sync", "--encoding=UTF8", "--locale=C", "-D"])
             .arg(&data));
         std::fs::write(data.join("pg_hba.conf"), HBA).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let keeper = keep(&bin.join("postgres"), &directory, &data, port);
-        let server = Self {
-            directory,
-            port,
-            _keeper: keeper,
-        };
+        let server = Self { directory, port, _keeper: keeper };
         server.create_logins(bin);
         server
     }
@@ -107,42 +86,15 @@ impl Server {
 fn keep(postgres: &Path, directory: &Path, data: &Path, port: u16) -> Child {
     let server = unprivileged(postgres);
     let mut command = Command::new("sh");
-    command
-        .args(["-c", KEEPER, "keeper"])
-        .arg(directory)
-        .arg(server.get_program())
-        .args(server.get_args());
-    command
-        .arg("-D")
-        .arg(data)
-        .arg("-k")
-        .arg(directory)
-        .args(["-p", &port.to_string()]);
-    for setting in [
-        "listen_addresses=127.0.0.1",
-        "fsync=off",
-        "max_connections=50",
-        "lc_messages=C",
-    ] {
+    command.args(["-c", KEEPER, "keeper"]).arg(directory).arg(server.get_program()).args(server.get_args());
+    command.arg("-D").arg(data).arg("-k").arg(directory).args(["-p", &port.to_string()]);
+    for setting in ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=50", "lc_messages=C"] {
         command.args(["-c", setting]);
     }
-    let mut keeper = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(keeper.stderr.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
-    let seen: Vec<String> = lines
-        .by_ref()
-        .take_while(|line| !line.contains("ready to accept connections"))
-        .collect();
-    assert!(
-        !seen.iter().any(|line| line.contains("FATAL")),
-        "the server did not start: {seen:#?}"
-    );
+    let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(keeper.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let seen: Vec<String> = lines.by_ref().take_while(|line| !line.contains("ready to accept connections")).collect();
+    assert!(!seen.iter().any(|line| line.contains("FATAL")), "the server did not start: {seen:#?}");
     std::thread::spawn(move || lines.count());
     keeper
 }
@@ -150,17 +102,11 @@ fn keep(postgres: &Path, directory: &Path, data: &Path, port: u16) -> Child {
 /// initdb and postgres refuse to run as root.
 fn unprivileged(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
-        .arg(program);
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
     command
 }
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

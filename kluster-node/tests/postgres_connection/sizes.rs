@@ -12,10 +12,7 @@ fn resident_megabytes() -> usize {
 async fn a_million_rows_stream_in_bounded_memory() {
     let mut connection = connect().await;
     let mut pipeline = connection.pipeline().unwrap();
-    queue(
-        &mut pipeline,
-        "select n, repeat('x', 100) from generate_series(1, 1000000) n",
-    );
+    queue(&mut pipeline, "select n, repeat('x', 100) from generate_series(1, 1000000) n");
     let (mut rows, mut largest) = (0_u64, 0);
     while let Some(event) = pipeline.next_event().await.unwrap() {
         match event {
@@ -41,9 +38,7 @@ async fn large_values_pass_both_ways() {
     let mut pipeline = connection.pipeline().unwrap();
     // Answers of that size while requests of that size are still being written.
     for _ in 0..3 {
-        pipeline
-            .queue("select $1::text, length($1::text)", Plan::Keep, [Some(&large)])
-            .unwrap();
+        pipeline.queue("select $1::text, length($1::text)", Plan::Keep, [Some(&large)]).unwrap();
     }
     let segment = pipeline.collect(usize::MAX).await.unwrap();
     for reply in &segment.replies {
@@ -62,11 +57,7 @@ async fn what_exceeds_the_limit_is_dropped_and_told() {
     queue(&mut pipeline, "select 1");
     let segment = pipeline.collect(LIMIT).await.unwrap();
     let rows = done(&segment.replies[0]);
-    assert!(
-        rows.truncated && rows.rows.len() < 1100 && rows.bytes > 5_000_000,
-        "{} rows",
-        rows.rows.len()
-    );
+    assert!(rows.truncated && rows.rows.len() < 1100 && rows.bytes > 5_000_000, "{} rows", rows.rows.len());
     assert!(!done(&segment.replies[1]).truncated);
 }
 
@@ -74,13 +65,8 @@ async fn what_exceeds_the_limit_is_dropped_and_told() {
 async fn a_row_above_the_row_limit_is_never_held() {
     let mut connection = connect().await;
     connection.set_row_limit(1000);
-    let rows = connection
-        .query(
-            "select repeat('x', n) from unnest('{10,100000,20}'::int[]) n",
-            NO_PARAMS,
-        )
-        .await
-        .unwrap();
+    let rows =
+        connection.query("select repeat('x', n) from unnest('{10,100000,20}'::int[]) n", NO_PARAMS).await.unwrap();
     assert!(rows.truncated);
     assert_eq!(rows.rows.len(), 2);
     assert_eq!(rows.tag.rows(), Some(3));

@@ -23,18 +23,12 @@ async fn pinned() -> Connection {
 fn json_of(rows: &Rows, types: &TypeNames) -> Vec<(String, Value)> {
     let cells = rows.rows[0].cells();
     let typed = rows.columns.iter().map(|column| types.get(column.type_oid));
-    typed
-        .zip(cells)
-        .map(|(kind, cell)| (kind.name.to_string(), to_json(cell, &kind)))
-        .collect()
+    typed.zip(cells).map(|(kind, cell)| (kind.name.to_string(), to_json(cell, &kind))).collect()
 }
 
 /// Type name and JSON of one expression.
 async fn shown(connection: &mut Connection, types: &mut TypeNames, expression: &str) -> (String, Value) {
-    let rows = connection
-        .query(&format!("select {expression}"), NO_PARAMS)
-        .await
-        .unwrap();
+    let rows = connection.query(&format!("select {expression}"), NO_PARAMS).await.unwrap();
     if let Some(oids) = types.unknown(&rows.columns) {
         types.learn(&connection.query(LOOKUP, [Some(oids)]).await.unwrap().rows);
     }
@@ -54,11 +48,7 @@ async fn every_type_has_its_published_form() {
         ("9007199254740992", "int8", json!("9007199254740992")),
         ("(-9223372036854775807-1)::int8", "int8", json!("-9223372036854775808")),
         ("1.10::numeric", "numeric", json!("1.10")),
-        (
-            "1e40::numeric",
-            "numeric",
-            json!("10000000000000000000000000000000000000000"),
-        ),
+        ("1e40::numeric", "numeric", json!("10000000000000000000000000000000000000000")),
         ("'NaN'::numeric", "numeric", json!("NaN")),
         ("'-Infinity'::numeric", "numeric", json!("-Infinity")),
         ("0.1::float4", "float4", json!(0.1)),
@@ -77,11 +67,7 @@ async fn every_type_has_its_published_form() {
         ("'x'::char(3)", "bpchar", json!("x  ")),
         ("'x'::\"char\"", "char", json!("x")),
         ("'x'::name", "name", json!("x")),
-        (
-            "'6F3B7A4E-0b0a-4b6e-9d4e-000000000001'::uuid",
-            "uuid",
-            json!("6f3b7a4e-0b0a-4b6e-9d4e-000000000001"),
-        ),
+        ("'6F3B7A4E-0b0a-4b6e-9d4e-000000000001'::uuid", "uuid", json!("6f3b7a4e-0b0a-4b6e-9d4e-000000000001")),
         ("'2024-02-29'::date", "date", json!("2024-02-29")),
         ("'0001-01-01 BC'::date", "date", json!("0000-01-01")),
         ("'0044-03-15 BC'::date", "date", json!("-0043-03-15")),
@@ -93,38 +79,14 @@ async fn every_type_has_its_published_form() {
         ("'12:34:56'::time", "time", json!("12:34:56")),
         ("'24:00'::time", "time", json!("24:00:00")),
         ("'12:34:56.789+02'::timetz", "timetz", json!("12:34:56.789+02")),
-        (
-            "'2024-02-29 12:34:56.789'::timestamp",
-            "timestamp",
-            json!("2024-02-29T12:34:56.789"),
-        ),
-        (
-            "'0044-03-15 12:00 BC'::timestamp",
-            "timestamp",
-            json!("-0043-03-15T12:00:00"),
-        ),
-        (
-            "'294276-12-31 23:59:59.999999'::timestamp",
-            "timestamp",
-            json!("+294276-12-31T23:59:59.999999"),
-        ),
+        ("'2024-02-29 12:34:56.789'::timestamp", "timestamp", json!("2024-02-29T12:34:56.789")),
+        ("'0044-03-15 12:00 BC'::timestamp", "timestamp", json!("-0043-03-15T12:00:00")),
+        ("'294276-12-31 23:59:59.999999'::timestamp", "timestamp", json!("+294276-12-31T23:59:59.999999")),
         ("'infinity'::timestamp", "timestamp", json!("infinity")),
-        (
-            "'2024-02-29 12:34:56+02'::timestamptz",
-            "timestamptz",
-            json!("2024-02-29T10:34:56Z"),
-        ),
-        (
-            "'0044-03-15 12:00:00+00 BC'::timestamptz",
-            "timestamptz",
-            json!("-0043-03-15T12:00:00Z"),
-        ),
+        ("'2024-02-29 12:34:56+02'::timestamptz", "timestamptz", json!("2024-02-29T10:34:56Z")),
+        ("'0044-03-15 12:00:00+00 BC'::timestamptz", "timestamptz", json!("-0043-03-15T12:00:00Z")),
         ("'-infinity'::timestamptz", "timestamptz", json!("-infinity")),
-        (
-            "'1 year 2 mons 3 days 04:05:06.7'::interval",
-            "interval",
-            json!("P1Y2M3DT4H5M6.7S"),
-        ),
+        ("'1 year 2 mons 3 days 04:05:06.7'::interval", "interval", json!("P1Y2M3DT4H5M6.7S")),
         ("'0'::interval", "interval", json!("PT0S")),
         ("'10.0.0.1/8'::inet", "inet", json!("10.0.0.1/8")),
         ("'10.0.0.0/8'::cidr", "cidr", json!("10.0.0.0/8")),
@@ -140,35 +102,19 @@ async fn every_type_has_its_published_form() {
         ("'{1,NULL,3}'::int[]", "int4[]", json!([1, null, 3])),
         ("'{{1,2},{3,4}}'::int8[]", "int8[]", json!([[1, 2], [3, 4]])),
         ("'[0:1]={5,6}'::int2[]", "int2[]", json!([5, 6])),
-        (
-            "array['a \"b\" \\ ,{}', 'NULL', '', null]",
-            "text[]",
-            json!(["a \"b\" \\ ,{}", "NULL", "", null]),
-        ),
+        ("array['a \"b\" \\ ,{}', 'NULL', '', null]", "text[]", json!(["a \"b\" \\ ,{}", "NULL", "", null])),
         ("array[true,false]", "bool[]", json!([true, false])),
         ("array['NaN'::float8, 1.5]", "float8[]", json!(["NaN", 1.5])),
         ("array['\\x00ff'::bytea]", "bytea[]", json!(["AP8="])),
         ("array['{\"a\": \"b\"}'::jsonb]", "jsonb[]", json!([{"a": "b"}])),
-        (
-            "array['0044-03-15 12:00:00+00 BC'::timestamptz]",
-            "timestamptz[]",
-            json!(["-0043-03-15T12:00:00Z"]),
-        ),
-        (
-            "array['(1,1),(0,0)'::box, '(3,3),(2,2)'::box]",
-            "box[]",
-            json!(["(1,1),(0,0)", "(3,3),(2,2)"]),
-        ),
+        ("array['0044-03-15 12:00:00+00 BC'::timestamptz]", "timestamptz[]", json!(["-0043-03-15T12:00:00Z"])),
+        ("array['(1,1),(0,0)'::box, '(3,3),(2,2)'::box]", "box[]", json!(["(1,1),(0,0)", "(3,3),(2,2)"])),
         ("array['1 day'::interval]", "interval[]", json!(["P1D"])),
     ];
     let (mut connection, mut types) = (pinned().await, TypeNames::default());
     for (expression, name, value) in table {
         let expected = (name.to_owned(), value);
-        assert_eq!(
-            shown(&mut connection, &mut types, expression).await,
-            expected,
-            "{expression}"
-        );
+        assert_eq!(shown(&mut connection, &mut types, expression).await, expected, "{expression}");
     }
 }
 
@@ -198,11 +144,7 @@ async fn users_types_are_learnt() {
         ("array[row(1, 'x')::pair]", "pair[]", json!(["(1,x)"])),
     ] {
         let expected = (name.to_owned(), value);
-        assert_eq!(
-            shown(&mut connection, &mut types, expression).await,
-            expected,
-            "{expression}"
-        );
+        assert_eq!(shown(&mut connection, &mut types, expression).await, expected, "{expression}");
     }
 }
 
@@ -221,11 +163,7 @@ async fn the_table_of_built_in_types_agrees_with_the_server() {
             assert_eq!(kind.name, row.text(1).unwrap(), "{oid}");
             assert_eq!(
                 kind.array.unwrap_or(b','),
-                if kind.array.is_some() {
-                    row.text(2).unwrap().as_bytes()[0]
-                } else {
-                    b','
-                }
+                if kind.array.is_some() { row.text(2).unwrap().as_bytes()[0] } else { b',' }
             );
         }
     }

@@ -19,11 +19,7 @@ impl Lexer<'_> {
     }
 
     pub(super) fn block_comment(&self) -> Found {
-        let kind = if self.executable() {
-            Kind::ExecutableComment
-        } else {
-            Kind::Comment
-        };
+        let kind = if self.executable() { Kind::ExecutableComment } else { Kind::Comment };
         let nests = self.dialect == Dialect::Postgres;
         let (mut at, mut depth) = (self.at + 2, 1_usize);
         while at < self.text.len() {
@@ -38,10 +34,7 @@ impl Lexer<'_> {
                 _ => at += 1,
             }
         }
-        Err(LexError {
-            what: "a comment",
-            at: self.at,
-        })
+        Err(LexError { what: "a comment", at: self.at })
     }
 
     /// `/*!` and `/*M!` are run by MariaDB; `/*+` holds optimizer hints, which can set variables and time limits.

@@ -15,16 +15,10 @@ impl Lexer<'_> {
             Dialect::MariaDb => true,
             Dialect::Sqlite => false,
         };
-        let mut end = self.closed(quote, b'\'', backslash).ok_or(LexError {
-            what: STRING,
-            at: self.at,
-        })?;
+        let mut end = self.closed(quote, b'\'', backslash).ok_or(LexError { what: STRING, at: self.at })?;
         if self.dialect == Dialect::Postgres {
             while let Some(quote) = self.continuation(end) {
-                end = self.closed(quote, b'\'', backslash).ok_or(LexError {
-                    what: STRING,
-                    at: quote,
-                })?;
+                end = self.closed(quote, b'\'', backslash).ok_or(LexError { what: STRING, at: quote })?;
             }
         }
         Ok((Kind::Text, end))
@@ -49,34 +43,21 @@ impl Lexer<'_> {
         match self.dialect {
             Dialect::MariaDb => match self.closed(quote, b'"', true) {
                 Some(end) => Ok((Kind::Text, end)),
-                None => Err(LexError {
-                    what: STRING,
-                    at: self.at,
-                }),
+                None => Err(LexError { what: STRING, at: self.at }),
             },
             Dialect::Postgres | Dialect::Sqlite => self.quoted_name(quote, b'"'),
         }
     }
 
     pub(super) fn quoted_name(&self, quote: usize, mark: u8) -> Found {
-        let end = self.closed(quote, mark, false).ok_or(LexError {
-            what: NAME,
-            at: self.at,
-        })?;
+        let end = self.closed(quote, mark, false).ok_or(LexError { what: NAME, at: self.at })?;
         Ok((Kind::Quoted, end))
     }
 
     /// SQLite's `[name]`, which knows no escape.
     pub(super) fn bracketed(&self) -> Found {
         let end = self.run(self.at, |b| b != b']');
-        if end < self.text.len() {
-            Ok((Kind::Quoted, end + 1))
-        } else {
-            Err(LexError {
-                what: NAME,
-                at: self.at,
-            })
-        }
+        if end < self.text.len() { Ok((Kind::Quoted, end + 1)) } else { Err(LexError { what: NAME, at: self.at }) }
     }
 
     /// `$tag$ … $tag$`, or a lone `$`, which is then the server's syntax error.
@@ -88,10 +69,7 @@ impl Lexer<'_> {
         let tag = &self.text[self.at..=tag_end];
         match self.text[tag_end + 1..].find(tag) {
             Some(body) => Ok((Kind::Dollar, tag_end + 1 + body + tag.len())),
-            None => Err(LexError {
-                what: "a dollar-quoted string",
-                at: self.at,
-            }),
+            None => Err(LexError { what: "a dollar-quoted string", at: self.at }),
         }
     }
 

@@ -176,13 +176,7 @@ pub(super) const RULES: &[Rule] = &[
         BY_HAND,
     ),
     row(Call, MARIADB, Everywhere, Environment).rule(
-        &[
-            "load_file",
-            "master_pos_wait",
-            "master_gtid_wait",
-            "sys_exec",
-            "sys_eval",
-        ],
+        &["load_file", "master_pos_wait", "master_gtid_wait", "sys_exec", "sys_eval"],
         OUTSIDE,
         BIND,
     ),

@@ -59,14 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         "compare names instead",
     ),
     row(Keyword, POSTGRES, Writes, Environment).rule(
-        &[
-            "current_user",
-            "session_user",
-            "user",
-            "current_role",
-            "system_user",
-            "current_catalog",
-        ],
+        &["current_user", "session_user", "user", "current_role", "system_user", "current_catalog"],
         NODE,
         IN_READS,
     ),

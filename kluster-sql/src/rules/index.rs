@@ -54,32 +54,20 @@ impl Index {
 
     fn add(&mut self, entry: Entry) {
         if let Some(prefix) = entry.name.strip_suffix('*') {
-            self.initials
-                .extend(prefix.bytes().next().filter(|initial| !self.initials.contains(initial)));
+            self.initials.extend(prefix.bytes().next().filter(|initial| !self.initials.contains(initial)));
             self.prefixes.push(Entry { name: prefix, ..entry });
             return;
         }
         let first = entry.name.split(' ').next().unwrap_or_default();
         self.longest = self.longest.max(first.len());
-        let names = if entry.rule.form == Form::Statement {
-            &mut self.statements
-        } else {
-            &mut self.anywhere
-        };
+        let names = if entry.rule.form == Form::Statement { &mut self.statements } else { &mut self.anywhere };
         names.entry(first).or_default().push(entry);
     }
 
     /// The rules whose name begins with the word `name` (lower case).
     pub(crate) fn anywhere(&self, name: &str) -> impl Iterator<Item = Entry> {
-        let exact = if name.len() <= self.longest {
-            self.anywhere.get(name)
-        } else {
-            None
-        };
-        let initial = name
-            .bytes()
-            .next()
-            .is_some_and(|initial| self.initials.contains(&initial));
+        let exact = if name.len() <= self.longest { self.anywhere.get(name) } else { None };
+        let initial = name.bytes().next().is_some_and(|initial| self.initials.contains(&initial));
         let prefixes = if initial { self.prefixes.as_slice() } else { &[] };
         let prefixed = prefixes.iter().filter(move |entry| name.starts_with(entry.name));
         exact.into_iter().flatten().chain(prefixed).copied()

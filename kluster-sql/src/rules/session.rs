@@ -34,15 +34,7 @@ pub(super) const RULES: &[Rule] = &[
     row(Checked, SQLITE, Everywhere, SessionState).rule(&["temp.name", "temporary.name"], TEMPORARY, ORDINARY),
     row(Statement, POSTGRES, Everywhere, SessionState).rule(&["lock"], LOCKS, NO_LOCKS),
     row(Statement, MARIADB, Everywhere, SessionState).rule(
-        &[
-            "lock table",
-            "lock tables",
-            "unlock tables",
-            "unlock table",
-            "use",
-            "handler",
-            "get diagnostics",
-        ],
+        &["lock table", "lock tables", "unlock tables", "unlock table", "use", "handler", "get diagnostics"],
         KEPT,
         PLAIN,
     ),
@@ -74,13 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         NO_LOCKS,
     ),
     row(Call, MARIADB, Everywhere, SessionState).rule(
-        &[
-            "get_lock",
-            "release_lock",
-            "release_all_locks",
-            "is_free_lock",
-            "is_used_lock",
-        ],
+        &["get_lock", "release_lock", "release_all_locks", "is_free_lock", "is_used_lock"],
         LOCKS,
         NO_LOCKS,
     ),

@@ -11,26 +11,12 @@ const NO_ROLLBACK: &str = "leaves effects that no rollback takes back";
 
 pub(super) const RULES: &[Rule] = &[
     row(Statement, EVERY, Everywhere, TransactionControl).rule(
-        &[
-            "begin",
-            "start transaction",
-            "commit",
-            "end",
-            "rollback",
-            "savepoint",
-            "release",
-        ],
+        &["begin", "start transaction", "commit", "end", "rollback", "savepoint", "release"],
         OWNED,
         ONE_REQUEST,
     ),
     row(Statement, POSTGRES, Everywhere, TransactionControl).rule(
-        &[
-            "abort",
-            "prepare transaction",
-            "set transaction",
-            "set local transaction",
-            "set session characteristics",
-        ],
+        &["abort", "prepare transaction", "set transaction", "set local transaction", "set session characteristics"],
         OWNED,
         ONE_REQUEST,
     ),

@@ -14,14 +14,8 @@ const DUMP: &str = "a setting of the tool that made this dump";
 /// statement. Looks no further than it must: a script may be one long line.
 pub(super) fn line(dialect: Dialect, rest: &str) -> Option<&'static str> {
     let is = |word: &str| {
-        let begins = rest
-            .get(..word.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(word));
-        begins
-            && rest[word.len()..]
-                .chars()
-                .next()
-                .is_none_or(|c| c.is_whitespace() || c == ';')
+        let begins = rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        begins && rest[word.len()..].chars().next().is_none_or(|c| c.is_whitespace() || c == ';')
     };
     match dialect {
         Dialect::Postgres | Dialect::MariaDb if rest.starts_with('\\') => {
@@ -42,9 +36,7 @@ pub(super) fn line(dialect: Dialect, rest: &str) -> Option<&'static str> {
 /// The delimiter that a `DELIMITER` line sets.
 pub(super) fn delimiter(dialect: Dialect, line: &str) -> Option<&str> {
     let mut words = line.split_whitespace();
-    let command = words
-        .next()
-        .filter(|word| dialect == Dialect::MariaDb && word.eq_ignore_ascii_case("delimiter"));
+    let command = words.next().filter(|word| dialect == Dialect::MariaDb && word.eq_ignore_ascii_case("delimiter"));
     command.and_then(|_| words.next())
 }
 
@@ -86,10 +78,7 @@ fn dump_setting(text: &str) -> bool {
         return false;
     };
     let code = code.trim_start_matches(|c: char| c.is_ascii_digit()).trim();
-    let begins = |word: &str| {
-        code.get(..word.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(word))
-    };
+    let begins = |word: &str| code.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     let ends = |words: &str| {
         code.len() > words.len()
             && code.is_char_boundary(code.len() - words.len())

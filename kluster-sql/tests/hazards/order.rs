@@ -33,17 +33,9 @@ fn limit_without_order() {
             ],
         );
     }
-    refused(
-        MariaDb,
-        OrderDependent,
-        &["delete from t limit 1", "update t set a = 1 limit 1"],
-    );
+    refused(MariaDb, OrderDependent, &["delete from t limit 1", "update t set a = 1 limit 1"]);
     taken(MariaDb, &["delete from t order by id limit 1"]);
-    refused(
-        MariaDb,
-        Environment,
-        &["insert into t select a from u order by a limit rows examined 100"],
-    );
+    refused(MariaDb, Environment, &["insert into t select a from u order by a limit rows examined 100"]);
     refused(
         Postgres,
         OrderDependent,
@@ -66,10 +58,7 @@ fn limit_without_order() {
         OrderDependent,
         &["create trigger r after insert on t begin delete from u where id in (select id from u limit 1); end"],
     );
-    taken(
-        Postgres,
-        &["do $$ declare a int; begin select id into a from t where id = 1 limit 1; end $$"],
-    );
+    taken(Postgres, &["do $$ declare a int; begin select id into a from t where id = 1 limit 1; end $$"]);
 }
 
 #[test]

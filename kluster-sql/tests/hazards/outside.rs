@@ -114,11 +114,7 @@ fn files_and_networks() {
             "create table t (a int) data directory = '/x'",
         ],
     );
-    refused(
-        Postgres,
-        Environment,
-        &["insert into t select query_to_xml('select now()', true, true, '')"],
-    );
+    refused(Postgres, Environment, &["insert into t select query_to_xml('select now()', true, true, '')"]);
 }
 
 #[test]
@@ -174,11 +170,7 @@ fn roles_and_rights() {
     refused(
         MariaDb,
         Privilege,
-        &[
-            "rename user a to b",
-            "set default role x",
-            "create definer = root@localhost view v as select 1",
-        ],
+        &["rename user a to b", "set default role x", "create definer = root@localhost view v as select 1"],
     );
 }
 
@@ -221,20 +213,8 @@ fn names_of_kluster() {
             "update or ignore 'KLUSTER_state' set a = 1",
         ],
     );
-    taken(
-        Postgres,
-        &[
-            "create table my_kluster (a int)",
-            "insert into t values ('kluster_state')",
-        ],
-    );
-    taken(
-        Sqlite,
-        &[
-            "insert into t values ('kluster_state')",
-            "select 'kluster_state' as name from t",
-        ],
-    );
+    taken(Postgres, &["create table my_kluster (a int)", "insert into t values ('kluster_state')"]);
+    taken(Sqlite, &["insert into t values ('kluster_state')", "select 'kluster_state' as name from t"]);
 }
 
 #[test]
@@ -244,11 +224,7 @@ fn hostile_texts() {
         refused(
             dialect,
             TooLarge,
-            &[
-                &"(".repeat(20_000),
-                &format!("select {}", vec!["1"; 200_000].join("+")),
-                &"a".repeat((8 << 20) + 1),
-            ],
+            &[&"(".repeat(20_000), &format!("select {}", vec!["1"; 200_000].join("+")), &"a".repeat((8 << 20) + 1)],
         );
     }
 }

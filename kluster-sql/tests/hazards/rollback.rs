@@ -31,10 +31,7 @@ fn mariadb_ddl() {
     assert_eq!(admit(MariaDb, "drop table a").unwrap().class, Class::Ddl);
     taken(
         MariaDb,
-        &[
-            "create table t (engine int, check (engine = 'a'))",
-            "alter table t add column engine varchar(3)",
-        ],
+        &["create table t (engine int, check (engine = 'a'))", "alter table t add column engine varchar(3)"],
     );
 }
 

@@ -43,12 +43,7 @@ fn transaction_control() {
     refused(
         MariaDb,
         TransactionControl,
-        &[
-            "xa start 'a'",
-            "set autocommit = 0",
-            "set session transaction isolation level serializable",
-            "begin work",
-        ],
+        &["xa start 'a'", "set autocommit = 0", "set session transaction isolation level serializable", "begin work"],
     );
     refused(
         Sqlite,
@@ -93,11 +88,7 @@ fn hidden_statements() {
         ],
     );
     for dialect in Dialect::ALL {
-        refused(
-            dialect,
-            SeveralStatements,
-            &["insert into t values (1); commit; insert into t values (2)"],
-        );
+        refused(dialect, SeveralStatements, &["insert into t values (1); commit; insert into t values (2)"]);
     }
 }
 
@@ -107,11 +98,7 @@ fn session_state() {
         refused(
             dialect,
             SessionState,
-            &[
-                "set a = 1",
-                "create temp table t (a int)",
-                "create temporary table t (a int)",
-            ],
+            &["set a = 1", "create temp table t (a int)", "create temporary table t (a int)"],
         );
     }
     refused(

@@ -41,10 +41,7 @@ fn postgres_clock_keywords() {
             "select localtimestamp(0)",
         ],
     );
-    taken(
-        Postgres,
-        &["select t.current_date, a as current_time, \"current_timestamp\" from t"],
-    );
+    taken(Postgres, &["select t.current_date, a as current_time, \"current_timestamp\" from t"]);
 }
 
 #[test]
@@ -99,34 +96,15 @@ fn clocks_in_bodies() {
             "do $a$ begin execute 'do $b$ begin execute ''select now()''; end $b$'; end $a$",
         ],
     );
-    refused(
-        MariaDb,
-        Clock,
-        &["create trigger r before insert on t for each row set new.at = now()"],
-    );
-    refused(
-        Sqlite,
-        Clock,
-        &["create trigger r after insert on t begin update t set at = current_timestamp; end"],
-    );
-    taken(
-        Postgres,
-        &["insert into t values ($$now()$$)", "comment on table t is 'now()'"],
-    );
+    refused(MariaDb, Clock, &["create trigger r before insert on t for each row set new.at = now()"]);
+    refused(Sqlite, Clock, &["create trigger r after insert on t begin update t set at = current_timestamp; end"]);
+    taken(Postgres, &["insert into t values ($$now()$$)", "comment on table t is 'now()'"]);
 }
 
 #[test]
 fn functions_called_by_another_name() {
-    refused(
-        Postgres,
-        Environment,
-        &["create operator @@@ (function = pg_catalog.pg_sleep, rightarg = float8)"],
-    );
-    refused(
-        Postgres,
-        Clock,
-        &["create aggregate a (text) (sfunc = now, stype = text)"],
-    );
+    refused(Postgres, Environment, &["create operator @@@ (function = pg_catalog.pg_sleep, rightarg = float8)"]);
+    refused(Postgres, Clock, &["create aggregate a (text) (sfunc = now, stype = text)"]);
 }
 
 #[test]
@@ -150,10 +128,7 @@ fn sqlite_clocks() {
             "select [date] ( 'now' )",
         ],
     );
-    taken(
-        Sqlite,
-        &["select date(a), datetime($1, '+1 day'), strftime('%s', a), unixepoch(a, 'subsec') from t"],
-    );
+    taken(Sqlite, &["select date(a), datetime($1, '+1 day'), strftime('%s', a), unixepoch(a, 'subsec') from t"]);
 }
 
 #[test]
@@ -175,13 +150,7 @@ fn mariadb_clocks() {
             "create table t (a int, b timestamp(6) generated always as row start)",
         ],
     );
-    taken(
-        MariaDb,
-        &[
-            "select unix_timestamp(a) from t",
-            "insert into t values ('now()', \"current_timestamp\")",
-        ],
-    );
+    taken(MariaDb, &["select unix_timestamp(a) from t", "insert into t values ('now()', \"current_timestamp\")"]);
 }
 
 #[test]
@@ -258,46 +227,22 @@ fn auto_ids() {
             "create table t (next_not_cached_value int) sequence=1",
         ],
     );
-    taken(
-        Sqlite,
-        &[
-            "create table t (id integer primary key autoincrement)",
-            "insert into t(rowid, a) values (1, 2)",
-        ],
-    );
-    taken(
-        Postgres,
-        &[
-            "create table t (serial text, code text)",
-            "insert into t (serial) values (1)",
-        ],
-    );
+    taken(Sqlite, &["create table t (id integer primary key autoincrement)", "insert into t(rowid, a) values (1, 2)"]);
+    taken(Postgres, &["create table t (serial text, code text)", "insert into t (serial) values (1)"]);
 }
 
 #[test]
 fn what_an_earlier_statement_left() {
-    refused(
-        Postgres,
-        SessionState,
-        &["select lastval()", "insert into t values (currval('s'))"],
-    );
+    refused(Postgres, SessionState, &["select lastval()", "insert into t values (currval('s'))"]);
     refused(
         MariaDb,
         SessionState,
-        &[
-            "insert into t values (last_insert_id())",
-            "select row_count()",
-            "select found_rows()",
-        ],
+        &["insert into t values (last_insert_id())", "select row_count()", "select found_rows()"],
     );
     refused(
         Sqlite,
         SessionState,
-        &[
-            "select changes()",
-            "insert into t values (last_insert_rowid())",
-            "select total_changes()",
-        ],
+        &["select changes()", "insert into t values (last_insert_rowid())", "select total_changes()"],
     );
 }
 
@@ -336,10 +281,7 @@ fn values_of_one_node_in_writes() {
         ],
     );
     refused(Sqlite, Environment, &["insert into t values (sqlite_version())"]);
-    taken(
-        Postgres,
-        &["select ctid, version(), current_user, txid_current(), pg_backend_pid() from t"],
-    );
+    taken(Postgres, &["select ctid, version(), current_user, txid_current(), pg_backend_pid() from t"]);
     taken(MariaDb, &["select version(), connection_id(), @@server_id, user()"]);
     taken(Sqlite, &["select sqlite_version()"]);
 }

@@ -155,9 +155,10 @@ pub fn signal(process: u32, name: &str) {
     assert!(status.expect("kill runs").success(), "process {process} takes no {name}");
 }
 
-/// A binary under test: cargo builds the bins of this package before it runs its tests.
+/// A binary under test: cargo builds the bins of this package before it runs its tests. Tests and benches lie in `deps` below it.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own file");
-    let directory = test.parent().and_then(|deps| deps.parent()).expect("tests lie in target/…/deps");
-    directory.join(name.replace("kluster-", "") + "-under-test")
+    let here = std::env::current_exe().expect("a program knows its own file");
+    let directory = here.parent().expect("a file lies in a directory");
+    let bins = if directory.ends_with("deps") { directory.parent().expect("deps lies in target") } else { directory };
+    bins.join(name.replace("kluster-", "") + "-under-test")
 }

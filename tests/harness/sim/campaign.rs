@@ -53,12 +53,18 @@ pub fn run(campaign: Campaign) -> Report {
 
 fn one(seed: u64, counts: &Counts) -> Result<u64, Failure> {
     let failed = |error: String| Failure { seed, findings: vec![error] };
-    let directory = tempfile::Builder::new().prefix("kluster-sim").tempdir_in(fast_place()).map_err(|error| failed(error.to_string()))?;
+    let directory = tempfile::Builder::new()
+        .prefix("kluster-sim")
+        .tempdir_in(fast_place())
+        .map_err(|error| failed(error.to_string()))?;
     let mine = Counts::default();
     let lived = std::panic::catch_unwind(|| simulate(seed, directory.path(), &mine));
     counts.absorb(&mine);
     lived.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(failed(format!("panicked: {}", text.unwrap_or_default())))
     })
 }
@@ -119,7 +125,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.counts)?;
         for failure in &self.failures {
-            writeln!(f, "seed {} broke a promise (replay: make simulate SEEDS=1 FROM={}):", failure.seed, failure.seed)?;
+            writeln!(
+                f,
+                "seed {} broke a promise (replay: make simulate SEEDS=1 FROM={}):",
+                failure.seed, failure.seed
+            )?;
             for finding in &failure.findings {
                 writeln!(f, "  {finding}")?;
             }

@@ -159,7 +159,9 @@ impl Replay {
             }
         }
         match execute(database, &statements) {
-            Ok(results) => Expected { request_id: id, code: None, results, repeats: None, took_effect: true, voters: Vec::new() },
+            Ok(results) => {
+                Expected { request_id: id, code: None, results, repeats: None, took_effect: true, voters: Vec::new() }
+            }
             Err(code) => refused(&id, &code),
         }
     }
@@ -205,7 +207,8 @@ impl ToSql for Param<'_> {
 fn select(database: &Connection, sql: &str, params: &[Value]) -> Result<(u64, Vec<Value>), String> {
     let mut statement = database.prepare(&sql.replace('$', "?")).map_err(|error| code(&error))?;
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let mut rows = statement.query(rusqlite::params_from_iter(params.iter().map(Param))).map_err(|error| code(&error))?;
+    let mut rows =
+        statement.query(rusqlite::params_from_iter(params.iter().map(Param))).map_err(|error| code(&error))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(|error| code(&error))? {
         let mut object = Map::new();
@@ -233,7 +236,9 @@ fn cell(value: ValueRef) -> Value {
 /// The published code for SQLite's extended result codes (sqlite.org/rescode.html) that the workload can meet.
 fn code(error: &rusqlite::Error) -> String {
     let (extended, message) = match error {
-        rusqlite::Error::SqliteFailure(failure, message) => (failure.extended_code, message.clone().unwrap_or_default()),
+        rusqlite::Error::SqliteFailure(failure, message) => {
+            (failure.extended_code, message.clone().unwrap_or_default())
+        }
         rusqlite::Error::SqlInputError { error, msg, .. } => (error.extended_code, msg.clone()),
         other => panic!("the checker met {other}"),
     };

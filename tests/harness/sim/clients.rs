@@ -55,7 +55,10 @@ pub async fn set_up(log: &MemoryLog, chance: &Chance) {
     let client = connect(log, "setup").await;
     for (n, body) in workload::schema().into_iter().enumerate() {
         let ticket = Ticket { message_id: format!("setup.{n}").as_str().into(), since_offset: None };
-        while send(&client, &body, &ticket, Ack::First, PATIENCE).await.is_err_and(|error| !matches!(error, ClientError::Refused { .. })) {
+        while send(&client, &body, &ticket, Ack::First, PATIENCE)
+            .await
+            .is_err_and(|error| !matches!(error, ClientError::Refused { .. }))
+        {
             let pause = chance.draw(|rng| rng.random_range(10..100));
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
@@ -103,7 +106,13 @@ async fn connect(log: &MemoryLog, name: &str) -> Client {
     }
 }
 
-async fn send(client: &Client, body: &Body, ticket: &Ticket, ack: Ack, patience: Duration) -> Result<kluster_client::Done, ClientError> {
+async fn send(
+    client: &Client,
+    body: &Body,
+    ticket: &Ticket,
+    ack: Ack,
+    patience: Duration,
+) -> Result<kluster_client::Done, ClientError> {
     if !body.list {
         let (sql, params, _) = &body.statements[0];
         let ask = params.iter().fold(client.execute(sql.clone()), |ask, value| ask.bind(value.clone()));
@@ -148,7 +157,8 @@ impl One {
         let since_offset = self.end().await;
         let ticket = Ticket { message_id: MessageId::new(id), since_offset };
         for attempt in 0..3 {
-            let ack = self.chance.draw(|rng| [Ack::First, Ack::Quorum, Ack::All, Ack::Nodes(2)][rng.random_range(0..4)]);
+            let ack =
+                self.chance.draw(|rng| [Ack::First, Ack::Quorum, Ack::All, Ack::Nodes(2)][rng.random_range(0..4)]);
             let dies = self.chance.strikes(0.05);
             let patience = match dies {
                 true => Duration::from_millis(self.chance.draw(|rng| rng.random_range(0..200))),
@@ -156,7 +166,11 @@ impl One {
             };
             // Some wait too short a time to be answered, and ask again.
             let hurried = self.chance.strikes(0.1);
-            let waits = if hurried { Duration::from_millis(self.chance.draw(|rng| rng.random_range(1..100))) } else { PATIENCE };
+            let waits = if hurried {
+                Duration::from_millis(self.chance.draw(|rng| rng.random_range(1..100)))
+            } else {
+                PATIENCE
+            };
             let asked = format!("{id} ({ack:?}, attempt {attempt}): {:?}", body.statements);
             let answer = match tokio::time::timeout(patience, send(&client, body, &ticket, ack, waits)).await {
                 Err(_) if dies => {
@@ -194,7 +208,9 @@ impl One {
             Level::Eventual => (kluster_client::Level::Eventual, None),
             Level::Session => (kluster_client::Level::Session, client.seen().map(Offset::get)),
             Level::Strong => (kluster_client::Level::Strong, Some(self.acknowledged.load(Ordering::Relaxed))),
-            Level::Ordered => (kluster_client::Level::Ordered(Ack::First), Some(self.acknowledged.load(Ordering::Relaxed))),
+            Level::Ordered => {
+                (kluster_client::Level::Ordered(Ack::First), Some(self.acknowledged.load(Ordering::Relaxed)))
+            }
         };
         let least = least.filter(|least| *least > 0);
         let answer = match tokio::time::timeout(ENDS, client.query(sql).level(level).rows()).await {
@@ -239,7 +255,8 @@ async fn aliens(log: MemoryLog, chance: Chance, counts: Counts) {
     for _ in 0..12 {
         let pause = chance.draw(|rng| rng.random_range(50..2500));
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        let records: Vec<_> = log.records(Topic::All, 0).into_iter().filter(|record| record.header("kluster-kind").is_none()).collect();
+        let records: Vec<_> =
+            log.records(Topic::All, 0).into_iter().filter(|record| record.header("kluster-kind").is_none()).collect();
         let drawn = chance.draw(|rng| (rng.random_range(0..3), rng.random_range(0..records.len().max(1))));
         let record = match drawn {
             (0, _) => {

@@ -87,7 +87,8 @@ impl Watch for Killer {
                 return;
             }
             self.counts.met(format!("crash at {step:?}"));
-            let holds_transaction = matches!(step, Step::Claimed | Step::Executing | Step::Executed | Step::Stored | Step::Committing);
+            let holds_transaction =
+                matches!(step, Step::Claimed | Step::Executing | Step::Executed | Step::Stored | Step::Committing);
             let death = match self.chance.draw(|rng| rng.random_range(0..3)) {
                 // COMMIT is only ever in the pipe once the node has sent it.
                 1 if step == Step::Committing => Death::OrphanCommits,

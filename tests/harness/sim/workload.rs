@@ -85,14 +85,23 @@ pub fn next(rng: &mut StdRng, unique: &str) -> Op {
     ];
     match rng.random_range(0..100) {
         0..20 => Op::Write(transfer(rng)),
-        20..45 => Op::Write(with("insert into entry(id, note) values ($1, $2)", vec![json!(unique), json!(rng.random_range(0..9))])),
+        20..45 => Op::Write(with(
+            "insert into entry(id, note) values ($1, $2)",
+            vec![json!(unique), json!(rng.random_range(0..9))],
+        )),
         45..55 => Op::Write(register(rng)),
-        55..60 => Op::Write(with("insert into entry(id, note) values ($1, 'again') returning id, note", vec![json!(format!("e{}", rng.random_range(0..6)))])),
+        55..60 => Op::Write(with(
+            "insert into entry(id, note) values ($1, 'again') returning id, note",
+            vec![json!(format!("e{}", rng.random_range(0..6)))],
+        )),
         60..64 => Op::Write(one(format!("create table t{}(a)", rng.random_range(0..3)))),
         64..66 => Op::Write(one(format!("drop table t{}", rng.random_range(0..3)))),
         66..68 => Op::Write(one(REFUSED_BY_RULE[rng.random_range(0..REFUSED_BY_RULE.len())].0)),
         68..70 => Op::Write(one("insert into account values (0, 1)")),
-        70..72 => Op::Write(with("insert into child values ($1, $2)", vec![json!(rng.random_range(0..1000)), json!(rng.random_range(0..12))])),
+        70..72 => Op::Write(with(
+            "insert into child values ($1, $2)",
+            vec![json!(rng.random_range(0..1000)), json!(rng.random_range(0..12))],
+        )),
         72..74 => Op::Write(one("selec nonsense")),
         74..80 => Op::Read(Level::Ordered, reads[rng.random_range(0..reads.len())]),
         80..86 => Op::Read(Level::Strong, reads[rng.random_range(0..reads.len())]),
@@ -118,8 +127,14 @@ fn transfer(rng: &mut StdRng) -> Body {
 fn register(rng: &mut StdRng) -> Body {
     let (k, old, new) = (rng.random_range(0..3), rng.random_range(0..4), rng.random_range(0..4));
     match rng.random_bool(0.4) {
-        true => with("insert into register values ($1, $2) on conflict (k) do update set v = excluded.v", vec![json!(k), json!(new)]),
-        false => with("update register set v = $1 where k = $2 and v = $3 returning k, v", vec![json!(new), json!(k), json!(old)]),
+        true => with(
+            "insert into register values ($1, $2) on conflict (k) do update set v = excluded.v",
+            vec![json!(k), json!(new)],
+        ),
+        false => with(
+            "update register set v = $1 where k = $2 and v = $3 returning k, v",
+            vec![json!(new), json!(k), json!(old)],
+        ),
     }
 }
 

@@ -72,9 +72,13 @@ async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<S
     nodes.shutdown().await;
     // Orphans and delayed appends have had their time by now.
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let mut findings: Vec<String> = seats.iter().filter_map(|seat| seat.stopped.lock().expect("never poisoned").clone()).collect();
+    let mut findings: Vec<String> =
+        seats.iter().filter_map(|seat| seat.stopped.lock().expect("never poisoned").clone()).collect();
     if settled.is_err() && findings.is_empty() {
-        let states: Vec<_> = seats.iter().map(|seat| seat.status.lock().expect("never poisoned").as_ref().map(|status| status.now())).collect();
+        let states: Vec<_> = seats
+            .iter()
+            .map(|seat| seat.status.lock().expect("never poisoned").as_ref().map(|status| status.now()))
+            .collect();
         findings.push(format!("the cluster did not settle: {states:?}"));
     }
     if findings.is_empty() {
@@ -102,7 +106,11 @@ async fn settle(log: &MemoryLog, seats: &[Seat]) {
             let group = handle.names().group_of_all(&seat.name.as_str().into());
             let noted = handle.committed(&group, Topic::All, 0).await.ok().flatten();
             ready &= noted == Some(last.next())
-                && now.is_some_and(|now| now.state == NodeState::Ready && now.applied == Some(last) && now.membership.voters.len() == seats.len());
+                && now.is_some_and(|now| {
+                    now.state == NodeState::Ready
+                        && now.applied == Some(last)
+                        && now.membership.voters.len() == seats.len()
+                });
         }
         if ready {
             return;
@@ -127,7 +135,9 @@ fn check(log: &MemoryLog, seats: &[Seat], told: &[Told], counts: &Counts) -> Vec
     let reads: Vec<(u64, String)> = responses
         .iter()
         .filter(|response| response["requestTopic"] == "ONE")
-        .filter_map(|response| Some((response["offset"].as_u64()?, asked.get(response["requestId"].as_str()?)?.clone())))
+        .filter_map(|response| {
+            Some((response["offset"].as_u64()?, asked.get(response["requestId"].as_str()?)?.clone()))
+        })
         .collect();
     let replay = checker::replay(&logged, WINDOW, &reads);
     counts.add("records of ALL", logged.len() as u64);
@@ -159,7 +169,15 @@ fn differences(node: &str, tables: &checker::Tables, replay: &checker::Tables) -
         let those = those.get(name).cloned().unwrap_or_default();
         these.get(name).into_iter().flatten().filter(|row| !those.contains(row)).map(ToString::to_string).collect()
     };
-    differing.map(|name| format!("table {name}: only on {node}: {:?}; only in the replay: {:?}", only(tables, replay, name), only(replay, tables, name))).collect()
+    differing
+        .map(|name| {
+            format!(
+                "table {name}: only on {node}: {:?}; only in the replay: {:?}",
+                only(tables, replay, name),
+                only(replay, tables, name)
+            )
+        })
+        .collect()
 }
 
 fn responses(log: &MemoryLog) -> Vec<serde_json::Value> {
@@ -173,7 +191,11 @@ fn asked(log: &MemoryLog) -> BTreeMap<String, String> {
     let partitions = 0..kluster_log::TopicSettings::development().partitions;
     let records = partitions.flat_map(|partition| log.records(Topic::One, partition));
     let requests = records.filter_map(|record| serde_json::from_slice::<serde_json::Value>(&record.value?).ok());
-    requests.filter_map(|request| Some((request["messageId"].as_str()?.to_owned(), request["sqlString"].as_str()?.to_owned()))).collect()
+    requests
+        .filter_map(|request| {
+            Some((request["messageId"].as_str()?.to_owned(), request["sqlString"].as_str()?.to_owned()))
+        })
+        .collect()
 }
 
 /// Every answer to ALL is what the replay says, chains agree, and every node answered every record.
@@ -258,7 +280,9 @@ fn answers_of_one(
         };
         if !right {
             let wanted = replay.reads.get(&(offset, sql.clone()));
-            findings.push(format!("a read at offset {offset} is wrong: {sql}\n  expected {wanted:?}\n  answered {response}"));
+            findings.push(format!(
+                "a read at offset {offset} is wrong: {sql}\n  expected {wanted:?}\n  answered {response}"
+            ));
         }
     }
     findings

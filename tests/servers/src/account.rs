@@ -47,10 +47,7 @@ fn account_named(name: &str, passwd: &str) -> Option<Account> {
             return None;
         }
         let mut ids = fields.skip(1);
-        Some(Account {
-            uid: ids.next()?.parse().ok()?,
-            gid: ids.next()?.parse().ok()?,
-        })
+        Some(Account { uid: ids.next()?.parse().ok()?, gid: ids.next()?.parse().ok()? })
     })
 }
 

@@ -61,11 +61,7 @@ impl Container {
         }
         let container = on_runtime(async move { request.start().await }).await?;
         let remover = remover_of(container.id())?;
-        let container = Self {
-            inner: Some(Arc::new(container)),
-            answers: answers(port),
-            _remover: remover,
-        };
+        let container = Self { inner: Some(Arc::new(container)), answers: answers(port), _remover: remover };
         container.answering().await?;
         Ok((container, port))
     }
@@ -107,10 +103,7 @@ impl Container {
         if code == Some(0) {
             return Ok(String::from_utf8_lossy(&output).into_owned());
         }
-        Err(ServerError::Command {
-            command: name,
-            output: String::from_utf8_lossy(&complaint).into_owned(),
-        })
+        Err(ServerError::Command { command: name, output: String::from_utf8_lossy(&complaint).into_owned() })
     }
 
     async fn answering(&self) -> Result<(), ServerError> {
@@ -124,19 +117,14 @@ impl Container {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(ServerError::Docker(format!(
-                    "no answer within {READY_WITHIN:?} ({:?})",
-                    self.answers
-                )));
+                return Err(ServerError::Docker(format!("no answer within {READY_WITHIN:?} ({:?})", self.answers)));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
     fn inner(&self) -> Result<Arc<ContainerAsync<GenericImage>>, ServerError> {
-        self.inner
-            .clone()
-            .ok_or_else(|| ServerError::Docker("the container was removed".to_owned()))
+        self.inner.clone().ok_or_else(|| ServerError::Docker("the container was removed".to_owned()))
     }
 }
 
@@ -163,10 +151,7 @@ pub(crate) struct Settings {
 
 /// The image that `variable` names as `name:tag`, else `default`.
 pub(crate) fn image(variable: &str, default: &str) -> GenericImage {
-    let named = std::env::var(variable)
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| default.to_owned());
+    let named = std::env::var(variable).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| default.to_owned());
     // A registry's port has a colon too, but what follows it has a slash.
     match named.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => GenericImage::new(name, tag),
@@ -180,10 +165,7 @@ fn runtime() -> Result<&'static Runtime, ServerError> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let made = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
+    let made = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let made = made.during("starting a runtime for Docker")?;
     Ok(RUNTIME.get_or_init(|| made))
 }
@@ -193,10 +175,7 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, TestcontainersError>> + Send + 'static,
 {
-    let done = runtime()?
-        .spawn(work)
-        .await
-        .map_err(|error| ServerError::Docker(error.to_string()))?;
+    let done = runtime()?.spawn(work).await.map_err(|error| ServerError::Docker(error.to_string()))?;
     done.map_err(|error| ServerError::Docker(error.to_string()))
 }
 
@@ -235,13 +214,7 @@ async fn kafka_answers(address: SocketAddr) -> std::io::Result<()> {
         broker.write_all(&REQUEST).await?;
         let length = broker.read_i32().await?;
         let correlation = broker.read_i32().await?;
-        if length > 4 && correlation == 1 {
-            Ok(())
-        } else {
-            Err(std::io::ErrorKind::InvalidData.into())
-        }
+        if length > 4 && correlation == 1 { Ok(()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
     };
-    tokio::time::timeout(Duration::from_secs(2), ask)
-        .await
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(Duration::from_secs(2), ask).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }

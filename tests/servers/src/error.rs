@@ -52,9 +52,6 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for std::io::Result<T> {
     fn during(self, what: impl Into<String>) -> Result<T, ServerError> {
-        self.map_err(|source| ServerError::Io {
-            what: what.into(),
-            source,
-        })
+        self.map_err(|source| ServerError::Io { what: what.into(), source })
     }
 }

@@ -34,11 +34,7 @@ pub(crate) fn kept() -> bool {
 fn temporary_directory(for_another_account: bool) -> PathBuf {
     let wished = std::env::temp_dir();
     let fits = wished.as_os_str().len() <= LONGEST_TEMPORARY_PATH;
-    if fits && (!for_another_account || reachable_by_all(&wished)) {
-        wished
-    } else {
-        PathBuf::from("/tmp")
-    }
+    if fits && (!for_another_account || reachable_by_all(&wished)) { wished } else { PathBuf::from("/tmp") }
 }
 
 fn reachable_by_all(directory: &Path) -> bool {
@@ -64,10 +60,7 @@ pub(crate) fn run(command: &mut Command) -> Result<String, ServerError> {
 /// As [`run`], with text on its stdin, and without blocking.
 pub(crate) async fn run_with_input(command: &mut Command, text: &str) -> Result<String, ServerError> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().during(format!("running {name}"))?;
     let stdin = child.stdin.take();
     let text = text.to_owned();
@@ -76,11 +69,8 @@ pub(crate) async fn run_with_input(command: &mut Command, text: &str) -> Result<
         let _ = stdin.map(|mut stdin| stdin.write_all(text.as_bytes()));
         child.wait_with_output()
     });
-    let output = done
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|output| output)
-        .during(format!("running {name}"))?;
+    let output =
+        done.await.map_err(std::io::Error::other).and_then(|output| output).during(format!("running {name}"))?;
     success(name, &output)
 }
 
@@ -90,8 +80,5 @@ fn success(name: String, output: &Output) -> Result<String, ServerError> {
         return Ok(said);
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(ServerError::Command {
-        command: name,
-        output: format!("{}\n{said}{complaint}", output.status),
-    })
+    Err(ServerError::Command { command: name, output: format!("{}\n{said}{complaint}", output.status) })
 }

@@ -47,10 +47,7 @@ impl KafkaServer {
     /// take new topic names.
     pub async fn external_or_start() -> Result<Self, ServerError> {
         match place::external_bootstrap() {
-            Some(bootstrap) => Ok(Self {
-                engine: Engine::External(bootstrap.clone()),
-                bootstrap,
-            }),
+            Some(bootstrap) => Ok(Self { engine: Engine::External(bootstrap.clone()), bootstrap }),
             None => Self::start(KafkaOptions::default()).await,
         }
     }
@@ -75,24 +72,15 @@ impl KafkaServer {
             })
         })
         .await?;
-        Ok(Self {
-            engine: Engine::Local(Box::new(server)),
-            bootstrap: format!("127.0.0.1:{port}"),
-        })
+        Ok(Self { engine: Engine::Local(Box::new(server)), bootstrap: format!("127.0.0.1:{port}") })
     }
 
     async fn start_docker(options: KafkaOptions) -> Result<Self, ServerError> {
-        let settings = Settings {
-            arguments: Vec::new(),
-            environment: container_environment(&options),
-        };
+        let settings = Settings { arguments: Vec::new(), environment: container_environment(&options) };
         let answers = |port| Answers::Kafka(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let image = docker::image("KLUSTER_TEST_KAFKA_IMAGE", IMAGE);
         let (container, port) = Container::start(PORT_INSIDE, answers, image, settings).await?;
-        Ok(Self {
-            engine: Engine::Docker(Box::new(container)),
-            bootstrap: format!("127.0.0.1:{port}"),
-        })
+        Ok(Self { engine: Engine::Docker(Box::new(container)), bootstrap: format!("127.0.0.1:{port}") })
     }
 
     /// `host:port`, for `bootstrap.servers`.
@@ -149,10 +137,7 @@ fn container_environment(options: &KafkaOptions) -> Vec<(String, String)> {
         ("controller.listener.names", "CONTROLLER"),
         ("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://localhost:9093"),
         ("advertised.listeners", "PLAINTEXT://127.0.0.1:{port}"),
-        (
-            "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        ),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
         ("inter.broker.listener.name", "PLAINTEXT"),
         ("auto.create.topics.enable", "false"),
         ("offsets.topic.replication.factor", "1"),
@@ -168,9 +153,7 @@ fn container_environment(options: &KafkaOptions) -> Vec<(String, String)> {
         ("broker.session.timeout.ms", "2000"),
         ("broker.heartbeat.interval.ms", "500"),
     ];
-    let fixed = fixed
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     fixed
         .chain(options.properties.iter().cloned())
         .map(|(name, value)| (format!("KAFKA_{}", name.to_uppercase().replace('.', "_")), value))

@@ -39,10 +39,7 @@ impl LocalServer {
     async fn launched(launch: Launch) -> Result<Self, ServerError> {
         let process = Process::spawn(&launch)?;
         process.ready().await?;
-        Ok(Self {
-            launch,
-            process: Mutex::new(Some(process)),
-        })
+        Ok(Self { launch, process: Mutex::new(Some(process)) })
     }
 
     pub(crate) async fn kill9(&self) -> Result<(), ServerError> {
@@ -76,12 +73,7 @@ impl LocalServer {
 
     /// The process id, while there is one.
     pub(crate) async fn id(&self) -> Option<u32> {
-        self.process
-            .lock()
-            .await
-            .as_ref()
-            .filter(|process| process.is_running())
-            .map(Process::id)
+        self.process.lock().await.as_ref().filter(|process| process.is_running()).map(Process::id)
     }
 
     /// Where the server's output is.

@@ -68,16 +68,10 @@ impl MariaDbServer {
         let (server, port) = LocalServer::start(1, async |port| {
             let home = home::make("kluster-mariadb-", account)?;
             template.copy_to(&home)?;
-            let file = write_settings(
-                &home,
-                local_settings(port, &home).into_iter().chain(common_settings(options)),
-            )?;
+            let file = write_settings(&home, local_settings(port, &home).into_iter().chain(common_settings(options)))?;
             Ok(Launch {
                 server: "MariaDB",
-                command: vec![
-                    mariadbd.clone().into(),
-                    format!("--defaults-file={}", file.display()).into(),
-                ],
+                command: vec![mariadbd.clone().into(), format!("--defaults-file={}", file.display()).into()],
                 environment: vec![("TZ".to_owned(), "UTC".to_owned())],
                 home,
                 account,
@@ -86,10 +80,7 @@ impl MariaDbServer {
             })
         })
         .await?;
-        Ok(Self {
-            engine: Engine::Local(Box::new(server)),
-            port,
-        })
+        Ok(Self { engine: Engine::Local(Box::new(server)), port })
     }
 
     async fn start_docker(options: &MariaDbOptions) -> Result<Self, ServerError> {
@@ -99,15 +90,10 @@ impl MariaDbServer {
             environment: vec![("MARIADB_ROOT_PASSWORD".to_owned(), PASSWORD.to_owned())],
         };
         // By TCP: the server that only prepares the data listens on its socket alone.
-        let ready = ["mariadb-admin", "ping", "-h127.0.0.1", "-uroot", "-psecret"]
-            .map(str::to_owned)
-            .to_vec();
+        let ready = ["mariadb-admin", "ping", "-h127.0.0.1", "-uroot", "-psecret"].map(str::to_owned).to_vec();
         let image = docker::image("KLUSTER_TEST_MARIADB_IMAGE", IMAGE);
         let (container, port) = Container::start(PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
-        Ok(Self {
-            engine: Engine::Docker(Box::new(container)),
-            port,
-        })
+        Ok(Self { engine: Engine::Docker(Box::new(container)), port })
     }
 
     /// The address of a database for the administrator: `mysql://root:secret@127.0.0.1:PORT/database`. `mysql` exists always.
@@ -123,9 +109,7 @@ impl MariaDbServer {
     /// Makes an empty database.
     pub async fn create_database(&self, database: &str) -> Result<(), ServerError> {
         let quoted = database.replace('`', "``");
-        self.sql("mysql", &format!("create database `{quoted}`"))
-            .await
-            .map(|_| ())
+        self.sql("mysql", &format!("create database `{quoted}`")).await.map(|_| ())
     }
 
     /// Makes an empty database whose name begins with `prefix` and that no other test has; its name is the answer.
@@ -139,27 +123,16 @@ impl MariaDbServer {
     /// NULL as `NULL`. The first error ends it.
     pub async fn sql(&self, database: &str, text: &str) -> Result<String, ServerError> {
         // The first flag must be the one about files of settings: nobody's own shall change the answer.
-        let flags = [
-            "--no-defaults",
-            "-N",
-            "-B",
-            "-uroot",
-            "-psecret",
-            "-h127.0.0.1",
-            "--default-character-set=utf8mb4",
-        ];
+        let flags =
+            ["--no-defaults", "-N", "-B", "-uroot", "-psecret", "-h127.0.0.1", "--default-character-set=utf8mb4"];
         match &self.engine {
             Engine::Docker(container) => {
                 let command = [&["mariadb"], &flags[..], &["-D", database, "-e", text]].concat();
-                container
-                    .exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>())
-                    .await
+                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
             }
             Engine::Local(_) | Engine::External(_) => {
                 let mut client = Command::new(programs::mariadb("mariadb")?);
-                client
-                    .args(flags)
-                    .args([format!("-P{}", self.port), "-D".to_owned(), database.to_owned()]);
+                client.args(flags).args([format!("-P{}", self.port), "-D".to_owned(), database.to_owned()]);
                 home::run_with_input(&mut client, text).await
             }
         }
@@ -205,22 +178,13 @@ async fn template(account: Option<Account>) -> Result<&'static Template, ServerE
 fn install(account: Option<Account>, home: &Path) -> Result<(), ServerError> {
     // All pages are written at the end: a copy of the files needs no recovery.
     let whole = [("innodb_fast_shutdown".to_owned(), "1".to_owned())];
-    let settings = write_settings(
-        home,
-        common_settings(&MariaDbOptions::default()).into_iter().chain(whole),
-    )?;
+    let settings = write_settings(home, common_settings(&MariaDbOptions::default()).into_iter().chain(whole))?;
     let first = home.join("first.sql");
     std::fs::write(&first, FIRST_SQL).during("writing the first statements")?;
     let mut install = Command::new(programs::mariadb("mariadb-install-db")?);
     install.arg(format!("--defaults-file={}", settings.display()));
-    install
-        .arg(format!("--datadir={}", home.join(DATA).display()))
-        .arg(format!("--extra-file={}", first.display()));
-    install.args([
-        "--auth-root-authentication-method=normal",
-        "--skip-test-db",
-        "--skip-name-resolve",
-    ]);
+    install.arg(format!("--datadir={}", home.join(DATA).display())).arg(format!("--extra-file={}", first.display()));
+    install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
     install.current_dir(home);
     if let Some(account) = account {
         account.runs(&mut install);
@@ -248,10 +212,7 @@ fn local_settings(port: u16, home: &Path) -> Vec<(String, String)> {
         ("socket", path("socket")),
         ("pid_file", path("pid")),
     ];
-    pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn common_settings(options: &MariaDbOptions) -> Vec<(String, String)> {
@@ -268,8 +229,6 @@ fn common_settings(options: &MariaDbOptions) -> Vec<(String, String)> {
         ("aria_log_file_size", "8M"),
         ("max_connections", "200"),
     ];
-    let fixed = fixed
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     fixed.chain(options.settings.iter().cloned()).collect()
 }

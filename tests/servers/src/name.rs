@@ -6,9 +6,5 @@ static COUNTED: AtomicU32 = AtomicU32::new(0);
 
 /// `prefix_<process>_<number>`: unique among the tests of this machine.
 pub(crate) fn unique(prefix: &str) -> String {
-    format!(
-        "{prefix}_{}_{}",
-        std::process::id(),
-        COUNTED.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{prefix}_{}_{}", std::process::id(), COUNTED.fetch_add(1, Ordering::Relaxed))
 }

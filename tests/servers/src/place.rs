@@ -25,7 +25,5 @@ impl Place {
 
 /// `KLUSTER_TEST_BOOTSTRAP`: the address of a Kafka that runs already and that shared tests use instead of their own.
 pub(crate) fn external_bootstrap() -> Option<String> {
-    std::env::var("KLUSTER_TEST_BOOTSTRAP")
-        .ok()
-        .filter(|address| !address.is_empty())
+    std::env::var("KLUSTER_TEST_BOOTSTRAP").ok().filter(|address| !address.is_empty())
 }

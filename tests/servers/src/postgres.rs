@@ -75,30 +75,20 @@ impl PostgresServer {
             })
         })
         .await?;
-        Ok(Self {
-            engine: Engine::Local(Box::new(server)),
-            port,
-        })
+        Ok(Self { engine: Engine::Local(Box::new(server)), port })
     }
 
     async fn start_docker(options: &PostgresOptions) -> Result<Self, ServerError> {
         let arguments = common_settings(options).into_iter();
         let settings = Settings {
-            arguments: arguments
-                .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])
-                .collect(),
+            arguments: arguments.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect(),
             environment: vec![("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned())],
         };
         // By TCP: the server that only prepares the data listens on its socket alone.
-        let ready = ["pg_isready", "-h", "127.0.0.1", "-U", USER]
-            .map(str::to_owned)
-            .to_vec();
+        let ready = ["pg_isready", "-h", "127.0.0.1", "-U", USER].map(str::to_owned).to_vec();
         let image = docker::image("KLUSTER_TEST_POSTGRES_IMAGE", IMAGE);
         let (container, port) = Container::start(PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
-        Ok(Self {
-            engine: Engine::Docker(Box::new(container)),
-            port,
-        })
+        Ok(Self { engine: Engine::Docker(Box::new(container)), port })
     }
 
     /// The address of a database for its superuser: `postgres://postgres:secret@127.0.0.1:PORT/database`. `postgres` exists always.
@@ -114,9 +104,7 @@ impl PostgresServer {
     /// Makes an empty database.
     pub async fn create_database(&self, database: &str) -> Result<(), ServerError> {
         let quoted = database.replace('"', "\"\"");
-        self.sql("postgres", &format!("create database \"{quoted}\""))
-            .await
-            .map(|_| ())
+        self.sql("postgres", &format!("create database \"{quoted}\"")).await.map(|_| ())
     }
 
     /// Makes an empty database whose name begins with `prefix` and that no other test has; its name is the answer.
@@ -134,15 +122,11 @@ impl PostgresServer {
             Engine::Docker(container) => {
                 let url = format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{PORT_INSIDE}/{database}");
                 let command = [&["psql"], &flags[..], &["-d", &url, "-c", text]].concat();
-                container
-                    .exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>())
-                    .await
+                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
             }
             Engine::Local(_) | Engine::External(_) => {
                 let mut psql = Command::new(psql()?);
-                psql.args(flags)
-                    .args(["-d", &self.url(database), "-f", "-"])
-                    .envs(environment());
+                psql.args(flags).args(["-d", &self.url(database), "-f", "-"]).envs(environment());
                 home::run_with_input(&mut psql, text).await
             }
         }
@@ -189,18 +173,8 @@ fn initdb(bin: &Path, account: Option<Account>, home: &Path) -> Result<(), Serve
     let password = home.join("password");
     std::fs::write(&password, PASSWORD).during("writing the superuser's password")?;
     let mut initdb = Command::new(bin.join("initdb"));
-    initdb
-        .arg("-D")
-        .arg(home.join(DATA))
-        .arg(format!("--pwfile={}", password.display()));
-    initdb.args([
-        "-U",
-        USER,
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--locale=C.UTF-8",
-        "--no-sync",
-    ]);
+    initdb.arg("-D").arg(home.join(DATA)).arg(format!("--pwfile={}", password.display()));
+    initdb.args(["-U", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
     initdb.envs(environment()).current_dir(home);
     if let Some(account) = account {
         account.owns(&password)?;
@@ -219,45 +193,25 @@ fn local_settings(port: u16, home: &Path) -> Vec<(String, String)> {
         // One call instead of opening every file, when a killed server with fsync recovers. (PostgreSQL 14 and newer.)
         ("recovery_init_sync_method", "syncfs".to_owned()),
     ];
-    pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn common_settings(options: &PostgresOptions) -> Vec<(String, String)> {
     let on_off = if options.fsync { "on" } else { "off" };
-    let fixed = [
-        ("fsync", on_off),
-        ("full_page_writes", on_off),
-        ("shared_buffers", "16MB"),
-        ("max_connections", "200"),
-    ];
-    let fixed = fixed
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let fixed =
+        [("fsync", on_off), ("full_page_writes", on_off), ("shared_buffers", "16MB"), ("max_connections", "200")];
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     fixed.chain(options.settings.iter().cloned()).collect()
 }
 
 /// Messages that tests can compare, and no one's own ~/.psqlrc or service file.
 fn environment() -> Vec<(String, String)> {
-    let fixed = [
-        ("LC_ALL", "C.UTF-8"),
-        ("PGTZ", "UTC"),
-        ("PGCLIENTENCODING", "UTF8"),
-        ("PGCONNECT_TIMEOUT", "10"),
-    ];
-    fixed
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    let fixed = [("LC_ALL", "C.UTF-8"), ("PGTZ", "UTC"), ("PGCLIENTENCODING", "UTF8"), ("PGCONNECT_TIMEOUT", "10")];
+    fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn psql() -> Result<PathBuf, ServerError> {
-    let beside = programs::postgres_bin()
-        .ok()
-        .map(|bin| bin.join("psql"))
-        .filter(|psql| psql.is_file());
+    let beside = programs::postgres_bin().ok().map(|bin| bin.join("psql")).filter(|psql| psql.is_file());
     beside
         .or_else(|| programs::on_path("psql"))
         .ok_or_else(|| ServerError::Missing("psql not found: run scripts/setup (make setup)".to_owned()))

@@ -65,18 +65,10 @@ impl Process {
     /// Starts the server; it is not ready yet.
     pub(crate) fn spawn(launch: &Launch) -> Result<Self, ServerError> {
         let log_start = std::fs::metadata(launch.log()).map_or(0, |data| data.len());
-        let mut watchdog = watchdog_of(launch)
-            .spawn()
-            .during(format!("starting the watchdog of {}", launch.server))?;
+        let mut watchdog = watchdog_of(launch).spawn().during(format!("starting the watchdog of {}", launch.server))?;
         let lifeline = watchdog.stdin.take();
         let server = server_pid(&mut watchdog)?;
-        Ok(Self {
-            launch: launch.clone(),
-            watchdog,
-            lifeline,
-            server,
-            log_start,
-        })
+        Ok(Self { launch: launch.clone(), watchdog, lifeline, server, log_start })
     }
 
     /// Waits until the log says that the server answers.
@@ -151,23 +143,14 @@ impl Process {
             log.seek(SeekFrom::Start(self.log_start))?;
             log.read_to_end(&mut said)
         });
-        if read.is_ok() {
-            String::from_utf8_lossy(&said).into_owned()
-        } else {
-            String::new()
-        }
+        if read.is_ok() { String::from_utf8_lossy(&said).into_owned() } else { String::new() }
     }
 
     fn not_ready(&self, why: String) -> ServerError {
         let said = self.said_since_start();
         let lines: Vec<&str> = said.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        ServerError::NotReady {
-            server: self.launch.server,
-            why,
-            log: self.launch.log(),
-            tail,
-        }
+        ServerError::NotReady { server: self.launch.server, why, log: self.launch.log(), tail }
     }
 }
 
@@ -181,21 +164,12 @@ impl Drop for Process {
 }
 
 fn watchdog_of(launch: &Launch) -> Command {
-    let removed = if home::kept() {
-        Path::new("")
-    } else {
-        launch.home.as_path()
-    };
+    let removed = if home::kept() { Path::new("") } else { launch.home.as_path() };
     let mut command = Command::new("sh");
     command.args(["-c", include_str!("watchdog.sh"), "watchdog", launch.parting_signal]);
     command.arg(removed).arg(launch.log()).args(&launch.command);
-    command
-        .envs(launch.environment.iter().cloned())
-        .current_dir(&launch.home);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    command.envs(launch.environment.iter().cloned()).current_dir(&launch.home);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // Its own group: Ctrl-C at the terminal ends the tests, and the watchdog then cleans up.
     command.process_group(0);
     if let Some(account) = launch.account {
@@ -208,16 +182,10 @@ fn watchdog_of(launch: &Launch) -> Command {
 fn server_pid(watchdog: &mut Child) -> Result<Pid, ServerError> {
     let mut line = String::new();
     if let Some(stdout) = watchdog.stdout.take() {
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .during("hearing a watchdog")?;
+        BufReader::new(stdout).read_line(&mut line).during("hearing a watchdog")?;
     }
     let pid = line.trim().parse().ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| {
-        ServerError::Missing(format!(
-            "a watchdog said {line:?}, not a process id: does `sh` work here?"
-        ))
-    })
+    pid.ok_or_else(|| ServerError::Missing(format!("a watchdog said {line:?}, not a process id: does `sh` work here?")))
 }
 
 fn send(process: Pid, signal: Signal) {
@@ -229,8 +197,7 @@ fn send(process: Pid, signal: Signal) {
 fn family(server: Pid) -> Vec<Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = processes.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-    ids.filter(|id| *id == server || status_field(*id, "PPid:") == Some(server.to_string()))
-        .collect()
+    ids.filter(|id| *id == server || status_field(*id, "PPid:") == Some(server.to_string())).collect()
 }
 
 /// A zombie has ended; the watchdog keeps it, so that its id cannot become another's.
@@ -240,8 +207,5 @@ fn is_running(process: Pid) -> bool {
 
 fn status_field(process: Pid, name: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .map(|value| value.trim().to_owned())
+    status.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
 }

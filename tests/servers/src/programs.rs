@@ -35,11 +35,8 @@ fn debian_versions() -> Vec<PathBuf> {
 /// A program of MariaDB; `KLUSTER_MARIADB_BIN` wins.
 pub(crate) fn mariadb(name: &str) -> Result<PathBuf, ServerError> {
     let given = std::env::var_os("KLUSTER_MARIADB_BIN").map(PathBuf::from);
-    first_with(
-        name,
-        given.into_iter().chain(path()).chain(SYSTEM.iter().map(PathBuf::from)),
-    )
-    .ok_or_else(|| missing(&format!("MariaDB's {name}"), "KLUSTER_MARIADB_BIN"))
+    first_with(name, given.into_iter().chain(path()).chain(SYSTEM.iter().map(PathBuf::from)))
+        .ok_or_else(|| missing(&format!("MariaDB's {name}"), "KLUSTER_MARIADB_BIN"))
 }
 
 /// A program on the PATH.
@@ -58,10 +55,7 @@ pub(crate) fn kafka_script(name: &str) -> Result<PathBuf, ServerError> {
         return Err(missing("java (17 or newer)", "PATH"));
     }
     if !kafka.is_file() {
-        return Err(ServerError::Missing(format!(
-            "{} is not a script of this repository",
-            kafka.display()
-        )));
+        return Err(ServerError::Missing(format!("{} is not a script of this repository", kafka.display())));
     }
     Ok(kafka)
 }
@@ -72,10 +66,7 @@ fn repository() -> &'static Path {
 }
 
 fn path() -> impl Iterator<Item = PathBuf> {
-    std::env::var_os("PATH")
-        .map(|value| std::env::split_paths(&value).collect::<Vec<_>>())
-        .into_iter()
-        .flatten()
+    std::env::var_os("PATH").map(|value| std::env::split_paths(&value).collect::<Vec<_>>()).into_iter().flatten()
 }
 
 fn first_with(name: &str, mut directories: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
@@ -83,7 +74,5 @@ fn first_with(name: &str, mut directories: impl Iterator<Item = PathBuf>) -> Opt
 }
 
 fn missing(what: &str, variable: &str) -> ServerError {
-    ServerError::Missing(format!(
-        "{what} not found: run scripts/setup (make setup), or set {variable}"
-    ))
+    ServerError::Missing(format!("{what} not found: run scripts/setup (make setup), or set {variable}"))
 }

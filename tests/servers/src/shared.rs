@@ -14,9 +14,7 @@ use crate::postgres::PostgresServer;
 /// When it cannot be started; ask `require!(Kafka)` first.
 pub async fn shared_kafka() -> &'static KafkaServer {
     static SHARED: OnceCell<KafkaServer> = OnceCell::const_new();
-    SHARED
-        .get_or_init(async || started(KafkaServer::external_or_start().await))
-        .await
+    SHARED.get_or_init(async || started(KafkaServer::external_or_start().await)).await
 }
 
 /// The PostgreSQL of this process; make a database with `new_database`.
@@ -25,9 +23,7 @@ pub async fn shared_kafka() -> &'static KafkaServer {
 /// When it cannot be started; ask `require!(Postgres)` first.
 pub async fn shared_postgres() -> &'static PostgresServer {
     static SHARED: OnceCell<PostgresServer> = OnceCell::const_new();
-    SHARED
-        .get_or_init(async || started(PostgresServer::start().await))
-        .await
+    SHARED.get_or_init(async || started(PostgresServer::start().await)).await
 }
 
 /// The MariaDB of this process; make a database with `new_database`.

@@ -30,12 +30,8 @@ impl Part {
             Self::Docker => docker(),
             Self::Kafka if place::external_bootstrap().is_some() => Ok(()),
             Self::Kafka | Self::Postgres | Self::MariaDb if Place::chosen() == Place::Docker => docker(),
-            Self::Kafka => programs::kafka_script("kafka-server")
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
-            Self::KafkaTools => programs::kafka_script("kafka-topics")
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
+            Self::Kafka => programs::kafka_script("kafka-server").map(|_| ()).map_err(|error| error.to_string()),
+            Self::KafkaTools => programs::kafka_script("kafka-topics").map(|_| ()).map_err(|error| error.to_string()),
             Self::Postgres => programs::postgres_bin().map(|_| ()).map_err(|error| error.to_string()),
             Self::MariaDb => {
                 let needed = ["mariadbd", "mariadb-install-db", "mariadb"];
@@ -64,14 +60,9 @@ impl Part {
 /// With `CI=true`, when anything but Docker is missing: there, a skipped test is a failed one.
 #[must_use = "a test whose parts are missing must return"]
 pub fn require(parts: &[Part]) -> bool {
-    let missing = parts
-        .iter()
-        .find_map(|part| part.available().err().map(|reason| (*part, reason)));
+    let missing = parts.iter().find_map(|part| part.available().err().map(|reason| (*part, reason)));
     let Some((part, reason)) = missing else { return true };
-    assert!(
-        part.optional() || !in_ci(),
-        "CI must have all parts of the tests: {reason}"
-    );
+    assert!(part.optional() || !in_ci(), "CI must have all parts of the tests: {reason}");
     record_skip(&reason);
     false
 }
@@ -99,11 +90,7 @@ pub fn record_skip(reason: &str) {
 }
 
 fn append(file: &Path, line: &str) -> std::io::Result<()> {
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(file)?
-        .write_all(line.as_bytes())
+    std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(line.as_bytes())
 }
 
 fn in_ci() -> bool {
@@ -121,7 +108,5 @@ fn docker() -> Result<(), String> {
         },
     };
     let connected = std::os::unix::net::UnixStream::connect(socket);
-    connected
-        .map(|_| ())
-        .map_err(|error| format!("no Docker engine at {socket} ({error})"))
+    connected.map(|_| ()).map_err(|error| format!("no Docker engine at {socket} ({error})"))
 }

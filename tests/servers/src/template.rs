@@ -35,10 +35,7 @@ impl Template {
             ready_line: "",
         })?;
         fill(&home)?;
-        Ok(Self {
-            home,
-            _remover: remover,
-        })
+        Ok(Self { home, _remover: remover })
     }
 
     /// Copies the data into a server's home.

@@ -10,11 +10,7 @@ const TOPIC: [&str; 6] = ["--create", "--topic", "kept", "--partitions", "1", "-
 
 fn succeeds(mut command: std::process::Command) -> String {
     let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -27,15 +23,7 @@ fn write(kafka: &KafkaServer, line: &str) {
 
 fn read(kafka: &KafkaServer, records: usize) -> String {
     let count = records.to_string();
-    let arguments = [
-        "--topic",
-        "kept",
-        "--from-beginning",
-        "--max-messages",
-        &count,
-        "--timeout-ms",
-        "20000",
-    ];
+    let arguments = ["--topic", "kept", "--from-beginning", "--max-messages", &count, "--timeout-ms", "20000"];
     succeeds(kafka.tool("kafka-console-consumer", &arguments).unwrap())
 }
 
@@ -65,9 +53,7 @@ async fn kafka_keeps_its_records_through_kill_9_and_is_gone_after_drop() {
 #[tokio::test]
 async fn a_failed_start_shows_the_end_of_the_log() {
     require!(Kafka);
-    let options = KafkaOptions {
-        properties: vec![("log.segment.bytes".to_owned(), "many".to_owned())],
-    };
+    let options = KafkaOptions { properties: vec![("log.segment.bytes".to_owned(), "many".to_owned())] };
     let error = KafkaServer::start(options).await.unwrap_err().to_string();
     assert!(error.contains("Kafka did not become ready (it ended)"), "{error}");
     assert!(error.contains("log.segment.bytes"), "{error}");

@@ -11,10 +11,7 @@ async fn mariadb_keeps_its_data_through_kill_9_and_is_gone_after_drop() {
     require!(MariaDb);
     let mariadb = MariaDbServer::start().await.unwrap();
     mariadb.create_database("shop").await.unwrap();
-    mariadb
-        .sql("shop", "create table t(a int, b text); insert into t values (1, null)")
-        .await
-        .unwrap();
+    mariadb.sql("shop", "create table t(a int, b text); insert into t values (1, null)").await.unwrap();
 
     mariadb.kill9().await.unwrap();
     assert!(TcpStream::connect(("127.0.0.1", mariadb.port())).is_err());
@@ -34,9 +31,7 @@ async fn a_stopped_mariadb_answers_when_it_goes_on() {
     let mariadb = MariaDbServer::start().await.unwrap();
     mariadb.stop().await.unwrap();
     let mut answer = Box::pin(mariadb.sql("mysql", "select 1"));
-    tokio::time::timeout(Duration::from_millis(300), &mut answer)
-        .await
-        .unwrap_err();
+    tokio::time::timeout(Duration::from_millis(300), &mut answer).await.unwrap_err();
     mariadb.cont().await.unwrap();
     assert_eq!(answer.await.unwrap(), "1\n");
 }
@@ -44,11 +39,7 @@ async fn a_stopped_mariadb_answers_when_it_goes_on() {
 #[tokio::test]
 async fn an_error_says_what_the_client_said() {
     require!(MariaDb);
-    let error = shared_mariadb()
-        .await
-        .sql("mysql", "select nonsense")
-        .await
-        .unwrap_err();
+    let error = shared_mariadb().await.sql("mysql", "select nonsense").await.unwrap_err();
     assert!(error.to_string().contains("Unknown column 'nonsense'"), "{error}");
 }
 
@@ -56,10 +47,7 @@ async fn an_error_says_what_the_client_said() {
 async fn databases_of_a_shared_server_have_names_of_their_own() {
     require!(MariaDb);
     let mariadb = shared_mariadb().await;
-    let (one, other) = (
-        mariadb.new_database("x").await.unwrap(),
-        mariadb.new_database("x").await.unwrap(),
-    );
+    let (one, other) = (mariadb.new_database("x").await.unwrap(), mariadb.new_database("x").await.unwrap());
     assert_ne!(one, other);
     assert!(mariadb.url(&one).starts_with("mysql://root:secret@127.0.0.1:"));
     assert_eq!(mariadb.sql(&one, "select database()").await.unwrap().trim(), one);

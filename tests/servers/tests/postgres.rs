@@ -11,10 +11,7 @@ async fn postgres_keeps_its_data_through_kill_9_and_is_gone_after_drop() {
     require!(Postgres);
     let postgres = PostgresServer::start().await.unwrap();
     postgres.create_database("shop").await.unwrap();
-    postgres
-        .sql("shop", "create table t(a int, b text); insert into t values (1, null)")
-        .await
-        .unwrap();
+    postgres.sql("shop", "create table t(a int, b text); insert into t values (1, null)").await.unwrap();
 
     postgres.kill9().await.unwrap();
     assert!(TcpStream::connect(("127.0.0.1", postgres.port())).is_err());
@@ -34,9 +31,7 @@ async fn a_stopped_postgres_answers_when_it_goes_on() {
     let postgres = PostgresServer::start().await.unwrap();
     postgres.stop().await.unwrap();
     let mut answer = Box::pin(postgres.sql("postgres", "select 1"));
-    tokio::time::timeout(Duration::from_millis(300), &mut answer)
-        .await
-        .unwrap_err();
+    tokio::time::timeout(Duration::from_millis(300), &mut answer).await.unwrap_err();
     postgres.cont().await.unwrap();
     assert_eq!(answer.await.unwrap(), "1\n");
 }
@@ -48,10 +43,7 @@ async fn killing_takes_the_sessions_along_and_leaves_no_files() {
     let sleeper = postgres.sql("postgres", "select pg_sleep(600)");
     let killer = async {
         while postgres
-            .sql(
-                "postgres",
-                "select count(*) from pg_stat_activity where query like '%sleep(600)%'",
-            )
+            .sql("postgres", "select count(*) from pg_stat_activity where query like '%sleep(600)%'")
             .await
             .unwrap()
             != "2\n"
@@ -69,29 +61,16 @@ async fn killing_takes_the_sessions_along_and_leaves_no_files() {
 #[tokio::test]
 async fn an_error_says_what_psql_said() {
     require!(Postgres);
-    let error = shared_postgres()
-        .await
-        .sql("postgres", "select nonsense")
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("column \"nonsense\" does not exist"),
-        "{error}"
-    );
+    let error = shared_postgres().await.sql("postgres", "select nonsense").await.unwrap_err();
+    assert!(error.to_string().contains("column \"nonsense\" does not exist"), "{error}");
 }
 
 #[tokio::test]
 async fn databases_of_a_shared_server_have_names_of_their_own() {
     require!(Postgres);
     let postgres = shared_postgres().await;
-    let (one, other) = (
-        postgres.new_database("x").await.unwrap(),
-        postgres.new_database("x").await.unwrap(),
-    );
+    let (one, other) = (postgres.new_database("x").await.unwrap(), postgres.new_database("x").await.unwrap());
     assert_ne!(one, other);
     assert!(postgres.url(&one).starts_with("postgres://postgres:secret@127.0.0.1:"));
-    assert_eq!(
-        postgres.sql(&one, "select current_database()").await.unwrap().trim(),
-        one
-    );
+    assert_eq!(postgres.sql(&one, "select current_database()").await.unwrap().trim(), one);
 }

@@ -20,12 +20,7 @@ fn a_test_without_its_part() {
 fn run(ci: &str, skip_file: &std::path::Path) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "a_test_without_its_part", "--nocapture"]);
-    child
-        .env(ROLE, "1")
-        .env("CI", ci)
-        .env("KLUSTER_SKIP_FILE", skip_file)
-        .output()
-        .unwrap()
+    child.env(ROLE, "1").env("CI", ci).env("KLUSTER_SKIP_FILE", skip_file).output().unwrap()
 }
 
 #[test]
@@ -33,16 +28,9 @@ fn a_skipped_test_is_recorded_with_its_reason() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = run("", file.path());
     assert!(output.status.success());
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .contains("SKIPPED: a_test_without_its_part: no-such-program")
-    );
+    assert!(String::from_utf8(output.stderr).unwrap().contains("SKIPPED: a_test_without_its_part: no-such-program"));
     let recorded = std::fs::read_to_string(file.path()).unwrap();
-    assert!(
-        recorded.starts_with("a_test_without_its_part: no-such-program is not on the PATH"),
-        "{recorded}"
-    );
+    assert!(recorded.starts_with("a_test_without_its_part: no-such-program is not on the PATH"), "{recorded}");
 }
 
 #[test]

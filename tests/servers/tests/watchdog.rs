@@ -18,10 +18,7 @@ async fn a_process_with_servers() {
         return;
     }
     let (postgres, mariadb) = (shared_postgres().await, shared_mariadb().await);
-    for (id, log) in [
-        (postgres.id().await, postgres.log()),
-        (mariadb.id().await, mariadb.log()),
-    ] {
+    for (id, log) in [(postgres.id().await, postgres.log()), (mariadb.id().await, mariadb.log())] {
         println!("server {} {}", id.unwrap(), log.unwrap().parent().unwrap().display());
     }
     println!("server all");
@@ -32,10 +29,7 @@ async fn a_process_with_servers() {
 fn servers_die_with_a_test_process_that_is_killed() {
     require!(Postgres, MariaDb);
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child
-        .args(["--exact", "a_process_with_servers", "--nocapture"])
-        .env(ROLE, "1")
-        .stdout(Stdio::piped());
+    child.args(["--exact", "a_process_with_servers", "--nocapture"]).env(ROLE, "1").stdout(Stdio::piped());
     let mut child = child.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let servers: Vec<String> = lines
@@ -50,10 +44,7 @@ fn servers_die_with_a_test_process_that_is_killed() {
     for server in servers {
         let (id, directory) = server.split_once(' ').unwrap();
         while is_running(id) || Path::new(directory).exists() {
-            assert!(
-                Instant::now() < deadline,
-                "server {id} or its directory {directory} is still there"
-            );
+            assert!(Instant::now() < deadline, "server {id} or its directory {directory} is still there");
             std::thread::yield_now();
         }
     }
@@ -61,7 +52,5 @@ fn servers_die_with_a_test_process_that_is_killed() {
 
 fn is_running(id: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    status
-        .lines()
-        .any(|line| line.starts_with("State:") && !line.contains('Z'))
+    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
 }

@@ -24,18 +24,13 @@ impl Address {
                 "{url:?} names no file; write sqlite:PATH or sqlite:///absolute/path, without options"
             )));
         }
-        Ok(Self {
-            path: resolve(Path::new(text))?,
-        })
+        Ok(Self { path: resolve(Path::new(text))? })
     }
 }
 
 fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     if path.is_dir() {
-        return Err(OpenError::Unusable(format!(
-            "{} is a directory; name a file in it",
-            path.display()
-        )));
+        return Err(OpenError::Unusable(format!("{} is a directory; name a file in it", path.display())));
     }
     if let Ok(path) = path.canonicalize() {
         return Ok(path);
@@ -44,14 +39,9 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let file = path
-        .file_name()
-        .ok_or_else(|| OpenError::Unusable(format!("{} names no file", path.display())))?;
+    let file = path.file_name().ok_or_else(|| OpenError::Unusable(format!("{} names no file", path.display())))?;
     let parent = parent.canonicalize().map_err(|error| {
-        OpenError::Unusable(format!(
-            "the directory {} of the database: {error}; create it first",
-            parent.display()
-        ))
+        OpenError::Unusable(format!("the directory {} of the database: {error}; create it first", parent.display()))
     })?;
     Ok(parent.join(file))
 }
@@ -69,12 +59,7 @@ impl Lock {
         path.push("-kluster.lock");
         let path = PathBuf::from(path);
         let failed = |error: std::io::Error| OpenError::Unusable(format!("the lock file {}: {error}", path.display()));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Unusable(format!(
@@ -99,13 +84,8 @@ mod tests {
         for form in ["sqlite:", "sqlite://"] {
             assert_eq!(Address::parse(&url(form)).unwrap().path, here.join("a.db"));
         }
-        for wrong in [
-            "sqlite:",
-            "sqlite::memory:",
-            "sqlite:a.db?mode=ro",
-            "sqlite:/no/such/directory/a.db",
-            "sqlite:/",
-        ] {
+        for wrong in ["sqlite:", "sqlite::memory:", "sqlite:a.db?mode=ro", "sqlite:/no/such/directory/a.db", "sqlite:/"]
+        {
             assert!(matches!(Address::parse(wrong), Err(OpenError::Unusable(_))), "{wrong}");
         }
     }
@@ -113,9 +93,7 @@ mod tests {
     #[test]
     fn lock_is_held_once_and_given_back() {
         let dir = tempfile::tempdir().unwrap();
-        let address = Address {
-            path: dir.path().join("a.db"),
-        };
+        let address = Address { path: dir.path().join("a.db") };
         let held = Lock::take(&address).unwrap();
         assert!(matches!(Lock::take(&address), Err(OpenError::Unusable(_))));
         drop(held);

@@ -27,9 +27,7 @@ pub(super) fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<()
         taken = taken.max(number);
         // A param that is missing is counted below, and then nothing runs.
         let Some(param) = params.get(number - 1) else { continue };
-        statement
-            .raw_bind_parameter(index, value(param))
-            .map_err(BindError::Failed)?;
+        statement.raw_bind_parameter(index, value(param)).map_err(BindError::Failed)?;
     }
     match taken == params.len() {
         true => Ok(()),
@@ -45,10 +43,7 @@ fn number(name: Option<&str>, index: usize) -> Result<usize, ResponseError> {
     let Some(name) = name else { return Ok(index) };
     let number = name.strip_prefix(['$', '?']).and_then(|number| number.parse().ok());
     number.filter(|number| *number > 0).ok_or_else(|| {
-        ResponseError::new(
-            ErrorCode::WrongParams,
-            format!("params are written $1, $2, …; there is no param {name}"),
-        )
+        ResponseError::new(ErrorCode::WrongParams, format!("params are written $1, $2, …; there is no param {name}"))
     })
 }
 
@@ -68,9 +63,7 @@ fn value(param: &Value) -> ToSqlOutput<'_> {
 
 /// The columns of a result, their names unique.
 pub(super) fn columns(statement: &Statement<'_>) -> Vec<Column> {
-    let types = statement
-        .columns()
-        .map(|column| column.decl_type().map_or("any".to_owned(), str::to_ascii_lowercase));
+    let types = statement.columns().map(|column| column.decl_type().map_or("any".to_owned(), str::to_ascii_lowercase));
     unique_names(statement.column_names())
         .into_iter()
         .zip(types)

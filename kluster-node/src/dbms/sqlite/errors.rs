@@ -12,23 +12,11 @@ use std::path::Path;
 /// Extended codes that have a class of their own; every other one has its primary code's. <https://sqlite.org/rescode.html>
 const EXTENDED: [(i32, Class); 10] = [
     (ffi::SQLITE_CONSTRAINT_CHECK, Class::Refused(ErrorCode::CheckViolation)),
-    (
-        ffi::SQLITE_CONSTRAINT_FOREIGNKEY,
-        Class::Refused(ErrorCode::ForeignKeyViolation),
-    ),
-    (
-        ffi::SQLITE_CONSTRAINT_NOTNULL,
-        Class::Refused(ErrorCode::NotNullViolation),
-    ),
-    (
-        ffi::SQLITE_CONSTRAINT_PRIMARYKEY,
-        Class::Refused(ErrorCode::UniqueViolation),
-    ),
+    (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, Class::Refused(ErrorCode::ForeignKeyViolation)),
+    (ffi::SQLITE_CONSTRAINT_NOTNULL, Class::Refused(ErrorCode::NotNullViolation)),
+    (ffi::SQLITE_CONSTRAINT_PRIMARYKEY, Class::Refused(ErrorCode::UniqueViolation)),
     (ffi::SQLITE_CONSTRAINT_ROWID, Class::Refused(ErrorCode::UniqueViolation)),
-    (
-        ffi::SQLITE_CONSTRAINT_UNIQUE,
-        Class::Refused(ErrorCode::UniqueViolation),
-    ),
+    (ffi::SQLITE_CONSTRAINT_UNIQUE, Class::Refused(ErrorCode::UniqueViolation)),
     (ffi::SQLITE_CONSTRAINT_TRIGGER, Class::Refused(ErrorCode::Raised)),
     (ffi::SQLITE_CONSTRAINT_VTAB, Class::Refused(ErrorCode::CheckViolation)),
     (ffi::SQLITE_CONSTRAINT_DATATYPE, Class::Refused(ErrorCode::TypeMismatch)),
@@ -80,10 +68,7 @@ const MESSAGES: [(&str, ErrorCode); 33] = [
     ("no such ", ErrorCode::UndefinedObject),
     ("unknown database", ErrorCode::UndefinedObject),
     ("already exists", ErrorCode::DuplicateObject),
-    (
-        "already another table or index with this name",
-        ErrorCode::DuplicateObject,
-    ),
+    ("already another table or index with this name", ErrorCode::DuplicateObject),
     ("already a table named", ErrorCode::DuplicateObject),
     ("already an index named", ErrorCode::DuplicateObject),
     ("duplicate column name", ErrorCode::DuplicateObject),
@@ -91,14 +76,8 @@ const MESSAGES: [(&str, ErrorCode); 33] = [
     ("values were supplied", ErrorCode::InvalidStatement),
     ("values for", ErrorCode::InvalidStatement),
     ("misuse of", ErrorCode::InvalidStatement),
-    (
-        "does not have the same number of result columns",
-        ErrorCode::InvalidStatement,
-    ),
-    (
-        "do not have the same number of result columns",
-        ErrorCode::InvalidStatement,
-    ),
+    ("does not have the same number of result columns", ErrorCode::InvalidStatement),
+    ("do not have the same number of result columns", ErrorCode::InvalidStatement),
     ("because it is a view", ErrorCode::InvalidStatement),
     ("must be", ErrorCode::InvalidStatement),
     ("may not be", ErrorCode::PrivilegeViolation),
@@ -133,9 +112,7 @@ fn class_of(code: i32, message: &str) -> Class {
         _ if code == ffi::SQLITE_CONSTRAINT_TRIGGER && message == FOREIGN_KEY_MESSAGE => {
             Class::Refused(ErrorCode::ForeignKeyViolation)
         }
-        primary => listed(&EXTENDED, code)
-            .or_else(|| listed(&PRIMARY, primary))
-            .unwrap_or(Class::Unknown),
+        primary => listed(&EXTENDED, code).or_else(|| listed(&PRIMARY, primary)).unwrap_or(Class::Unknown),
     }
 }
 
@@ -199,19 +176,10 @@ mod tests {
     fn classes_say_what_happens_next() {
         let extended = |primary: i32, n: i32| primary | (n << 8);
         for (code, class) in [
-            (
-                ffi::SQLITE_CONSTRAINT_UNIQUE,
-                Class::Refused(ErrorCode::UniqueViolation),
-            ),
-            (
-                ffi::SQLITE_CONSTRAINT_PRIMARYKEY,
-                Class::Refused(ErrorCode::UniqueViolation),
-            ),
+            (ffi::SQLITE_CONSTRAINT_UNIQUE, Class::Refused(ErrorCode::UniqueViolation)),
+            (ffi::SQLITE_CONSTRAINT_PRIMARYKEY, Class::Refused(ErrorCode::UniqueViolation)),
             (ffi::SQLITE_CONSTRAINT_TRIGGER, Class::Refused(ErrorCode::Raised)),
-            (
-                extended(ffi::SQLITE_CONSTRAINT, 99),
-                Class::Refused(ErrorCode::CheckViolation),
-            ),
+            (extended(ffi::SQLITE_CONSTRAINT, 99), Class::Refused(ErrorCode::CheckViolation)),
             (ffi::SQLITE_MISMATCH, Class::Refused(ErrorCode::TypeMismatch)),
             (ffi::SQLITE_BUSY_SNAPSHOT, Class::Transient),
             (ffi::SQLITE_LOCKED_SHAREDCACHE, Class::Transient),
@@ -236,10 +204,7 @@ mod tests {
             ("no such function: f", ErrorCode::UndefinedFunction),
             ("no such collation sequence: c", ErrorCode::UndefinedObject),
             ("table t already exists", ErrorCode::DuplicateObject),
-            (
-                "table t has 2 columns but 3 values were supplied",
-                ErrorCode::InvalidStatement,
-            ),
+            ("table t has 2 columns but 3 values were supplied", ErrorCode::InvalidStatement),
             ("anything else", ErrorCode::Refused),
         ] {
             assert_eq!(class_of(ffi::SQLITE_ERROR, message), Class::Refused(code), "{message}");

@@ -34,10 +34,7 @@ impl Session {
     /// Executes works in the open transaction; after a fault none is open.
     pub fn execute(&self, predecessor: Option<Offset>, works: &[Work]) -> Result<Vec<Ran>, Fault> {
         if !self.is_open() {
-            return Err(Fault::Transient(Cause::new(
-                "no_transaction",
-                "the transaction of this batch is gone",
-            )));
+            return Err(Fault::Transient(Cause::new("no_transaction", "the transaction of this batch is gone")));
         }
         let ran = works.iter().map(|work| self.work(predecessor, work, works.len() == 1));
         ran.collect::<Result<_, _>>().map_err(|fault| self.fail(fault))
@@ -93,10 +90,7 @@ impl Session {
         let ran = self.as_user(statement, budget);
         if let Some(denial) = self.guard.take_denial() {
             // Whatever the statement made of it, unless the file itself failed.
-            if !matches!(
-                ran,
-                Err(Stop::Fault(Fault::DiskFull(_) | Fault::Fatal(_) | Fault::Transient(_)))
-            ) {
+            if !matches!(ran, Err(Stop::Fault(Fault::DiskFull(_) | Fault::Fatal(_) | Fault::Transient(_)))) {
                 return Err(Stop::Refused(Refusal::new(denial.code, denial.message)));
             }
         }
@@ -174,9 +168,7 @@ impl Session {
     }
 
     fn check_own(&self) -> Result<(), Stop> {
-        let touched = self
-            .conn
-            .query_row(TOUCHES_OWN, [OWN_NAMES], |row| row.get::<_, bool>(0));
+        let touched = self.conn.query_row(TOUCHES_OWN, [OWN_NAMES], |row| row.get::<_, bool>(0));
         match touched.map_err(|error| errors::own_fault(&error))? {
             false => Ok(()),
             true => Err(Stop::Refused(Refusal::new(

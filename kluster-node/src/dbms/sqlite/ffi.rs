@@ -40,10 +40,7 @@ pub(super) fn set_time() -> Result<()> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     match *REGISTERED.get_or_init(register) {
         ffi::SQLITE_OK => Ok(()),
-        code => Err(Error::SqliteFailure(
-            ffi::Error::new(code),
-            Some("the clock of SQLite cannot be replaced".into()),
-        )),
+        code => Err(Error::SqliteFailure(ffi::Error::new(code), Some("the clock of SQLite cannot be replaced".into()))),
     }
 }
 
@@ -90,13 +87,7 @@ pub(super) fn deferred_foreign_keys(conn: &Connection) -> Result<bool> {
     // SAFETY: the handle is that of a connection which lives throughout the call, and the call closes nothing. Both pointers are to
     // locals that outlive it.
     let code = unsafe {
-        ffi::sqlite3_db_status(
-            conn.handle(),
-            ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
-            &mut current,
-            &mut highest,
-            0,
-        )
+        ffi::sqlite3_db_status(conn.handle(), ffi::SQLITE_DBSTATUS_DEFERRED_FKS, &mut current, &mut highest, 0)
     };
     match code {
         ffi::SQLITE_OK => Ok(current != 0),

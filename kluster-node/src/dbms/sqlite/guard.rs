@@ -31,15 +31,8 @@ const UNBOUND: [(&str, i32, ErrorCode); 10] = [
 ];
 
 /// What describes the schema and nothing else: readers may ask for it.
-const READABLE_PRAGMAS: [&str; 7] = [
-    "table_info",
-    "table_xinfo",
-    "table_list",
-    "index_list",
-    "index_info",
-    "index_xinfo",
-    "foreign_key_list",
-];
+const READABLE_PRAGMAS: [&str; 7] =
+    ["table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"];
 
 /// What the full-text modules ask for inside. The first differs between nodes and is granted to no text of the user's.
 const MODULE_PRAGMAS: [&str; 2] = ["data_version", "page_size"];
@@ -158,10 +151,7 @@ impl Inner {
 
     fn deny(&self, code: ErrorCode, message: String) {
         // The first denial is the reason, later ones follow from it.
-        self.denial
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(Denial { code, message });
+        self.denial.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(Denial { code, message });
     }
 
     fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
@@ -196,10 +186,7 @@ impl Inner {
             AuthAction::Attach { .. } | AuthAction::Detach { .. } => {
                 refused(ErrorCode::Administration, "other database files cannot be attached")
             }
-            AuthAction::Pragma {
-                pragma_name,
-                pragma_value,
-            } => self.pragma(pragma_name, pragma_value),
+            AuthAction::Pragma { pragma_name, pragma_value } => self.pragma(pragma_name, pragma_value),
             AuthAction::CreateTempIndex { .. }
             | AuthAction::CreateTempTable { .. }
             | AuthAction::CreateTempTrigger { .. }
@@ -207,43 +194,33 @@ impl Inner {
             | AuthAction::DropTempIndex { .. }
             | AuthAction::DropTempTable { .. }
             | AuthAction::DropTempTrigger { .. }
-            | AuthAction::DropTempView { .. } => refused(
-                ErrorCode::SessionState,
-                "temporary objects live in a session, which is not replicated",
-            ),
-            AuthAction::Function { function_name } if is_dangerous(function_name) => Err((
-                ErrorCode::PrivilegeViolation,
-                format!("the function {function_name} reaches the server"),
-            )),
+            | AuthAction::DropTempView { .. } => {
+                refused(ErrorCode::SessionState, "temporary objects live in a session, which is not replicated")
+            }
+            AuthAction::Function { function_name } if is_dangerous(function_name) => {
+                Err((ErrorCode::PrivilegeViolation, format!("the function {function_name} reaches the server")))
+            }
             AuthAction::Read { table_name, .. } if !self.reads_only && is_physical(table_name) => {
                 Err((ErrorCode::Environment, format!("{table_name} differs between nodes")))
             }
             AuthAction::CreateVtable { module_name, .. } if is_physical(module_name) => {
                 Err((ErrorCode::Environment, format!("{module_name} differs between nodes")))
             }
-            AuthAction::Unknown { code, .. } => Err((
-                ErrorCode::PrivilegeViolation,
-                format!("the action {code} is not known to be harmless"),
-            )),
+            AuthAction::Unknown { code, .. } => {
+                Err((ErrorCode::PrivilegeViolation, format!("the action {code} is not known to be harmless")))
+            }
             _ => Ok(()),
         }
     }
 
     fn pragma(&self, name: &str, value: Option<&str>) -> std::result::Result<(), (ErrorCode, String)> {
         let listed = |list: &[&str]| list.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-        let asked = if self.is(Mode::Step) {
-            &MODULE_PRAGMAS[..]
-        } else {
-            &MODULE_PRAGMAS[1..]
-        };
+        let asked = if self.is(Mode::Step) { &MODULE_PRAGMAS[..] } else { &MODULE_PRAGMAS[1..] };
         let asks_module = listed(asked) && value.is_none();
         if asks_module || (self.reads_only && listed(&READABLE_PRAGMAS)) {
             return Ok(());
         }
-        Err((
-            ErrorCode::SessionState,
-            format!("PRAGMA {name} is the node's own; every node has the same settings"),
-        ))
+        Err((ErrorCode::SessionState, format!("PRAGMA {name} is the node's own; every node has the same settings")))
     }
 }
 
@@ -261,38 +238,14 @@ fn refuse_function(conn: &Connection, inner: Arc<Inner>, name: &'static str, arg
 /// The names of tables, views, indexes and triggers that an action is about.
 fn names<'a>(action: &AuthAction<'a>) -> [Option<&'a str>; 2] {
     match *action {
-        AuthAction::CreateIndex {
-            index_name: name,
-            table_name,
-        }
-        | AuthAction::DropIndex {
-            index_name: name,
-            table_name,
-        }
-        | AuthAction::CreateTempIndex {
-            index_name: name,
-            table_name,
-        }
-        | AuthAction::DropTempIndex {
-            index_name: name,
-            table_name,
-        }
-        | AuthAction::CreateTrigger {
-            trigger_name: name,
-            table_name,
-        }
-        | AuthAction::DropTrigger {
-            trigger_name: name,
-            table_name,
-        }
-        | AuthAction::CreateTempTrigger {
-            trigger_name: name,
-            table_name,
-        }
-        | AuthAction::DropTempTrigger {
-            trigger_name: name,
-            table_name,
-        } => [Some(name), Some(table_name)],
+        AuthAction::CreateIndex { index_name: name, table_name }
+        | AuthAction::DropIndex { index_name: name, table_name }
+        | AuthAction::CreateTempIndex { index_name: name, table_name }
+        | AuthAction::DropTempIndex { index_name: name, table_name }
+        | AuthAction::CreateTrigger { trigger_name: name, table_name }
+        | AuthAction::DropTrigger { trigger_name: name, table_name }
+        | AuthAction::CreateTempTrigger { trigger_name: name, table_name }
+        | AuthAction::DropTempTrigger { trigger_name: name, table_name } => [Some(name), Some(table_name)],
         AuthAction::CreateTable { table_name }
         | AuthAction::DropTable { table_name }
         | AuthAction::CreateTempTable { table_name }
@@ -334,19 +287,14 @@ fn changes_schema(action: &AuthAction<'_>) -> bool {
 }
 
 fn is_own(name: &str) -> bool {
-    name.get(..OWN_PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
+    name.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
 }
 
 fn is_dangerous(function: &str) -> bool {
-    ["load_extension", "fts3_tokenizer"]
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(function))
+    ["load_extension", "fts3_tokenizer"].iter().any(|name| name.eq_ignore_ascii_case(function))
 }
 
 /// Tables that show pages or counters of the file.
 fn is_physical(table: &str) -> bool {
-    ["dbstat", "pragma_data_version", "sqlite_dbpage"]
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(table))
+    ["dbstat", "pragma_data_version", "sqlite_dbpage"].iter().any(|name| name.eq_ignore_ascii_case(table))
 }

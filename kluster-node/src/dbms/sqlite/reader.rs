@@ -59,9 +59,7 @@ impl Reader {
         let deadline = Instant::now() + read.timeout;
         let stops = abandoned.clone();
         let look = move || stops() || Instant::now() >= deadline;
-        self.conn
-            .progress_handler(OPS_BETWEEN_LOOKS, Some(look))
-            .map_err(|error| lost(&error))?;
+        self.conn.progress_handler(OPS_BETWEEN_LOOKS, Some(look)).map_err(|error| lost(&error))?;
         let ran = self.in_snapshot(read, &mut out);
         match ran {
             Err(Stop::Interrupted) if abandoned() => Err(ReadError::Abandoned),
@@ -130,10 +128,7 @@ impl Reader {
         })?;
         let columns = cell::columns(&prepared);
         if columns.is_empty() {
-            return Err(refused(Refusal::new(
-                ErrorCode::BadRequest,
-                "the text holds no statement that returns rows",
-            )));
+            return Err(refused(Refusal::new(ErrorCode::BadRequest, "the text holds no statement that returns rows")));
         }
         out(ReadEvent::Columns(columns.clone()))?;
         user.steps();
@@ -174,11 +169,7 @@ fn is_interrupt(error: &Error) -> bool {
 }
 
 fn own_stop(error: &Error) -> Stop {
-    if is_interrupt(error) {
-        Stop::Interrupted
-    } else {
-        Stop::Error(lost(error))
-    }
+    if is_interrupt(error) { Stop::Interrupted } else { Stop::Error(lost(error)) }
 }
 
 /// What user SQL met. Only a file that fails is lost; for all else the answer is ERR.

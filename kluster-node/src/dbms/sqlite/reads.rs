@@ -30,14 +30,7 @@ struct Inner {
 impl Reads {
     pub(super) fn new(address: Address, max_reads: usize, inline: bool) -> Self {
         let permits = Arc::new(Semaphore::new(max_reads.max(1)));
-        Self {
-            inner: Arc::new(Inner {
-                address,
-                inline,
-                permits,
-                idle: Mutex::default(),
-            }),
-        }
+        Self { inner: Arc::new(Inner { address, inline, permits, idle: Mutex::default() }) }
     }
 
     /// See [`super::super::Reads::read`].
@@ -65,9 +58,8 @@ impl Reads {
     async fn read_inline(&self, read: &Read, events: &Sender<ReadEvent>) -> Result<(), ReadError> {
         let mut spooled = Spooled::default();
         let closed = events.clone();
-        let ran = self
-            .inner
-            .with_reader(|reader| reader.read(read, move || closed.is_closed(), |event| spooled.add(event)));
+        let ran =
+            self.inner.with_reader(|reader| reader.read(read, move || closed.is_closed(), |event| spooled.add(event)));
         for (event, rows) in spooled.parts {
             let send = async |event| events.send(event).await.map_err(|_| ReadError::Abandoned);
             send(event).await?;

@@ -32,10 +32,7 @@ impl Seat {
                 worker().map_err(|error| super::OpenError::Unreachable(format!("no thread for SQLite: {error}")))?,
             ),
         };
-        Ok(Self {
-            slot: Slot::default(),
-            worker,
-        })
+        Ok(Self { slot: Slot::default(), worker })
     }
 
     /// Gives a seat whose thread ended (a job panicked) another thread. Its session is still there, for [`super::connect`] to close.
@@ -87,17 +84,13 @@ impl Seat {
 
     /// See [`super::Sqlite::orphan`].
     pub fn orphan(&self) -> Orphan {
-        Orphan {
-            slot: self.slot.clone(),
-        }
+        Orphan { slot: self.slot.clone() }
     }
 }
 
 fn worker() -> std::io::Result<Sender<Job>> {
     let (jobs, queue) = channel::<Job>();
-    let thread = std::thread::Builder::new()
-        .name("sqlite".into())
-        .stack_size(STACK_BYTES);
+    let thread = std::thread::Builder::new().name("sqlite".into()).stack_size(STACK_BYTES);
     thread.spawn(move || queue.into_iter().for_each(|job| job()))?;
     Ok(jobs)
 }
@@ -126,9 +119,7 @@ impl Orphan {
 
     /// Sends the COMMIT that the node might have sent, and ends the session; true: the transaction took effect.
     pub fn commit(self) -> bool {
-        hold(&self.slot)
-            .take()
-            .is_some_and(|session| session.is_open() && matches!(session.commit(1), Ok(None)))
+        hold(&self.slot).take().is_some_and(|session| session.is_open() && matches!(session.commit(1), Ok(None)))
     }
 
     /// Ends the session as the server does when it sees that its client is gone.

@@ -69,11 +69,7 @@ impl Session {
         }
         tables::check_owner(&conn, path, node_id)?;
         let guard = Guard::of_writes(&mut conn).map_err(failed)?;
-        Ok(Self {
-            conn,
-            guard,
-            own: OwnSql::new(),
-        })
+        Ok(Self { conn, guard, own: OwnSql::new() })
     }
 
     /// A transaction is open.
@@ -84,10 +80,7 @@ impl Session {
     /// Rolls back what an abandoned call left open.
     pub fn clear(&self) -> Result<(), Fault> {
         match self.is_open() {
-            true => self
-                .conn
-                .execute_batch("ROLLBACK")
-                .map_err(|error| errors::own_fault(&error)),
+            true => self.conn.execute_batch("ROLLBACK").map_err(|error| errors::own_fault(&error)),
             false => Ok(()),
         }
     }
@@ -114,15 +107,13 @@ impl Session {
         let mut rows = self.conn.prepare(sql).map_err(|error| errors::own_fault(&error))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = rows.query_map(params![number(from), limit], outcome_row);
-        rows.and_then(Iterator::collect)
-            .map_err(|error| self.fail(errors::own_fault(&error)))
+        rows.and_then(Iterator::collect).map_err(|error| self.fail(errors::own_fault(&error)))
     }
 
     /// Opens a transaction with the write lock and raises unless the state row is where the caller left it.
     pub fn claim(&self, predecessor: Option<Offset>) -> Result<(), Fault> {
         self.clear()?;
-        self.own_step(&self.own.begin)
-            .map_err(|error| errors::own_fault(&error))?;
+        self.own_step(&self.own.begin).map_err(|error| errors::own_fault(&error))?;
         self.check_claim(predecessor).map_err(|fault| self.fail(fault))
     }
 
@@ -133,19 +124,13 @@ impl Session {
 
     fn check_claim(&self, predecessor: Option<Offset>) -> Result<(), Fault> {
         let applied = self.conn.prepare_cached(&self.own.claim).and_then(|mut claim| {
-            claim
-                .query_row([], |row| row.get::<_, Option<i64>>(0))
-                .map(|applied| applied.map(offset))
+            claim.query_row([], |row| row.get::<_, Option<i64>>(0)).map(|applied| applied.map(offset))
         });
         match applied.map_err(|error| errors::own_fault(&error))? {
             applied if applied == predecessor => Ok(()),
             applied => {
                 let at = |offset: Option<Offset>| offset.map_or("nothing".to_owned(), |offset| offset.to_string());
-                let said = format!(
-                    "it has applied {}, this node left it at {}",
-                    at(applied),
-                    at(predecessor)
-                );
+                let said = format!("it has applied {}, this node left it at {}", at(applied), at(predecessor));
                 Err(Fault::ClaimRaised(Cause::new("claim", said)))
             }
         }
@@ -154,13 +139,9 @@ impl Session {
     /// Writes state and outcomes in the open transaction.
     pub fn store(&self, finish: &Finish) -> Result<(), Fault> {
         if !self.is_open() {
-            return Err(Fault::Transient(Cause::new(
-                "no_transaction",
-                "the transaction of this batch is gone",
-            )));
+            return Err(Fault::Transient(Cause::new("no_transaction", "the transaction of this batch is gone")));
         }
-        self.write_finish(finish)
-            .map_err(|error| self.fail(errors::own_fault(&error)))
+        self.write_finish(finish).map_err(|error| self.fail(errors::own_fault(&error)))
     }
 
     fn write_finish(&self, finish: &Finish) -> rusqlite::Result<()> {
@@ -200,22 +181,11 @@ impl Session {
 /// The state row of the snapshot that `conn` sees.
 pub(super) fn state_row(conn: &Connection) -> rusqlite::Result<Option<StateRow>> {
     let sql = "SELECT applied, state FROM kluster_state WHERE id = 1 AND applied IS NOT NULL";
-    conn.query_row(sql, [], |row| {
-        Ok(StateRow {
-            applied: offset(row.get(0)?),
-            state: row.get(1)?,
-        })
-    })
-    .optional()
+    conn.query_row(sql, [], |row| Ok(StateRow { applied: offset(row.get(0)?), state: row.get(1)? })).optional()
 }
 
 fn outcome_row(row: &Row<'_>) -> rusqlite::Result<OutcomeRow> {
-    Ok(OutcomeRow {
-        first: offset(row.get(0)?),
-        last: offset(row.get(1)?),
-        outcomes: row.get(2)?,
-        rows: row.get(3)?,
-    })
+    Ok(OutcomeRow { first: offset(row.get(0)?), last: offset(row.get(1)?), outcomes: row.get(2)?, rows: row.get(3)? })
 }
 
 /// Offsets fit: 2⁴⁰ records an epoch leave 2²³ epochs below 2⁶³.
@@ -236,21 +206,11 @@ mod tests {
     fn a_full_disk_rolls_back_and_is_no_outcome() {
         let dir = tempfile::tempdir().unwrap();
         let session = Session::connect(&dir.path().join("a.db"), "n1").unwrap();
-        session
-            .conn
-            .execute_batch("CREATE TABLE t (b); PRAGMA max_page_count = 20")
-            .unwrap();
-        let statement = WorkStatement {
-            sql: "insert into t values (zeroblob(100000))".into(),
-            params: vec![],
-            expect_rows: None,
-        };
-        let work = Work {
-            offset: Offset::ZERO,
-            how: How::Batched,
-            statements: vec![statement],
-            max_result_bytes: 1 << 20,
-        };
+        session.conn.execute_batch("CREATE TABLE t (b); PRAGMA max_page_count = 20").unwrap();
+        let statement =
+            WorkStatement { sql: "insert into t values (zeroblob(100000))".into(), params: vec![], expect_rows: None };
+        let work =
+            Work { offset: Offset::ZERO, how: How::Batched, statements: vec![statement], max_result_bytes: 1 << 20 };
         session.claim(None).unwrap();
         let fault = session.execute(None, &[work]).unwrap_err();
         assert!(matches!(fault, Fault::DiskFull(_)), "{fault}");

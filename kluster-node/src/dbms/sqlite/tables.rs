@@ -44,11 +44,7 @@ pub(super) fn check_owner(conn: &Connection, path: &Path, node_id: &str) -> Resu
     let failed = |error| errors::open_error(path, &error);
     let sql = "SELECT version, node_id, (SELECT encoding FROM pragma_encoding) FROM kluster_schema WHERE id = 1";
     let found = conn.query_row(sql, [], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, Option<String>>(1)?,
-            row.get::<_, String>(2)?,
-        ))
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, String>(2)?))
     });
     let (version, owner, encoding) = found.map_err(failed)?;
     let path = path.display();
@@ -67,9 +63,6 @@ pub(super) fn check_owner(conn: &Connection, path: &Path, node_id: &str) -> Resu
             "{path} belongs to node {owner:?}, this is node {node_id:?}; give each node a file of its own"
         ))),
         Some(_) => Ok(()),
-        None => conn
-            .execute("UPDATE kluster_schema SET node_id = ?1", params![node_id])
-            .map(drop)
-            .map_err(failed),
+        None => conn.execute("UPDATE kluster_schema SET node_id = ?1", params![node_id]).map(drop).map_err(failed),
     }
 }
