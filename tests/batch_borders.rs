@@ -1,6 +1,8 @@
 //! Where a batch ends decides nothing: nodes that cut the same log into batches of 1, of 7, of 60 and at random come to the same chain and the
 //! same tables.
 
+#![cfg(test)]
+
 use kluster_log::{Log, MemoryLog, NewRecord};
 use kluster_node::all_lane::BatchLimit;
 use kluster_node::dbms::DbmsSettings;

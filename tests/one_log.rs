@@ -1,5 +1,7 @@
 //! The whole way on real parts: Apache Kafka, three nodes as processes, three databases of each kind.
 
+#![cfg(test)]
+
 use kluster_test_servers::require;
 use kluster_tests::cluster::{Cluster, Kind};
 

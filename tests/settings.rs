@@ -1,5 +1,7 @@
 //! The page of settings says what the programs take: made from their own command lines. `UPDATE=1 cargo test -p kluster-tests --test settings` rewrites it.
 
+#![cfg(test)]
+
 use clap::{Command, CommandFactory};
 use std::fmt::Write;
 use std::path::Path;
