@@ -177,7 +177,7 @@ async fn template(account: Option<Account>) -> Result<&'static Template, ServerE
 
 fn install(account: Option<Account>, home: &Path) -> Result<(), ServerError> {
     // All pages are written at the end: a copy of the files needs no recovery.
-    let whole = [("innodb_fast_shutdown".to_owned(), "1".to_owned())];
+    let whole = [("innodb_fast_shutdown".to_owned(), "1".to_owned()), tmpdir(home)];
     let settings = write_settings(home, common_settings(&MariaDbOptions::default()).into_iter().chain(whole))?;
     let first = home.join("first.sql");
     std::fs::write(&first, FIRST_SQL).during("writing the first statements")?;
@@ -212,7 +212,12 @@ fn local_settings(port: u16, home: &Path) -> Vec<(String, String)> {
         ("socket", path("socket")),
         ("pid_file", path("pid")),
     ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).chain([tmpdir(home)]).collect()
+}
+
+/// A server that starts deletes the temporary tables in its directory, and in a shared one those of its neighbours too.
+fn tmpdir(home: &Path) -> (String, String) {
+    ("tmpdir".to_owned(), home.display().to_string())
 }
 
 fn common_settings(options: &MariaDbOptions) -> Vec<(String, String)> {
