@@ -12,8 +12,6 @@ mod late;
 mod opening;
 #[path = "postgres/privileges.rs"]
 mod privileges;
-#[path = "postgres/rate.rs"]
-mod rate;
 #[path = "postgres/values.rs"]
 mod values;
 

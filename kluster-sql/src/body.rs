@@ -119,7 +119,7 @@ impl Body {
         }
     }
 
-    /// BEGIN … END and CASE … END [CASE]. END IF, END LOOP and kin close what was not counted.
+    /// BEGIN … END and CASE … END `[CASE]`. END IF, END LOOP and kin close what was not counted.
     fn nested(&mut self, word: &str, before: Previous) {
         let is = |other: &str| word.eq_ignore_ascii_case(other);
         let behind_end = matches!(before, Previous::End(_));

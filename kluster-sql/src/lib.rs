@@ -1,7 +1,7 @@
 //! What may be said: which SQL Kluster runs, and how.
 //!
 //! Every node executes the same log, so a text may hold nothing that differs between nodes: no clock, no chance, no
-//! state of a session, no file. [`admit`] decides that from the text alone, the same on every node. It is a pure
+//! state of a session, no file. [`admit()`] decides that from the text alone, the same on every node. It is a pure
 //! function of dialect and text: no I/O, no state, no settings. What it cannot tell from the text (what a function of
 //! the user's own does, which type a column has) is left to the DBMS's own fences: privileges, authorizers, session
 //! settings.
@@ -18,7 +18,7 @@
 //!
 //! Life of a text: `lexer` cuts it into tokens, `limits` counts them, `statement` makes sure that it is one statement,
 //! `head` and `classify` tell its kind by its first words, `scan` meets each token with the table in `rules`, `order`
-//! looks for rows taken in no order, `routine` goes into bodies kept in strings. [`split`] cuts scripts for tools.
+//! looks for rows taken in no order, `routine` goes into bodies kept in strings. [`split()`] cuts scripts for tools.
 //!
 //! Invariants
 //! 1. The verdict depends on (dialect, text, [`RULE_SET_VERSION`]) and on nothing else.

@@ -1,6 +1,6 @@
 //! Cells: one value of MariaDB's binary protocol as JSON text, by the value encoding of `kluster_protocol::value`.
 //!
-//! Neighbours: [`super::table`] asks for each cell of a row. Decoded from the bytes themselves and never through a calendar type: zero
+//! Neighbours: `shape` asks for each cell of a row. Decoded from the bytes themselves and never through a calendar type: zero
 //! dates, negative times and times beyond a day are ordinary values here, and no value may stop a node.
 //!
 //! Of its own: BIT is an integer (what MariaDB makes of it in a number context), GEOMETRY is its bytes; JSON is a string, for MariaDB

@@ -1,4 +1,4 @@
-//! Gather: the rows of one statement, from the server's text to JSON text, into [`Rows`] or to a reader.
+//! Gather: the rows of one statement, from the server's text to JSON text, into `rows::Rows` or to a reader.
 //!
 //! Neighbours: `batch` and `reads` feed it with events; `value` writes cells; the type book finds names of types that are not built in.
 
