@@ -167,8 +167,8 @@ async fn transactions(kind: Kind) -> Vec<Duration> {
             // No client of MariaDB is at hand here but its own tool, whose start would be measured too: the server times itself.
             database.sql("create table item(id integer primary key, name varchar(40))").await;
             let block = format!(
-                "begin not atomic declare n int default 0; declare t0 datetime(6) default now(6); while n < {ONE_AT_A_TIME} do start transaction; \
-                 insert into item values (n, 'Jan'); commit; set n = n + 1; end while; select timestampdiff(microsecond, t0, sysdate(6)); end"
+                "delimiter //\nbegin not atomic declare n int default 0; declare t0 datetime(6) default now(6); while n < {ONE_AT_A_TIME} do start transaction; \
+                 insert into item values (n, 'Jan'); commit; set n = n + 1; end while; select timestampdiff(microsecond, t0, sysdate(6)); end//"
             );
             let micros: u64 = database.sql(&block).await.trim().parse().unwrap_or_default();
             vec![Duration::from_micros(micros / ONE_AT_A_TIME as u64); ONE_AT_A_TIME]
