@@ -34,7 +34,7 @@ async fn main() -> Result<(), ClientError> {
 
     for amount in [70, 70] {
         match transfer(&client, &jan, &eva, amount).await {
-            Ok(done) => println!("moved {amount} at offset {:?}", done.offset),
+            Ok(done) => println!("moved {amount} at offset {}", done.offset.unwrap_or_default()),
             Err(ClientError::Refused { error, .. }) if error.code == ErrorCode::ExpectRows => {
                 println!("not moved: statement {:?} found no such account, or not enough in it", error.statement_index);
             }

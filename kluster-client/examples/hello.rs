@@ -21,7 +21,7 @@ async fn main() -> Result<(), ClientError> {
     client.execute("create table if not exists person (id bigint primary key, name text not null)").first().await?;
     client.execute("delete from person where id = $1").bind(1).first().await?;
     let done = client.execute("insert into person (id, name) values ($1, $2)").bind(1).bind("Jan").first().await?;
-    println!("written at offset {:?}, {} row(s)", done.offset, done.rows_affected());
+    println!("written at offset {}, {} row(s)", done.offset.unwrap_or_default(), done.rows_affected());
 
     let people: Vec<Person> = client.query("select id, name from person where id = $1").bind(1).fetch().await?;
     for person in people {

@@ -8,6 +8,7 @@ use crate::dbms::DbmsSettings;
 use crate::node::{Node, NodeError, NodeSettings};
 use crate::step::Steps;
 use kluster_protocol::{DEFAULT_WINDOW, NodeId, Role};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,7 +101,10 @@ async fn drain_on_signal(drain: CancellationToken) {
 
 fn trace(json: bool) {
     let filter = EnvFilter::try_from_env("KLUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if json { lines.json().init() } else { lines.init() }
 }
 
