@@ -38,3 +38,25 @@ async fn on_postgres() {
     require!(Kafka, Postgres);
     a_request_takes_effect_on_every_node(Kind::Postgres).await;
 }
+
+/// PostgreSQL reads the text `now` as the present wherever a time is expected; each node would read another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_present_is_not_read_from_a_value_on_postgres() {
+    require!(Kafka, Postgres);
+    let cluster = Cluster::start(Kind::Postgres, 2).await;
+    let client = cluster.client().await;
+    client.execute("create table track(id integer primary key, name varchar(40), at timestamptz)").all().await.unwrap();
+    client.execute("insert into track(id, name) values (1, 'Yesterday')").all().await.unwrap();
+    client.execute("insert into track(id, name) values ($1, $2)").bind(2).bind("Tomorrow").all().await.unwrap();
+    for refused in [
+        client.execute("insert into track(id, at) values (3, 'now')").all().await,
+        client.execute("insert into track(id, at) values (4, $1)").bind("now").all().await,
+    ] {
+        let error = refused.unwrap_err();
+        assert!(
+            matches!(&error, kluster_client::ClientError::Refused { error, .. } if error.code.as_str() == "type_mismatch"),
+            "{error}"
+        );
+    }
+    assert_eq!(cluster.same_everywhere().await["track"].len(), 2);
+}

@@ -156,7 +156,14 @@ fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(W
             (Class::Ddl, _) => How::SelfCommitting,
         };
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
-        admitted.push(WorkStatement { sql: verdict.sql.into_owned(), params, expect_rows });
+        let sql = match (dialect, verdict.class) {
+            (Dialect::Postgres, Class::Read | Class::Write) => {
+                let texts: Vec<Option<&str>> = params.iter().map(serde_json::Value::as_str).collect();
+                kluster_sql::fence_present(&verdict.sql, &texts).into_owned()
+            }
+            _ => verdict.sql.into_owned(),
+        };
+        admitted.push(WorkStatement { sql, params, expect_rows });
     }
     Ok((Work { offset, how, statements: admitted, max_result_bytes: MAX_RESULT_BYTES }, reads))
 }

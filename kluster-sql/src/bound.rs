@@ -1,7 +1,12 @@
 //! Bound values that mean the present: the text cannot show them, the one who binds can.
 
+use std::borrow::Cow;
+
 use crate::dialect::Dialect;
+use crate::lexer::Lexer;
+use crate::literal;
 use crate::postgres;
+use crate::token::Kind;
 
 /// Whether a value, bound where a *time* is expected, would be replaced by the node's own clock: `now`, `today`,
 /// `tomorrow`, `yesterday` in PostgreSQL, `now` in SQLite's date functions. Who binds it there must refuse it (`clock`).
@@ -14,9 +19,68 @@ pub fn reads_clock(dialect: Dialect, value: &str) -> bool {
     }
 }
 
+/// PostgreSQL reads `now` and its like as the present wherever the text of a time is expected, without a cast in sight: as a bound value, and
+/// as a literal stored into a column. Here each such value gets `::text` behind it, so that a text stays what it is and a time column refuses it
+/// (42804), on every node alike. `params` are the bound values, `$1` first; none: not a text.
+///
+/// What is JSON is left alone, for no time is read from it.
+#[must_use]
+pub fn fence_present<'a>(sql: &'a str, params: &[Option<&str>]) -> Cow<'a, str> {
+    let dialect = Dialect::Postgres;
+    let mut fenced = String::new();
+    let mut copied = 0;
+    for token in Lexer::new(dialect, sql).map_while(Result::ok) {
+        let present = match token.kind {
+            Kind::Text => means_present(&literal::value(dialect, &token, sql)),
+            Kind::Param => {
+                let number = token.text(sql)[1..].parse::<usize>().unwrap_or_default();
+                number.checked_sub(1).and_then(|n| params.get(n).copied().flatten()).is_some_and(means_present)
+            }
+            _ => false,
+        };
+        if present {
+            let end = token.end as usize;
+            fenced.push_str(&sql[copied..end]);
+            fenced.push_str("::text");
+            copied = end;
+        }
+    }
+    match copied {
+        0 => Cow::Borrowed(sql),
+        _ => Cow::Owned(fenced + &sql[copied..]),
+    }
+}
+
+/// PostgreSQL takes no text longer than this for a time (`MAXDATELEN` in its datetime.h).
+const LONGEST_TIME: usize = 128;
+
+fn means_present(value: &str) -> bool {
+    let is_json =
+        || matches!(value.trim_start().as_bytes().first(), Some(b'{' | b'[' | b'"')) && looks_like_json(value.trim());
+    value.len() <= LONGEST_TIME && postgres::holds_present(value) && !is_json()
+}
+
+/// An array of PostgreSQL begins as an object does, but names no key in quotes.
+fn looks_like_json(value: &str) -> bool {
+    !value.starts_with('{') || value[1..].trim_start().starts_with(['"', '}'])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_present_is_fenced_and_texts_stay_what_they_are() {
+        let fence = |sql: &str, params: &[Option<&str>]| fence_present(sql, params).into_owned();
+        assert_eq!(fence("insert into t values ('now', 'snow')", &[]), "insert into t values ('now'::text, 'snow')");
+        assert_eq!(
+            fence("insert into t values ($1, $2)", &[Some("Yesterday"), None]),
+            "insert into t values ($1::text, $2)"
+        );
+        assert_eq!(fence("select \"now\", $$now$$ -- 'now'", &[]), "select \"now\", $$now$$ -- 'now'");
+        assert_eq!(fence("update t set j = $1", &[Some("{\"at\":\"now\"}")]), "update t set j = $1");
+        assert_eq!(fence("update t set a = $1", &[Some("{now}")]), "update t set a = $1::text");
+    }
 
     #[test]
     fn the_words_of_each_dialect() {
