@@ -83,7 +83,7 @@ impl AllLane {
             );
             self.reporter.say(ErrorClass::Alarm, None, &cause).await;
         }
-        held.state = settled.state;
+        let before = std::mem::replace(&mut held.state, settled.state);
         held.fresh = false;
         self.status.applied(&held.state);
         let mut outgoing = Vec::with_capacity(settled.outcomes.len());
@@ -96,7 +96,8 @@ impl AllLane {
                 outgoing.extend(answered);
             }
             held.window.remember(&outcome, settled.kept_bytes.get(&outcome.offset).copied().unwrap_or_default());
-            held.window.forget(outcome.offset.back(held.state.window).max(held.state.low_water), MAX_KEPT_BYTES as u64);
+            // The floor of this very record, not of the batch's last: where a batch ends decides nothing.
+            held.window.forget(before.floor(outcome.offset), MAX_KEPT_BYTES as u64);
         }
         let answers = Answers { outgoing, next: held.state.applied.next() };
         // The receiver ends only with the node.
