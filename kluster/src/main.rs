@@ -1,0 +1,3 @@
+//! All of it in one process.
+
+fn main() {}
