@@ -40,7 +40,7 @@ mod template;
 pub use error::ServerError;
 pub use kafka::{KafkaOptions, KafkaServer};
 pub use mariadb::{MariaDbOptions, MariaDbServer};
-pub use place::Place;
+pub use place::{LogServer, Place};
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use shared::{shared_kafka, shared_mariadb, shared_postgres};
 pub use skip::{Part, record_skip, require};

@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::place::{self, Place};
+use crate::place::{self, LogServer, Place};
 use crate::programs;
 
 /// Something a test needs from the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A Kafka broker.
+    /// A server of the log: Apache Kafka, or the embedded broker where `KLUSTER_TEST_LOG` says so.
     Kafka,
     /// Kafka's own Java tools.
     KafkaTools,
@@ -29,6 +29,9 @@ impl Part {
         match self {
             Self::Docker => docker(),
             Self::Kafka if place::external_bootstrap().is_some() => Ok(()),
+            Self::Kafka if LogServer::chosen() == LogServer::Broker => {
+                programs::broker().map(|_| ()).map_err(|error| error.to_string())
+            }
             Self::Kafka | Self::Postgres | Self::MariaDb if Place::chosen() == Place::Docker => docker(),
             Self::Kafka => programs::kafka_script("kafka-server").map(|_| ()).map_err(|error| error.to_string()),
             Self::KafkaTools => programs::kafka_script("kafka-topics").map(|_| ()).map_err(|error| error.to_string()),
