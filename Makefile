@@ -46,7 +46,9 @@ simulate:
 	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
 bench:
-	cargo bench -p kluster-tests
+	cargo build --release -p kluster-test-servers
+	cargo bench -p kluster-broker --bench log
+	cargo bench -p kluster-tests --bench requests
 
 # Which database stands beside each node in containers.
 DBMS ?= postgres

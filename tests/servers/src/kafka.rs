@@ -36,10 +36,14 @@ pub struct KafkaServer {
 }
 
 impl KafkaServer {
-    /// Starts a private one of the kind that `KLUSTER_TEST_LOG` chooses, Apache Kafka in the place that `KLUSTER_TEST_SERVERS` chooses;
-    /// ready when this returns.
+    /// Starts a private one of the kind that `KLUSTER_TEST_LOG` chooses; ready when this returns.
     pub async fn start(options: KafkaOptions) -> Result<Self, ServerError> {
-        match (LogServer::chosen(), Place::chosen()) {
+        Self::start_as(LogServer::chosen(), options).await
+    }
+
+    /// Starts a private one of this kind, Apache Kafka in the place that `KLUSTER_TEST_SERVERS` chooses; ready when this returns.
+    pub async fn start_as(kind: LogServer, options: KafkaOptions) -> Result<Self, ServerError> {
+        match (kind, Place::chosen()) {
             (LogServer::Broker, _) => Self::start_broker(options).await,
             (LogServer::Kafka, Place::Local) => Self::start_local(options).await,
             (LogServer::Kafka, Place::Docker) => Self::start_docker(options).await,
