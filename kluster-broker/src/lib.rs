@@ -2,3 +2,11 @@
 //!
 //! It knows no SQL and none of Kluster's records. What it acknowledges is on disk; it is never highly available, for nothing is copied to another
 //! machine. Production is Apache Kafka with the same programs and another bootstrap address.
+
+pub mod batch;
+mod disk;
+pub mod fault;
+pub mod lock;
+pub mod partition;
+pub mod topic_config;
+pub mod topics;

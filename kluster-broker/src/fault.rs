@@ -1,0 +1,3 @@
+//! Faults on command, for tests. Always compiled, none by default.
+
+pub mod disk;
