@@ -24,6 +24,7 @@ mod produce;
 mod refuse;
 mod shapes;
 mod versions;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ use crate::frame;
 use crate::frame::head::Head;
 use crate::frame::shape::{Malformed, Shape};
 use refuse::Refuse;
+
+pub(crate) use fetch::LARGEST_ANSWER;
 
 /// A request that is about to be answered: everything about it but its body.
 pub(crate) struct Call {
@@ -128,7 +131,7 @@ macro_rules! apis {
             match call.key {
                 $(ApiKey::$key => {
                     let request = decode::<$request>(call, body)?;
-                    encode::<$request>(call, request.refuse(code, call.version).into())
+                    encode::<$request>(call, request.refuse(code, call.version))
                 })*
                 _ => Err(CallError::Key(call.key as i16)),
             }

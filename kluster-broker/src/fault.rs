@@ -3,6 +3,7 @@
 //! A rule names an API, which of its requests, and what happens to them. Rules may be changed while the broker runs. Chance is seeded, so that
 //! the same requests in the same order meet the same faults. Without a rule, a request costs one atomic load.
 
+pub mod disk;
 mod rule;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
@@ -20,8 +21,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// After a failed accept (for want of file descriptors, say) the next try waits this long: a failure does not go away by asking at once.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
-/// Accepts until the broker stops. Each connection is a task of `tasks`.
-pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) {
+/// Accepts until the broker stops. Each connection is a task of `tasks`, and ends at once when it is cut.
+pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker, cut: CancellationToken) {
     let places = Arc::new(Semaphore::new(shared.settings.max_connections));
     loop {
         let accepted = tokio::select! {
@@ -29,7 +30,19 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: Ta
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(&shared, &places, &tasks, stream, peer),
+            Ok((stream, peer)) => {
+                if let Some(place) = admit(&shared, &places, &stream, peer) {
+                    let serve = connection::serve(Arc::clone(&shared), stream, peer);
+                    let cut = cut.clone();
+                    tasks.spawn(async move {
+                        tokio::select! {
+                            () = serve => {}
+                            () = cut.cancelled() => {}
+                        }
+                        drop(place);
+                    });
+                }
+            }
             Err(reason) => {
                 warn!(%reason, "can't accept a connection");
                 sleep(ACCEPT_AGAIN).await;
@@ -38,21 +51,25 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: Ta
     }
 }
 
-fn admit(shared: &Arc<Shared>, places: &Arc<Semaphore>, tasks: &TaskTracker, stream: TcpStream, peer: SocketAddr) {
+/// A place among the connections, if there is one.
+fn admit(
+    shared: &Shared,
+    places: &Arc<Semaphore>,
+    stream: &TcpStream,
+    peer: SocketAddr,
+) -> Option<OwnedSemaphorePermit> {
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         let bound = shared.settings.max_connections;
         warn!(%peer, bound, "connection refused: as many as max_connections allows are open");
-        return;
+        return None;
     };
-    if let Err(reason) = prepare(&stream) {
-        warn!(%peer, %reason, "connection lost");
-        return;
+    match prepare(stream) {
+        Ok(()) => Some(place),
+        Err(reason) => {
+            warn!(%peer, %reason, "connection lost");
+            None
+        }
     }
-    let shared = Arc::clone(shared);
-    tasks.spawn(async move {
-        connection::serve(shared, stream, peer).await;
-        drop(place);
-    });
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

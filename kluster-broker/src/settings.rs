@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fault::Faults;
+use crate::fault::disk::DiskFaults;
 
 /// Kafka's own default port.
 pub const DEFAULT_PORT: u16 = 9092;
@@ -38,6 +40,8 @@ pub struct BrokerSettings {
     pub default_partitions: i32,
     /// Faults on command, for tests. Without a rule they cost one atomic load for each request.
     pub faults: Faults,
+    /// Faults of the disk on command, for tests.
+    pub disk_faults: Arc<DiskFaults>,
 }
 
 impl BrokerSettings {
@@ -56,6 +60,7 @@ impl BrokerSettings {
             auto_create_topics: false,
             default_partitions: 1,
             faults: Faults::default(),
+            disk_faults: Arc::default(),
         }
     }
 }
