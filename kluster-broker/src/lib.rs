@@ -2,3 +2,6 @@
 //!
 //! It knows no SQL and none of Kluster's records. What it acknowledges is on disk; it is never highly available, for nothing is copied to another
 //! machine. Production is Apache Kafka with the same programs and another bootstrap address.
+
+#[allow(dead_code, unused_imports)]
+mod group;
