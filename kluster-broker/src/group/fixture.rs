@@ -36,8 +36,9 @@ impl Stage {
         token
     }
 
-    pub(super) fn sync(&mut self, id: &str, generation: i32, assignments: &[(&str, &'static str)]) -> Token {
-        let assignments = assignments.iter().map(|(id, what)| ((*id).to_owned(), Bytes::from_static(what.as_bytes())));
+    pub(super) fn sync(&mut self, id: &str, generation: i32, assignments: &[(&str, &str)]) -> Token {
+        let assignments =
+            assignments.iter().map(|(id, what)| ((*id).to_owned(), Bytes::copy_from_slice(what.as_bytes())));
         let (who, assignments) = (Identity::member(id), assignments.collect());
         self.sync_as(Sync { who, generation, protocol_type: None, protocol: None, assignments })
     }

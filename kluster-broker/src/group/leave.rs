@@ -45,13 +45,10 @@ impl Group {
         }
     }
 
-    /// Takes a member out; whatever it waits for gets this error.
+    /// Takes a member out; whatever it waits for gets this error. If it led, the next generation elects another.
     pub(super) fn remove(&mut self, id: &str, error: ResponseError) {
         let Some(mut member) = self.members.remove(id) else { return };
         member.refuse(error, id, &mut self.replies);
-        if self.leader.as_deref() == Some(id) {
-            self.leader = self.members.keys().next().cloned();
-        }
     }
 
     fn leave_one(&mut self, who: &Identity) -> Result<(), ResponseError> {

@@ -1,6 +1,6 @@
 //! One member of a group: what it said when it joined, what it waits for, and until when it is believed to live.
 
-use super::event::{Identity, Join, JoinRefused, JoinedMember, Protocol, Replies, Token};
+use super::event::{Identity, Join, JoinRefused, JoinedMember, Protocol, Replies, Synced, Token};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ pub(crate) struct Member {
     pub(super) rebalance_timeout: Duration,
     /// In the order in which the member likes them.
     pub(super) protocols: Vec<Protocol>,
-    /// The leader's, for the current generation.
-    pub(crate) assignment: Option<Bytes>,
+    /// The leader's for this generation, in a stable group.
+    pub(crate) assignment: Bytes,
     /// It has asked for its assignment in this generation.
     pub(super) synced: bool,
     /// The join that waits.
@@ -44,7 +44,7 @@ impl Member {
             session_timeout: join.session_timeout,
             rebalance_timeout: join.rebalance_timeout,
             protocols: join.protocols,
-            assignment: None,
+            assignment: Bytes::new(),
             synced: false,
             joining: None,
             syncing: None,
@@ -130,11 +130,14 @@ impl Member {
         JoinedMember { member_id: member_id.to_owned(), instance_id, metadata }
     }
 
+    pub(super) fn synced(&self, protocol_type: String, protocol: String) -> Synced {
+        Synced { protocol_type, protocol, assignment: self.assignment.clone() }
+    }
+
     /// Bytes of memory, roughly.
     pub(super) fn bytes(&self) -> usize {
-        let assignment = self.assignment.as_ref().map_or(0, Bytes::len);
         let names = self.client_id.len() + self.client_host.len() + self.instance_id.as_ref().map_or(0, String::len);
-        OVERHEAD_BYTES + names + protocol_bytes(&self.protocols) + assignment
+        OVERHEAD_BYTES + names + protocol_bytes(&self.protocols) + self.assignment.len()
     }
 }
 

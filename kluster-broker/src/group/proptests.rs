@@ -12,9 +12,10 @@ const CLIENTS: usize = 6; // one more than the group takes
 enum Step {
     /// Joins with the id it knows, if it knows one. The number says which protocols it likes.
     Join(usize, u8),
-    /// Syncs in the generation it knows; a leader names everybody it was told of.
-    Sync(usize),
-    Heartbeat(usize),
+    /// Syncs so many generations before the one it knows; a leader names everybody it was told of.
+    Sync(usize, i32),
+    /// In a generation likewise.
+    Heartbeat(usize, i32),
     Leave(usize),
     /// Forgets its id: it restarted.
     Forget(usize),
@@ -26,12 +27,16 @@ fn step() -> impl Strategy<Value = Step> {
     let client = 0..CLIENTS;
     prop_oneof![
         6 => (client.clone(), 0..4_u8).prop_map(|(client, likes)| Step::Join(client, likes)),
-        6 => client.clone().prop_map(Step::Sync),
-        3 => client.clone().prop_map(Step::Heartbeat),
+        6 => (client.clone(), lag()).prop_map(|(client, lag)| Step::Sync(client, lag)),
+        3 => (client.clone(), lag()).prop_map(|(client, lag)| Step::Heartbeat(client, lag)),
         1 => client.clone().prop_map(Step::Leave),
         1 => client.prop_map(Step::Forget),
         3 => prop_oneof![1..2_000_u64, 1..30_000_u64].prop_map(Step::Pass),
     ]
+}
+
+fn lag() -> impl Strategy<Value = i32> {
+    prop_oneof![4 => Just(0), 1 => Just(1)]
 }
 
 /// What a client knows of itself.
@@ -88,15 +93,17 @@ impl History {
                 self.clients[*client].asked.push(token);
                 self.tokens.insert(token);
             }
-            Step::Sync(client) => {
+            Step::Sync(client, lag) => {
                 let Client { id, generation, leads, .. } = known(self, client);
-                let assignments: Vec<(&str, &str)> = leads.iter().map(|id| (id.as_str(), "some")).collect();
+                let (generation, of) = (generation - lag, format!("of {generation}"));
+                let assignments: Vec<(&str, &str)> = leads.iter().map(|id| (id.as_str(), of.as_str())).collect();
                 let token = self.stage.sync(&id, generation, &assignments);
                 self.tokens.insert(token);
                 self.syncs.insert(token, (id, generation));
             }
-            Step::Heartbeat(client) => {
+            Step::Heartbeat(client, lag) => {
                 let Client { id, generation, .. } = known(self, client);
+                let generation = generation - lag;
                 let alive = self.stage.heartbeat(&id, generation);
                 assert!(alive.is_err() || !self.removed.contains(&id), "5: a removed member is told that it lives");
                 assert!(alive.is_err() || generation == self.stage.group.generation);
@@ -124,8 +131,10 @@ impl History {
             assert!(time_passed || joined.generation == group.generation, "1: OK for an old generation");
         }
         for (token, answer) in self.stage.syncs.iter().filter(|(token, _)| !syncs.contains(token)) {
-            if answer.is_ok() {
+            if let Ok(synced) = answer {
                 let (id, generation) = &self.syncs[token];
+                let of = format!("of {generation}");
+                assert!(synced.assignment.is_empty() || synced.assignment == of, "2: an assignment of another leader");
                 assert!(matches!(group.state, State::Stable { .. }), "2: an assignment in {}", group.state());
                 assert!(group.members.contains_key(id), "5: an assignment for no member");
                 assert_eq!(*generation, group.generation, "2: an assignment of another generation");
@@ -160,7 +169,9 @@ impl History {
         self.generation = group.generation;
 
         if let State::Stable { .. } = group.state {
-            assert!(group.members.values().all(|member| member.assignment.is_some()), "2: a member without assignment");
+            let of = format!("of {}", group.generation);
+            let whole = |member: &Member| member.assignment.is_empty() || member.assignment == of;
+            assert!(group.members.values().all(whole), "2: an assignment of another generation");
         }
 
         let waiting: Vec<Token> =
@@ -217,19 +228,19 @@ impl History {
     fn settle(&mut self) {
         for _ in 0..4 {
             for client in 0..4 {
-                self.step(&Step::Heartbeat(client));
+                self.step(&Step::Heartbeat(client, 0));
                 if self.clients[client].asked.is_empty() {
                     self.step(&Step::Join(client, 0));
                 }
             }
             for client in 0..4 {
-                self.step(&Step::Sync(client));
+                self.step(&Step::Sync(client, 0));
             }
             self.step(&Step::Pass(1000));
         }
         for _ in 0..15 {
             for client in 0..4 {
-                self.step(&Step::Heartbeat(client));
+                self.step(&Step::Heartbeat(client, 0));
             }
             self.step(&Step::Pass(1000));
         }

@@ -73,6 +73,7 @@ impl Group {
         if self.members.is_empty() {
             self.next_generation();
             self.protocol = None;
+            self.leader = None;
             self.state = State::Empty { since: now };
         } else if self.elect() {
             self.next_generation();
@@ -105,7 +106,6 @@ impl Group {
         for id in ids {
             let joined = self.joined(&id);
             let Some(member) = self.members.get_mut(&id) else { continue };
-            member.assignment = None;
             member.synced = false;
             if let Some(token) = member.joining.take() {
                 member.settled();

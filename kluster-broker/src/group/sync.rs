@@ -1,7 +1,7 @@
 //! SyncGroup: the leader's assignment comes in, and goes out to everybody.
 
 use super::Group;
-use super::event::{Sync, SyncAnswer, Synced, Token};
+use super::event::{Sync, Token};
 use super::state::State;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -17,6 +17,7 @@ impl Group {
         }
         let id = sync.who.member_id;
         let leads = self.leader.as_ref() == Some(&id);
+        let (protocol_type, protocol) = self.chosen();
         let Some(member) = self.members.get_mut(&id) else { return };
         member.touch(now);
         member.synced = true;
@@ -27,10 +28,7 @@ impl Group {
                     self.assign(now, until, sync.assignments.into_iter().collect());
                 }
             }
-            _ => {
-                let answer = self.synced(&id);
-                self.replies.sync(token, answer);
-            }
+            _ => self.replies.sync(token, Ok(member.synced(protocol_type, protocol))),
         }
         self.forget_sync_deadline();
     }
@@ -51,27 +49,20 @@ impl Group {
     /// Gives everybody what the leader says, which is nothing for those it does not name, and answers all who wait for it.
     fn assign(&mut self, now: Instant, until: Instant, mut assignments: BTreeMap<String, Bytes>) {
         for (id, member) in &mut self.members {
-            member.assignment = Some(assignments.remove(id).unwrap_or_default());
+            member.assignment = assignments.remove(id).unwrap_or_default();
         }
         self.state = State::Stable { until: Some(until) };
-        let ids: Vec<String> = self.members.keys().cloned().collect();
-        for id in ids {
-            let answer = self.synced(&id);
-            let Some(member) = self.members.get_mut(&id) else { continue };
+        let (protocol_type, protocol) = self.chosen();
+        for member in self.members.values_mut() {
             if let Some(token) = member.syncing.take() {
                 member.touch(now);
-                self.replies.sync(token, answer);
+                self.replies.sync(token, Ok(member.synced(protocol_type.clone(), protocol.clone())));
             }
         }
     }
 
-    fn synced(&self, id: &str) -> SyncAnswer {
-        let assignment = self.members.get(id).and_then(|member| member.assignment.clone());
-        Ok(Synced {
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            protocol: self.protocol.clone().unwrap_or_default(),
-            assignment: assignment.ok_or(ResponseError::RebalanceInProgress)?,
-        })
+    fn chosen(&self) -> (String, String) {
+        (self.protocol_type.clone().unwrap_or_default(), self.protocol.clone().unwrap_or_default())
     }
 
     /// Nobody is to be removed for not asking once everybody has asked.

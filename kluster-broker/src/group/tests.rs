@@ -462,6 +462,20 @@ fn a_static_member_that_is_away_keeps_its_place_for_its_session() {
 }
 
 #[test]
+fn while_a_static_leader_is_away_another_leads() {
+    let mut stage = Stage::new();
+    let patient = Join { session_timeout: REBALANCE * 3, ..fixed("s") };
+    let (ids, _) = stage.stable_of(vec![patient, dynamic("a")]);
+    let news = Join { protocols: protocols(&["range"]), ..dynamic("a") };
+    let waiting = stage.join(again(news, &ids[1]));
+    stage.pass(REBALANCE);
+    let joined = stage.joined(waiting);
+    assert_eq!((joined.leader.as_str(), joined.members.len()), (ids[1].as_str(), 2));
+    let sync = stage.sync(&ids[1], joined.generation, &[(&ids[1], "half"), (&ids[0], "half")]);
+    assert_eq!(stage.assignment(sync), Ok("half".to_owned()));
+}
+
+#[test]
 fn a_group_of_static_members_that_are_all_away_ends_empty() {
     let mut stage = Stage::new();
     let brief = Duration::from_millis(1);
