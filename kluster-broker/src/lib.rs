@@ -25,6 +25,8 @@ mod connection;
 mod disk;
 pub mod fault;
 mod frame;
+#[allow(dead_code, unused_imports)]
+mod group;
 pub mod lock;
 pub mod partition;
 mod server;
