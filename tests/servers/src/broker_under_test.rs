@@ -32,6 +32,6 @@ async fn serve(settings: BrokerSettings) -> Result<(), Box<dyn std::error::Error
     let mut terminate = signal(SignalKind::terminate())?;
     eprintln!("broker-under-test: ready");
     terminate.recv().await;
-    broker.stop().await;
+    broker.stop().await?;
     Ok(())
 }
