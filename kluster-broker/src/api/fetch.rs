@@ -180,8 +180,8 @@ impl Round {
 }
 
 fn partition_data(wanted: &Wanted, read: Result<Bytes, ResponseError>, list_aborted: bool) -> PartitionData {
-    let data = PartitionData::default().with_partition_index(wanted.index);
-    let data = if list_aborted { data.with_aborted_transactions(Some(Vec::new())) } else { data };
+    let aborted = list_aborted.then(Vec::new);
+    let data = PartitionData::default().with_partition_index(wanted.index).with_aborted_transactions(aborted);
     let found = wanted.from.as_ref().map_err(|error| *error).and_then(|source| Ok((read?, source)));
     match found {
         Ok((records, source)) => {

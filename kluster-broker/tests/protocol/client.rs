@@ -129,7 +129,8 @@ pub fn batch_of(timestamp: i64, producer_id: i64, producer_epoch: i16, sequence:
             producer_epoch,
             timestamp_type: TimestampType::Creation,
             offset: i64::from(index),
-            sequence: if sequence < 0 { -1 } else { sequence + index },
+            // The encoder puts records into one batch as long as sequence and offset rise together.
+            sequence: sequence + index,
             timestamp,
             key: None,
             value: Some(Bytes::copy_from_slice(value.as_bytes())),

@@ -166,14 +166,14 @@ async fn memory_in_use_stops_the_reading_and_drops_nothing() {
     let whole = frame(1, 9, &request);
     // Half a request holds the memory for all of it.
     holder.write(&whole[..30_000]).await.unwrap();
+    let mut small = served.client().await;
+    small.call(12, MetadataRequest::default().with_topics(Some(Vec::new()))).await;
     let mut waiting = served.client().await;
     let correlation = waiting.send(9, &request).await;
     let answer = waiting.receive::<kafka_protocol::messages::ProduceRequest>(9, correlation);
     tokio::pin!(answer);
     let early = tokio::time::timeout(Duration::from_millis(200), &mut answer).await;
     assert!(early.is_err(), "there is no memory for a second request of that size");
-    let mut small = served.client().await;
-    small.call(12, MetadataRequest::default().with_topics(Some(Vec::new()))).await;
     holder.write(&whole[30_000..]).await.unwrap();
     assert!(holder.read().await.unwrap().is_some(), "the first is answered");
     assert_eq!(answer.await.responses[0].partition_responses[0].error_code, 0, "and then the second");

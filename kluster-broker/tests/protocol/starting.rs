@@ -20,7 +20,7 @@ async fn a_restart_keeps_topics_ids_settings_and_records() {
     produce(&mut client, 9, "kept", 1, batch(&["a", "b"])).await;
     let id = topic_id(&mut client, "kept").await;
     let cluster = client.call(0, DescribeClusterRequest::default()).await.cluster_id;
-    let producer = client.call(4, InitProducerIdRequest::default()).await.producer_id;
+    let producer = client.call(4, InitProducerIdRequest::default().with_transactional_id(None)).await.producer_id;
     broker.stop().await.unwrap();
     client.assert_closed().await;
 
@@ -28,7 +28,7 @@ async fn a_restart_keeps_topics_ids_settings_and_records() {
     let mut client = Client::connect(broker.address()).await;
     assert_eq!(topic_id(&mut client, "kept").await, id);
     assert_eq!(client.call(0, DescribeClusterRequest::default()).await.cluster_id, cluster);
-    assert!(client.call(4, InitProducerIdRequest::default()).await.producer_id > producer);
+    assert!(client.call(4, InitProducerIdRequest::default().with_transactional_id(None)).await.producer_id > producer);
     assert_eq!(fetch_all(&mut client, "kept", 1).await, [(0, "a".to_owned()), (1, "b".to_owned())]);
     assert_eq!(produce(&mut client, 9, "kept", 1, batch(&["c"])).await.base_offset, 2);
     broker.stop().await.unwrap();
