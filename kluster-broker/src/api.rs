@@ -31,10 +31,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeTopicPartitionsRequest, FetchRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest,
+    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request};
 use tokio::sync::OwnedSemaphorePermit;
@@ -212,8 +212,7 @@ fn encode<R: Request>(call: &Call, answer: Answer<R::Response>) -> Result<Reply,
         Answer::Nothing => return Ok(Reply::Nothing),
         Answer::Close => return Ok(Reply::Close),
     };
-    let frame = frame::encode(call.correlation_id, call.version.max(0), &response).map_err(|reason| {
-        CallError::Answer { key: call.key, version: call.version, reason }
-    })?;
+    let frame = frame::encode(call.correlation_id, call.version.max(0), &response)
+        .map_err(|reason| CallError::Answer { key: call.key, version: call.version, reason })?;
     Ok(Reply::Send { frame, memory })
 }

@@ -123,7 +123,8 @@ impl Broker {
         let opened = tokio::task::spawn_blocking(move || Topics::open(&dir, disk)).await;
         let topics = opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
         let listener = listen(settings.listen).await?;
-        let address = listener.local_addr().map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
+        let address =
+            listener.local_addr().map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
         let shared = Arc::new(Shared::new(settings, topics, address));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         let accept = server::accept(Arc::clone(&shared), listener, connections.clone(), cut.clone());

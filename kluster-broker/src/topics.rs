@@ -174,7 +174,7 @@ impl Topics {
         catalogue.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
         self.store(&mut state, catalogue)?;
         let topic = state.topics.remove(name);
-        drop(state);
+        // Under the lock, lest a new topic of that name makes its directories meanwhile.
         for (index, partition) in topic.iter().flat_map(|topic| &topic.partitions).enumerate() {
             partition.end(AppendError::Deleted);
             let dir = partition_dir(&self.0.dir, name, i32::try_from(index).unwrap_or_default());

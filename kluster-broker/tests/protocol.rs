@@ -96,7 +96,7 @@ pub async fn create(client: &mut Client, name: &str, partitions: i32, configs: &
 }
 
 pub async fn topic_id(client: &mut Client, name: &str) -> Uuid {
-    let asked = kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
-        .with_name(Some(topic_name(name)));
+    let asked =
+        kafka_protocol::messages::metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)));
     client.call(12, MetadataRequest::default().with_topics(Some(vec![asked]))).await.topics[0].topic_id
 }

@@ -17,7 +17,13 @@ const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-async fn describe(client: &mut Client, version: i16, kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResult {
+async fn describe(
+    client: &mut Client,
+    version: i16,
+    kind: i8,
+    name: &str,
+    keys: Option<&[&str]>,
+) -> DescribeConfigsResult {
     let keys = keys.map(|keys| keys.iter().map(|key| text(key)).collect());
     let resource = DescribeConfigsResource::default()
         .with_resource_type(kind)
@@ -43,7 +49,13 @@ async fn value(client: &mut Client, topic: &str, name: &str) -> (String, i8) {
 /// A change: setting, operation, value.
 type Change<'a> = (&'a str, i8, Option<&'a str>);
 
-async fn change(client: &mut Client, version: i16, resource: (i8, &str), changes: &[Change<'_>], validate_only: bool) -> i16 {
+async fn change(
+    client: &mut Client,
+    version: i16,
+    resource: (i8, &str),
+    changes: &[Change<'_>],
+    validate_only: bool,
+) -> i16 {
     let config = |(name, operation, value): &Change<'_>| {
         change::AlterableConfig::default()
             .with_name(text(name))
@@ -59,7 +71,13 @@ async fn change(client: &mut Client, version: i16, resource: (i8, &str), changes
     client.call(version, request).await.responses.remove(0).error_code
 }
 
-async fn replace(client: &mut Client, version: i16, resource: (i8, &str), set: (&str, Option<&str>), validate_only: bool) -> i16 {
+async fn replace(
+    client: &mut Client,
+    version: i16,
+    resource: (i8, &str),
+    set: (&str, Option<&str>),
+    validate_only: bool,
+) -> i16 {
     let config = replace::AlterableConfig::default().with_name(text(set.0)).with_value(set.1.map(text));
     let resource = replace::AlterConfigsResource::default()
         .with_resource_type(resource.0)
@@ -181,6 +199,10 @@ async fn settings_are_replaced_all_at_once() {
         assert_ne!(value(&mut client, "replace", "retention.ms").await.0, retention, "only checked");
         assert_eq!(replace(&mut client, version, topic, set, false).await, 0);
         assert_eq!(value(&mut client, "replace", "retention.ms").await, (retention, 1));
-        assert_eq!(value(&mut client, "replace", "segment.ms").await, ("604800000".to_owned(), 5), "not named, not set");
+        assert_eq!(
+            value(&mut client, "replace", "segment.ms").await,
+            ("604800000".to_owned(), 5),
+            "not named, not set"
+        );
     }
 }

@@ -17,7 +17,13 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const T: i64 = 1_700_000_000_000;
 
-async fn list(client: &mut Client, version: i16, topic: &str, partition: i32, timestamp: i64) -> ListOffsetsPartitionResponse {
+async fn list(
+    client: &mut Client,
+    version: i16,
+    topic: &str,
+    partition: i32,
+    timestamp: i64,
+) -> ListOffsetsPartitionResponse {
     let asked = ListOffsetsPartition::default()
         .with_partition_index(partition)
         .with_current_leader_epoch(-1)

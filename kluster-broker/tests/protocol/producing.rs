@@ -68,9 +68,8 @@ async fn the_brokers_time_is_told_where_the_topic_has_it() {
 async fn each_partition_has_its_own_answer() {
     let served = serve().await;
     let mut client = served.with_topic("own", 2).await;
-    let data = |index: i32, records: Option<Bytes>| {
-        PartitionProduceData::default().with_index(index).with_records(records)
-    };
+    let data =
+        |index: i32, records: Option<Bytes>| PartitionProduceData::default().with_index(index).with_records(records);
     let mut broken = batch(&["broken"]).to_vec();
     *broken.last_mut().unwrap() ^= 1;
     let known = vec![
@@ -106,8 +105,8 @@ async fn whole_requests_are_refused_in_the_lowest_and_the_highest_version() {
         let wrong = produce_request("refused", 0, batch(&["x"])).with_acks(2);
         let answer = client.call(version, wrong).await;
         assert_eq!(answer.responses[0].partition_responses[0].error_code, code(ResponseError::InvalidRequiredAcks));
-        let transactional = produce_request("refused", 0, batch(&["x"]))
-            .with_transactional_id(Some(TransactionalId(text("bank"))));
+        let transactional =
+            produce_request("refused", 0, batch(&["x"])).with_transactional_id(Some(TransactionalId(text("bank"))));
         let answer = client.call(version, transactional).await;
         let refused = code(ResponseError::TransactionalIdAuthorizationFailed);
         assert_eq!(answer.responses[0].partition_responses[0].error_code, refused);

@@ -21,7 +21,12 @@ pub async fn delete(client: &mut Client, name: &str) {
     assert_eq!(client.call(5, request).await.responses[0].error_code, 0);
 }
 
-async fn create_one(client: &mut Client, version: i16, topic: CreatableTopic, validate_only: bool) -> CreatableTopicResult {
+async fn create_one(
+    client: &mut Client,
+    version: i16,
+    topic: CreatableTopic,
+    validate_only: bool,
+) -> CreatableTopicResult {
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_validate_only(validate_only);
     client.call(version, request).await.topics.remove(0)
 }
@@ -41,7 +46,8 @@ async fn metadata_names_broker_and_topics_in_every_version() {
     let served = serve().await;
     let mut client = served.with_topic("known", 3).await;
     for version in client.versions::<MetadataRequest>().await {
-        let asked = MetadataRequest::default().with_topics(Some(vec![named("known"), named("absent"), named("no/name")]));
+        let asked =
+            MetadataRequest::default().with_topics(Some(vec![named("known"), named("absent"), named("no/name")]));
         let asked = if version < 4 { asked.with_allow_auto_topic_creation(true) } else { asked };
         let told = client.call(version, asked).await;
         assert_eq!(told.brokers.len(), 1);
@@ -219,7 +225,8 @@ async fn partitions_only_grow() {
     let mut client = served.with_topic("grows", 1).await;
     for version in client.versions::<CreatePartitionsRequest>().await {
         let count = i32::from(version) + 2;
-        let topic = |name: &str, count: i32| CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count);
+        let topic =
+            |name: &str, count: i32| CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count);
         let wrong = CreatePartitionsAssignment::default().with_broker_ids(vec![BrokerId(9)]);
         let request = CreatePartitionsRequest::default().with_topics(vec![
             topic("grows", count - 1).with_assignments(None),

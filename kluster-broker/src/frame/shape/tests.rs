@@ -119,7 +119,11 @@ fn a_message_that_ends_early_is_refused_without_decoding() {
     for served in SERVED {
         let body = sample(served, served.max, &mut random);
         for end in 0..body.len() {
-            assert!(served.shape().walk(&body[..end], served.max).is_err(), "{:?} cut at {end} of {body:?}", served.key);
+            assert!(
+                served.shape().walk(&body[..end], served.max).is_err(),
+                "{:?} cut at {end} of {body:?}",
+                served.key
+            );
         }
     }
 }
