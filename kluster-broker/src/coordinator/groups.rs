@@ -182,9 +182,13 @@ fn deliver(
     syncs: &mut HashMap<Token, oneshot::Sender<SyncAnswer>>,
 ) {
     for (token, answer) in replies.joins {
-        joins.remove(&token).map(|waiter| waiter.send(answer));
+        if let Some(waiter) = joins.remove(&token) {
+            let _ = waiter.send(answer);
+        }
     }
     for (token, answer) in replies.syncs {
-        syncs.remove(&token).map(|waiter| waiter.send(answer));
+        if let Some(waiter) = syncs.remove(&token) {
+            let _ = waiter.send(answer);
+        }
     }
 }
