@@ -123,6 +123,14 @@ pub(crate) struct Served {
     shape: Shape,
 }
 
+impl Served {
+    /// What its versions hold.
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+}
+
 macro_rules! apis {
     ($($key:ident $min:literal ..= $max:literal $shape:ident $request:ident $answer:path;)*) => {
         /// The table: what ApiVersions tells.
