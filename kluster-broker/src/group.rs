@@ -30,8 +30,10 @@ mod sync;
 mod tests;
 
 pub(crate) use event::{
-    Identity, Join, JoinAnswer, JoinRefused, Joined, JoinedMember, Protocol, Replies, Sync, SyncAnswer, Synced, Token,
+    Identity, Join, JoinAnswer, JoinRefused, JoinedMember, Protocol, Replies, Sync, SyncAnswer, Token,
 };
+#[cfg(test)]
+pub(crate) use event::{Joined, Synced};
 pub(crate) use member::Member;
 
 use kafka_protocol::ResponseError;

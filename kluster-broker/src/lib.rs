@@ -22,12 +22,13 @@ mod api;
 pub mod batch;
 mod broker;
 mod connection;
+mod coordinator;
 mod disk;
 pub mod fault;
 mod frame;
-#[allow(dead_code, unused_imports)]
 mod group;
 pub mod lock;
+mod offsets;
 pub mod partition;
 mod server;
 mod settings;
@@ -35,4 +36,6 @@ pub mod topic_config;
 pub mod topics;
 
 pub use broker::{Broker, BrokerError};
+pub use coordinator::GroupSettings;
+pub use offsets::OffsetsError;
 pub use settings::{BrokerSettings, DEFAULT_PORT};

@@ -52,7 +52,10 @@ fn create(
     let mut configs = Vec::new();
     for config in &asked.configs {
         let value = config.value.as_ref().ok_or_else(|| {
-            Refusal::of(ResponseError::InvalidConfig, format!("configuration {} has a null value", config.name.as_str()))
+            Refusal::of(
+                ResponseError::InvalidConfig,
+                format!("configuration {} has a null value", config.name.as_str()),
+            )
         })?;
         configs.push((config.name.to_string(), value.to_string()));
     }
@@ -88,7 +91,7 @@ fn count(asked: &CreatableTopic, default: i32) -> Result<i32, Refusal> {
 }
 
 fn result(asked: CreatableTopic, created: Result<TopicInfo, Refusal>, version: i16) -> CreatableTopicResult {
-    let result = CreatableTopicResult::default().with_name(asked.name);
+    let result = CreatableTopicResult::default().with_name(asked.name).with_error_message(None);
     let topic = match created {
         Err(refusal) => {
             return result.with_error_code(refusal.error.code()).with_error_message(wire::message(refusal.words));

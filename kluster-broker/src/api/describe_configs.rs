@@ -49,6 +49,7 @@ struct Detail {
 
 fn describe(call: &Call, resource: DescribeConfigsResource, detail: &Detail) -> DescribeConfigsResult {
     let result = DescribeConfigsResult::default()
+        .with_error_message(None)
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone());
     match entries(call, &resource, detail) {
@@ -116,7 +117,8 @@ fn setting(
     let setting = DescribeConfigsResourceResult::default()
         .with_name(wire::text(name))
         .with_value(Some(wire::text(value)))
-        .with_config_source(source);
+        .with_config_source(source)
+        .with_documentation(None);
     match kind {
         Some(kind) if detail.typed => setting.with_config_type(kind as i8),
         _ => setting,
