@@ -1,0 +1,81 @@
+//! KlusterError: why a command did not end well, named by what the person does next; and the exit codes.
+
+use kluster_log::LogError;
+use std::io;
+
+/// Why a command did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum KlusterError {
+    /// A setting or an input file cannot be used.
+    #[error("{0}")]
+    Settings(String),
+    /// Nodes do not hold the same data.
+    #[error("{0}")]
+    Differ(String),
+    /// The log cannot be reached or used.
+    #[error("{0}")]
+    Log(String),
+    /// The cluster refuses; asking again changes nothing.
+    #[error("{0}")]
+    Refused(String),
+    /// Something was sent and its effect is not known to the end; the text says how to find out.
+    #[error("{0}")]
+    Open(String),
+    /// stdout or stderr cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+    /// Ended by Ctrl-C while it waited; the text says what became of what was awaited.
+    #[error("{0}")]
+    Interrupted(String),
+}
+
+impl From<LogError> for KlusterError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Settings(what) => Self::Settings(what),
+            other => Self::Log(other.to_string()),
+        }
+    }
+}
+
+impl KlusterError {
+    /// The documented exit codes; 0 is success.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) => 2,
+            Self::Differ(_) => 3,
+            Self::Log(_) => 4,
+            Self::Refused(_) => 5,
+            Self::Open(_) => 6,
+            // The reader of a pipe may leave when it has seen enough: `kluster sql "select …" | head`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Output(_) => 7,
+            // 128 + SIGINT, as shells have it.
+            Self::Interrupted(_) => 130,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_the_manual() {
+        let manual = crate::cli::command().render_long_help().to_string();
+        for (error, code, words) in [
+            (KlusterError::Settings("x".into()), 2, "2 wrong settings"),
+            (KlusterError::from(LogError::Settings("x".into())), 2, "2 wrong settings"),
+            (KlusterError::Differ("x".into()), 3, "3 nodes differ"),
+            (KlusterError::from(LogError::Closed), 4, "4 the log"),
+            (KlusterError::Refused("x".into()), 5, "5 refused"),
+            (KlusterError::Open("x".into()), 6, "6 outcome open"),
+            (KlusterError::Output(io::ErrorKind::StorageFull.into()), 7, "7 the output"),
+            (KlusterError::Output(io::ErrorKind::BrokenPipe.into()), 0, "0 done"),
+            (KlusterError::Interrupted("x".into()), 130, "130 ended by Ctrl-C"),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error:?}");
+            assert!(manual.contains(words), "{words:?} is not in --help:\n{manual}");
+        }
+    }
+}
