@@ -1,9 +1,12 @@
 //! Cli: the command line, whose help is the manual.
 
+use crate::broker::Broker;
 use crate::completions::Completions;
+use crate::demo::{Demo, DemoNode};
 use crate::error::KlusterError;
 use crate::signals::Signals;
 use crate::sql::Sql;
+use crate::up::Up;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kluster_log::LogSettings;
 use std::ffi::OsString;
@@ -21,6 +24,13 @@ use std::path::PathBuf;
 ///   5 refused: a statement that the cluster refuses
 ///   6 outcome open: something sent was not answered in time; what is said on stderr finds out
 ///   7 the output cannot be written
+///   8 the address (--listen, --port) cannot be listened on
+///   9 another process works in the data directory
+///   10 the data directory cannot be used: not writable, or damaged
+///   11 the disk is full
+///   12 a node cannot start, or stopped while the others went on
+///   13 the data directory holds another cluster than the one asked for
+///   14 a claim of the demo did not hold
 ///   130 ended by Ctrl-C while it waited
 #[derive(Debug, Clone, Parser)]
 #[command(name = "kluster", version, verbatim_doc_comment, arg_required_else_help = true)]
@@ -39,6 +49,18 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Start a whole cluster in this process: the log, three nodes on SQLite, and a prompt
+    #[command(long_about = crate::up::MANUAL)]
+    Up(Up),
+    /// Start the log alone, for nodes that are processes of their own
+    #[command(long_about = crate::broker::MANUAL)]
+    Broker(Broker),
+    /// Show in a minute what a cluster is good for
+    #[command(long_about = crate::demo::MANUAL)]
+    Demo(Demo),
+    /// One node of the demo, as a process that can be killed
+    #[command(hide = true)]
+    DemoNode(DemoNode),
     /// Send SQL to a cluster: a prompt, or one text
     #[command(long_about = crate::sql::MANUAL)]
     Sql(Sql),
@@ -65,6 +87,10 @@ impl Cli {
     /// Runs the command until it is done or a signal ends it.
     pub async fn run(&self, signals: &Signals) -> Result<(), KlusterError> {
         match &self.command {
+            Command::Up(up) => up.run(&self.log, signals).await,
+            Command::Broker(broker) => broker.run(signals).await,
+            Command::Demo(demo) => demo.run(signals).await,
+            Command::DemoNode(node) => node.run(&self.log, signals).await,
             Command::Sql(sql) => sql.run(&self.log, signals).await,
             Command::Completions(completions) => completions.run(&mut std::io::stdout()),
         }

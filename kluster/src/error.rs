@@ -24,6 +24,27 @@ pub enum KlusterError {
     /// stdout or stderr cannot be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
+    /// The address cannot be listened on: another process has it, or it is none of this machine.
+    #[error("{0}")]
+    Address(String),
+    /// Another process works in the data directory.
+    #[error("{0}")]
+    Locked(String),
+    /// The data directory cannot be used: it may not be written, or what lies there is damaged.
+    #[error("{0}")]
+    Directory(String),
+    /// The disk is full.
+    #[error("{0}")]
+    DiskFull(String),
+    /// A node cannot start, or stopped while the others went on.
+    #[error("{0}")]
+    Node(String),
+    /// The data directory holds another cluster than the one asked for.
+    #[error("{0}")]
+    OtherCluster(String),
+    /// Something that was claimed did not hold.
+    #[error("{0}")]
+    NotTrue(String),
     /// Ended by Ctrl-C while it waited; the text says what became of what was awaited.
     #[error("{0}")]
     Interrupted(String),
@@ -50,6 +71,13 @@ impl KlusterError {
             // The reader of a pipe may leave when it has seen enough: `kluster sql "select …" | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) => 7,
+            Self::Address(_) => 8,
+            Self::Locked(_) => 9,
+            Self::Directory(_) => 10,
+            Self::DiskFull(_) => 11,
+            Self::Node(_) => 12,
+            Self::OtherCluster(_) => 13,
+            Self::NotTrue(_) => 14,
             // 128 + SIGINT, as shells have it.
             Self::Interrupted(_) => 130,
         }
@@ -72,6 +100,13 @@ mod tests {
             (KlusterError::Open("x".into()), 6, "6 outcome open"),
             (KlusterError::Output(io::ErrorKind::StorageFull.into()), 7, "7 the output"),
             (KlusterError::Output(io::ErrorKind::BrokenPipe.into()), 0, "0 done"),
+            (KlusterError::Address("x".into()), 8, "8 the address"),
+            (KlusterError::Locked("x".into()), 9, "9 another process"),
+            (KlusterError::Directory("x".into()), 10, "10 the data directory"),
+            (KlusterError::DiskFull("x".into()), 11, "11 the disk"),
+            (KlusterError::Node("x".into()), 12, "12 a node"),
+            (KlusterError::OtherCluster("x".into()), 13, "13 the data directory"),
+            (KlusterError::NotTrue("x".into()), 14, "14 a claim"),
             (KlusterError::Interrupted("x".into()), 130, "130 ended by Ctrl-C"),
         ] {
             assert_eq!(error.exit_code(), code, "{error:?}");

@@ -12,7 +12,10 @@
 pub mod cli;
 pub mod signals;
 
+pub mod broker;
 pub mod completions;
+pub mod demo;
 pub mod sql;
+pub mod up;
 
 pub mod error;
