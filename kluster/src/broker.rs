@@ -6,7 +6,7 @@ use crate::error::KlusterError;
 use crate::signals::Signals;
 use crate::up::directory::Directory;
 use crate::up::{ending, words};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use tokio_util::sync::CancellationToken;
