@@ -1,0 +1,369 @@
+//! The catalogue: topics by name and id, their settings, and the only way to a [`Partition`].
+//!
+//! Every change is in `topics.json` before it is answered. New partitions' directories are made before the catalogue names them, and deleted
+//! ones after it has forgotten them; so what the catalogue names is there, and what it does not name is no topic.
+
+mod catalogue;
+mod error;
+
+pub use error::{OpenError, TopicError};
+
+use crate::disk::Disk;
+use crate::fault::disk::DiskFaults;
+use crate::lock::DirectoryLock;
+use crate::partition::{AppendError, Partition};
+use crate::topic_config::{ConfigChange, TopicConfig};
+use catalogue::{CATALOGUE_FILE, Catalogue, Entry};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Producer ids are taken from the disk so many at a time; what a crash leaves of them is never given.
+const PRODUCER_IDS_AT_ONCE: i64 = 1000;
+/// Most partitions of one topic: each is a directory with open files.
+const MAX_PARTITIONS: i32 = 10_000;
+
+/// All topics of a data directory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Topics(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    disk: Disk,
+    state: Mutex<State>,
+    _lock: DirectoryLock,
+}
+
+#[derive(Debug)]
+struct State {
+    catalogue: Catalogue,
+    topics: BTreeMap<String, Topic>,
+    next_producer_id: i64,
+}
+
+#[derive(Debug, Clone)]
+struct Topic {
+    id: Uuid,
+    config: TopicConfig,
+    partitions: Vec<Partition>,
+}
+
+/// What is known of a topic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: String,
+    /// The same for the topic's whole life.
+    pub topic_id: Uuid,
+    /// Numbered from 0.
+    pub partitions: i32,
+    /// Its settings.
+    pub configs: TopicConfig,
+}
+
+impl Topics {
+    /// Locks and opens a data directory, which is created where there is none, and recovers every partition.
+    ///
+    /// # Errors
+    /// In use, unreadable or damaged; the error names file and byte offset, and what to do.
+    pub fn open(dir: &Path, faults: Arc<DiskFaults>) -> Result<Self, OpenError> {
+        let disk = Disk::new(faults);
+        let io = |source| OpenError::Io { path: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(io)?;
+        let lock = DirectoryLock::take(dir)?;
+        let path = dir.join(CATALOGUE_FILE);
+        let unreadable = |source| OpenError::Io { path: path.clone(), source };
+        let catalogue = match Catalogue::load(dir).map_err(unreadable)? {
+            Some(catalogue) => catalogue,
+            None => {
+                if let Some(partition) = any_partition(dir).map_err(io)? {
+                    return Err(OpenError::NoCatalogue { catalogue: path, partition });
+                }
+                let catalogue = Catalogue::new();
+                catalogue.store(dir, &disk).map_err(unreadable)?;
+                catalogue
+            }
+        };
+        let mut topics = BTreeMap::new();
+        for (name, entry) in &catalogue.topics {
+            let pairs = entry.configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let config = TopicConfig::parse(pairs).map_err(|error| OpenError::Config {
+                path: path.clone(),
+                topic: name.clone(),
+                error,
+            })?;
+            let open = |index| Partition::open(&partition_dir(dir, name, index), &disk, config.clone());
+            let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
+            topics.insert(name.clone(), Topic { id: entry.topic_id, config, partitions });
+        }
+        let next_producer_id = catalogue.next_producer_id;
+        let state = Mutex::new(State { catalogue, topics, next_producer_id });
+        Ok(Self(Arc::new(Shared { dir: dir.to_owned(), disk, state, _lock: lock })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the catalogue, then takes it.
+    fn store(&self, state: &mut State, catalogue: Catalogue) -> Result<(), TopicError> {
+        let path = || self.0.dir.join(CATALOGUE_FILE);
+        catalogue.store(&self.0.dir, &self.0.disk).map_err(|source| TopicError::Storage { path: path(), source })?;
+        state.catalogue = catalogue;
+        Ok(())
+    }
+
+    /// What [`create`](Self::create) would make, without making it. Its id is nil.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), but for the disk.
+    pub fn check_new(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &[(String, String)],
+    ) -> Result<TopicInfo, TopicError> {
+        check_name(name)?;
+        check_count(partitions)?;
+        let configs = TopicConfig::parse(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        if self.state().topics.contains_key(name) {
+            return Err(TopicError::Exists(name.to_owned()));
+        }
+        Ok(TopicInfo { name: name.to_owned(), topic_id: Uuid::nil(), partitions, configs })
+    }
+
+    /// Creates a topic. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The name is taken or illegal, a setting is refused, or the disk failed; then nothing was created.
+    pub fn create(&self, name: &str, partitions: i32, configs: &[(String, String)]) -> Result<TopicInfo, TopicError> {
+        check_name(name)?;
+        check_count(partitions)?;
+        let config = TopicConfig::parse(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        let mut state = self.state();
+        if state.topics.contains_key(name) {
+            return Err(TopicError::Exists(name.to_owned()));
+        }
+        let topic = Topic { id: Uuid::new_v4(), partitions: self.make(name, 0..partitions, &config)?, config };
+        let mut catalogue = state.catalogue.clone();
+        catalogue.topics.insert(name.to_owned(), topic.entry());
+        self.store(&mut state, catalogue)?;
+        let info = topic.info(name);
+        state.topics.insert(name.to_owned(), topic);
+        Ok(info)
+    }
+
+    /// New, empty partitions; what lies there of a topic that the catalogue does not name is removed.
+    fn make(
+        &self,
+        name: &str,
+        indexes: std::ops::Range<i32>,
+        config: &TopicConfig,
+    ) -> Result<Vec<Partition>, TopicError> {
+        let storage = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TopicError::Storage { path, source }
+        };
+        let mut partitions = Vec::new();
+        for index in indexes {
+            let dir = partition_dir(&self.0.dir, name, index);
+            remove_dir(&dir).map_err(storage(&dir))?;
+            partitions.push(Partition::open(&dir, &self.0.disk, config.clone())?);
+        }
+        self.0.disk.sync_dir(&self.0.dir).map_err(storage(&self.0.dir))?;
+        Ok(partitions)
+    }
+
+    /// Deletes a topic with its records. Blocks on the disk.
+    ///
+    /// # Errors
+    /// There is none of that name, or the disk failed.
+    pub fn delete(&self, name: &str) -> Result<(), TopicError> {
+        let mut state = self.state();
+        let mut catalogue = state.catalogue.clone();
+        catalogue.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        self.store(&mut state, catalogue)?;
+        let topic = state.topics.remove(name);
+        drop(state);
+        for (index, partition) in topic.iter().flat_map(|topic| &topic.partitions).enumerate() {
+            partition.end(AppendError::Deleted);
+            let dir = partition_dir(&self.0.dir, name, i32::try_from(index).unwrap_or_default());
+            remove_dir(&dir).map_err(|source| TopicError::Storage { path: dir, source })?;
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions, `total` in all. Blocks on the disk.
+    ///
+    /// # Errors
+    /// There is no such topic, it has that many already, or the disk failed.
+    pub fn add_partitions(&self, name: &str, total: i32) -> Result<TopicInfo, TopicError> {
+        check_count(total)?;
+        let mut state = self.state();
+        let mut topic = state.topics.get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        let count = topic.count();
+        if total <= count {
+            let message =
+                format!("topic currently has {count} partitions, which is not fewer than the requested {total}");
+            return Err(TopicError::Partitions(message));
+        }
+        topic.partitions.extend(self.make(name, count..total, &topic.config)?);
+        self.change(&mut state, name, topic)
+    }
+
+    /// Changes some settings of a topic (IncrementalAlterConfigs). Blocks on the disk.
+    ///
+    /// # Errors
+    /// There is no such topic, a change is refused, or the disk failed; then none takes place.
+    pub fn alter(&self, name: &str, changes: &[(String, ConfigChange)]) -> Result<TopicInfo, TopicError> {
+        let mut state = self.state();
+        let mut topic = state.topics.get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        topic.config = topic.config.changed(changes.iter().map(|(name, change)| (name.as_str(), change)))?;
+        self.change(&mut state, name, topic)
+    }
+
+    /// Replaces all settings of a topic (AlterConfigs). Blocks on the disk.
+    ///
+    /// # Errors
+    /// As for [`alter`](Self::alter).
+    pub fn replace_configs(&self, name: &str, configs: &[(String, String)]) -> Result<TopicInfo, TopicError> {
+        let config = TopicConfig::parse(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        let mut state = self.state();
+        let topic = state.topics.get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        self.change(&mut state, name, Topic { config, ..topic })
+    }
+
+    /// Stores and takes a topic's new form.
+    fn change(&self, state: &mut State, name: &str, topic: Topic) -> Result<TopicInfo, TopicError> {
+        let mut catalogue = state.catalogue.clone();
+        catalogue.topics.insert(name.to_owned(), topic.entry());
+        self.store(state, catalogue)?;
+        for partition in &topic.partitions {
+            partition.reconfigure(topic.config.clone());
+        }
+        let info = topic.info(name);
+        state.topics.insert(name.to_owned(), topic);
+        Ok(info)
+    }
+
+    /// All topics, by name.
+    pub fn list(&self) -> Vec<TopicInfo> {
+        self.state().topics.iter().map(|(name, topic)| topic.info(name)).collect()
+    }
+
+    /// The topic of this name.
+    pub fn get(&self, name: &str) -> Option<TopicInfo> {
+        self.state().topics.get(name).map(|topic| topic.info(name))
+    }
+
+    /// The topic of this id.
+    pub fn by_id(&self, topic_id: Uuid) -> Option<TopicInfo> {
+        let state = self.state();
+        let (name, topic) = state.topics.iter().find(|(_, topic)| topic.id == topic_id)?;
+        Some(topic.info(name))
+    }
+
+    /// The name of the topic of this id.
+    pub fn name_of(&self, topic_id: Uuid) -> Option<String> {
+        let state = self.state();
+        state.topics.iter().find(|(_, topic)| topic.id == topic_id).map(|(name, _)| name.clone())
+    }
+
+    /// One partition of a topic.
+    pub fn partition(&self, name: &str, index: i32) -> Option<Partition> {
+        self.state().topics.get(name)?.partitions.get(usize::try_from(index).ok()?).cloned()
+    }
+
+    /// Made with the directory, the same ever after.
+    pub fn cluster_id(&self) -> String {
+        self.state().catalogue.cluster_id.clone()
+    }
+
+    /// An id for an idempotent producer, never given twice, not even by another run of the broker. Blocks on the disk once in a thousand times.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn next_producer_id(&self) -> Result<i64, TopicError> {
+        let mut state = self.state();
+        let id = state.next_producer_id;
+        if id >= state.catalogue.next_producer_id {
+            let mut catalogue = state.catalogue.clone();
+            catalogue.next_producer_id = id + PRODUCER_IDS_AT_ONCE;
+            self.store(&mut state, catalogue)?;
+        }
+        state.next_producer_id = id + 1;
+        Ok(id)
+    }
+
+    /// Retention, compaction and checkpoints, until told to stop.
+    pub async fn maintain(&self, stop: CancellationToken) {
+        stop.cancelled().await;
+    }
+
+    /// Makes everything durable and ends all writing.
+    ///
+    /// # Errors
+    /// The first partition whose disk failed.
+    pub async fn close(&self) -> Result<(), AppendError> {
+        let partitions: Vec<Partition> =
+            self.state().topics.values().flat_map(|topic| topic.partitions.clone()).collect();
+        for partition in partitions {
+            partition.durable(partition.offsets().log_end).await?;
+            partition.end(AppendError::Storage("the broker stops".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Topic {
+    fn count(&self) -> i32 {
+        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+    }
+
+    fn entry(&self) -> Entry {
+        let configs = self.config.explicit().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Entry { topic_id: self.id, partitions: self.count(), configs }
+    }
+
+    fn info(&self, name: &str) -> TopicInfo {
+        TopicInfo { name: name.to_owned(), topic_id: self.id, partitions: self.count(), configs: self.config.clone() }
+    }
+}
+
+fn partition_dir(dir: &Path, topic: &str, index: i32) -> PathBuf {
+    dir.join(format!("{topic}-{index}"))
+}
+
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn any_partition(dir: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
+/// Kafka's rule for names.
+pub(crate) fn check_name(name: &str) -> Result<(), TopicError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let fits = (1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != "..";
+    fits.then_some(()).ok_or_else(|| TopicError::Name(name.to_owned()))
+}
+
+fn check_count(partitions: i32) -> Result<(), TopicError> {
+    let message = || TopicError::Partitions(format!("{partitions} partitions: must be 1 to {MAX_PARTITIONS}"));
+    (1..=MAX_PARTITIONS).contains(&partitions).then_some(()).ok_or_else(message)
+}
