@@ -4,9 +4,12 @@
 
 use crate::error::KlusterError;
 use crate::signals::Signals;
-use crate::up::directory::Directory;
+use crate::up::directory::{Directory, cannot_use};
 use crate::up::{ending, words};
-use std::net::IpAddr;
+use kluster_broker::lock::LockError;
+use kluster_broker::topics::OpenError;
+use kluster_broker::{BrokerError, BrokerSettings};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use tokio_util::sync::CancellationToken;
@@ -84,31 +87,99 @@ impl Broker {
         ending::at_once_when_asked_again(draining.clone());
         draining.cancel();
         eprintln!("kluster: draining");
-        log.stop().await;
-        Ok(())
+        log.stop().await
     }
 }
 
 /// A log that serves.
+#[derive(Debug)]
 pub(crate) struct LogServer {
-    bootstrap: String,
+    broker: kluster_broker::Broker,
 }
 
 impl LogServer {
-    pub(crate) async fn open(_place: &Place, _directory: &Directory) -> Result<Self, KlusterError> {
-        Ok(Self { bootstrap: std::env::var("KLUSTER_TRIAL").unwrap() })
+    /// Takes the directory's lock, opens the log there and listens.
+    pub(crate) async fn open(place: &Place, directory: &Directory) -> Result<Self, KlusterError> {
+        let settings = BrokerSettings {
+            listen: SocketAddr::from((place.listen, place.port)),
+            advertised: place.advertised()?,
+            ..BrokerSettings::new(directory.log())
+        };
+        let broker = kluster_broker::Broker::open(settings).await.map_err(|error| cannot_open(place, error))?;
+        Ok(Self { broker })
     }
 
     /// Where clients of this process reach it.
     pub(crate) fn bootstrap(&self) -> String {
-        self.bootstrap.clone()
+        let address = self.broker.address();
+        let here = match address.ip() {
+            IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            named => named,
+        };
+        SocketAddr::from((here, address.port())).to_string()
     }
 
     /// Where clients of other processes reach it.
     pub(crate) fn advertised(&self) -> String {
-        self.bootstrap.clone()
+        let (host, port) = self.broker.advertised();
+        match host.parse::<Ipv6Addr>() {
+            Ok(host) => format!("[{host}]:{port}"),
+            Err(_) => format!("{host}:{port}"),
+        }
     }
 
-    /// Answers what is under way, and closes the files.
-    pub(crate) async fn stop(self) {}
+    /// Answers what is under way, flushes and closes the files.
+    pub(crate) async fn stop(self) -> Result<(), KlusterError> {
+        self.broker
+            .stop()
+            .await
+            .map_err(|error| KlusterError::Directory(format!("the log did not close in order: {error}")))
+    }
+}
+
+impl Place {
+    fn advertised(&self) -> Result<Option<(String, u16)>, KlusterError> {
+        let Some(Advertised { host, port }) = &self.advertise else { return Ok(None) };
+        match port.unwrap_or(self.port) {
+            0 => Err(KlusterError::Settings(format!(
+                "--advertise {host} with --port 0: nobody can know the port; name one, or advertise {host}:PORT"
+            ))),
+            port => Ok(Some((host.clone(), port))),
+        }
+    }
+}
+
+/// Why the log cannot be opened, by what the person does next.
+fn cannot_open(place: &Place, error: BrokerError) -> KlusterError {
+    match error {
+        BrokerError::PortInUse { address } => KlusterError::Address(format!(
+            "{address} is in use by another program; stop that one, or choose another port with --port (0: any that is free)"
+        )),
+        BrokerError::Listen { .. } => KlusterError::Address(error.to_string()),
+        BrokerError::Open(OpenError::Lock(LockError::Held { holder, .. })) => KlusterError::Locked(format!(
+            "{} is in use by process {holder}; stop that one, or choose another directory with --dir",
+            place.dir.display()
+        )),
+        BrokerError::Open(OpenError::Lock(LockError::Io { path, source })) => cannot_use(&path, &source),
+        BrokerError::Open(OpenError::Io { path, source }) => cannot_use(&path, &source),
+        BrokerError::Open(error) => KlusterError::Directory(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_advertised_by_host_and_perhaps_port() {
+        for (text, host, port) in
+            [("db.example", "db.example", None), ("a:1", "a", Some(1)), ("[::1]:2", "[::1]", Some(2))]
+        {
+            assert_eq!(text.parse(), Ok(Advertised { host: host.into(), port }));
+        }
+        for wrong in ["", "a:", "a:x", "a:0", "http://a:1", ":1"] {
+            assert!(wrong.parse::<Advertised>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -86,8 +86,7 @@ impl Demo {
             () = signals.asked_to_end() => Err(KlusterError::Interrupted("the story was ended before its end".to_owned())),
         };
         story.end().await;
-        log.stop().await;
-        told
+        told.and(log.stop().await)
     }
 
     fn directory(&self) -> Result<Dir, KlusterError> {

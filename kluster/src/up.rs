@@ -68,9 +68,10 @@ impl Up {
         let directory = Directory::open(&self.place.dir)?;
         let broker = LogServer::open(&self.place, &directory).await?;
         let settings = LogSettings { bootstrap: broker.bootstrap(), kafka_config: None, ..settings.clone() };
-        let ran = self.on_log(&settings, &directory, signals, begun).await;
-        broker.stop().await;
-        ran
+        let draining = CancellationToken::new();
+        ending::at_once_when_asked_again(draining.clone());
+        let ran = self.on_log(&settings, &directory, signals, begun, &draining).await;
+        ran.and(broker.stop().await)
     }
 
     /// The nodes' part, between the log's beginning and its end.
@@ -80,14 +81,13 @@ impl Up {
         directory: &Directory,
         signals: &Signals,
         begun: Instant,
+        draining: &CancellationToken,
     ) -> Result<(), KlusterError> {
         let home = directory.of_database(&settings.database)?;
         let asked = Asked { nodes: self.nodes, urls: &self.node, without: &self.without };
         let plan = Plan::make(&asked, &home)?;
         let log = Log::connect(settings.clone()).await?;
         log.create_topics(&TopicSettings::development()).await?;
-        let draining = CancellationToken::new();
-        ending::at_once_when_asked_again(draining.clone());
         let mut nodes = Nodes::start(&plan, &log);
         let began = tokio::select! {
             biased;
