@@ -164,7 +164,8 @@ impl Load {
     }
 }
 
-fn read(file: &Path) -> Result<String, AdminError> {
+/// The text of a script, which must be UTF-8.
+pub fn read(file: &Path) -> Result<String, AdminError> {
     let bytes = std::fs::read(file)
         .map_err(|error| AdminError::Settings(format!("{} cannot be read: {error}", file.display())))?;
     String::from_utf8(bytes).map_err(|error| {

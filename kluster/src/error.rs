@@ -1,5 +1,6 @@
 //! KlusterError: why a command did not end well, named by what the person does next; and the exit codes.
 
+use kluster_admin::error::AdminError;
 use kluster_log::LogError;
 use std::io;
 
@@ -55,6 +56,19 @@ impl From<LogError> for KlusterError {
         match error {
             LogError::Settings(what) => Self::Settings(what),
             other => Self::Log(other.to_string()),
+        }
+    }
+}
+
+impl From<AdminError> for KlusterError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Finding(what) | AdminError::Refused(what) => Self::Refused(what),
+            AdminError::Settings(what) => Self::Settings(what),
+            AdminError::Differ(what) => Self::Differ(what),
+            AdminError::Log(error) => Self::from(error),
+            AdminError::Open(what) => Self::Open(what),
+            AdminError::Output(error) => Self::Output(error),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod words;
 use crate::broker::{LogServer, Place};
 use crate::error::KlusterError;
 use crate::signals::Signals;
+use crate::sql::Sql;
 use directory::{Directory, Home};
 use kluster_log::{Log, LogSettings, TopicSettings};
 use nodes::Nodes;
@@ -121,13 +122,24 @@ async fn begin(nodes: &mut Nodes, plan: &Plan, mut home: Home, log: &Log) -> Res
     ready::ask(log).await
 }
 
-/// Says that the cluster answers, and waits until it is to end.
+/// Says that the cluster answers, and waits until it is to end: on a terminal by leaving the prompt, else by a signal.
 async fn serve(started: &Started<'_>, signals: &Signals) -> Result<(), KlusterError> {
     let prompt = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     started.say(prompt)?;
+    let until = async {
+        match prompt {
+            true => {
+                let left = Sql::default().run(started.settings, signals).await;
+                eprintln!(
+                    "kluster: the prompt is left, and the cluster ends with it; without a terminal it goes on until SIGTERM"
+                );
+                left
+            }
+            false => Ok(signals.asked_to_end().await),
+        }
+    };
     tokio::select! {
-        () = signals.asked_to_end() => {}
-        () = started.nodes.watch() => {}
+        ended = until => ended,
+        () = started.nodes.watch() => Ok(()),
     }
-    Ok(())
 }

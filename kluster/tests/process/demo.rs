@@ -5,10 +5,12 @@ use std::process::Stdio;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_ends_with_one_checksum() {
-    let told = command(&["demo", "--speed", "fast"]).stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.unwrap();
+    let told =
+        command(&["demo", "--speed", "fast"]).stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.unwrap();
     let (story, trouble) = (String::from_utf8(told.stdout).unwrap(), String::from_utf8_lossy(&told.stderr));
     assert!(told.status.success(), "{story}\n{trouble}");
-    let line = |part: &str| story.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part:?}: {story}"));
+    let line =
+        |part: &str| story.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part:?}: {story}"));
     let checksum = line("One checksum, ").split(", ").nth(1).unwrap();
     assert_eq!(checksum.len(), 16, "{story}");
     for node in ["n1", "n2", "n3"] {

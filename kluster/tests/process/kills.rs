@@ -52,7 +52,9 @@ async fn exactly_once(flags: &[&str], between: impl Fn(&Path)) {
         None => start(dir.path(), port, flags).ready().await,
     };
     let slowest = slowest.as_secs_f64();
-    println!("killed {serving} times while it served, {starting} times while it started; it answered again after {slowest:.2} s at most");
+    println!(
+        "killed {serving} times while it served, {starting} times while it started; it answered again after {slowest:.2} s at most"
+    );
     compare(running, load, dir.path()).await;
 }
 
