@@ -10,19 +10,31 @@
 mod alter_configs;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
 mod leader_epoch;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
+mod member;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod produce;
 mod refuse;
 mod shapes;
+mod sync_group;
 mod versions;
 mod wire;
 
@@ -31,10 +43,12 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeTopicPartitionsRequest, FetchRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest,
+    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request};
 use tokio::sync::OwnedSemaphorePermit;
@@ -158,6 +172,17 @@ apis! {
     IncrementalAlterConfigs 0..=1  INCREMENTAL_ALTER_CONFIGS IncrementalAlterConfigsRequest alter_configs::change;
     DescribeCluster         0..=2  DESCRIBE_CLUSTER          DescribeClusterRequest         describe_cluster::answer;
     DescribeTopicPartitions 0..=0  DESCRIBE_TOPIC_PARTITIONS DescribeTopicPartitionsRequest describe_topic_partitions::answer;
+    FindCoordinator         0..=6  FIND_COORDINATOR          FindCoordinatorRequest         find_coordinator::answer;
+    JoinGroup               0..=9  JOIN_GROUP                JoinGroupRequest               join_group::answer;
+    SyncGroup               0..=5  SYNC_GROUP                SyncGroupRequest               sync_group::answer;
+    Heartbeat               0..=4  HEARTBEAT                 HeartbeatRequest               heartbeat::answer;
+    LeaveGroup              0..=5  LEAVE_GROUP               LeaveGroupRequest              leave_group::answer;
+    OffsetCommit            2..=9  OFFSET_COMMIT             OffsetCommitRequest            offset_commit::answer;
+    OffsetFetch             1..=9  OFFSET_FETCH              OffsetFetchRequest             offset_fetch::answer;
+    DescribeGroups          0..=6  DESCRIBE_GROUPS           DescribeGroupsRequest          describe_groups::answer;
+    ListGroups              0..=5  LIST_GROUPS               ListGroupsRequest              list_groups::answer;
+    DeleteGroups            0..=2  DELETE_GROUPS             DeleteGroupsRequest            delete_groups::answer;
+    OffsetDelete            0..=0  OFFSET_DELETE             OffsetDeleteRequest            offset_delete::answer;
 }
 
 impl Call {
@@ -204,8 +229,7 @@ fn encode<R: Request>(call: &Call, answer: Answer<R::Response>) -> Result<Reply,
         Answer::Nothing => return Ok(Reply::Nothing),
         Answer::Close => return Ok(Reply::Close),
     };
-    let frame = frame::encode(call.correlation_id, call.version.max(0), &response).map_err(|reason| {
-        CallError::Answer { key: call.key, version: call.version, reason }
-    })?;
+    let frame = frame::encode(call.correlation_id, call.version.max(0), &response)
+        .map_err(|reason| CallError::Answer { key: call.key, version: call.version, reason })?;
     Ok(Reply::Send { frame, memory })
 }

@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::api::LARGEST_ANSWER;
+use crate::coordinator::Coordinator;
 use crate::fault::Faults;
+use crate::offsets::OffsetsError;
 use crate::partition::AppendError;
 use crate::server;
 use crate::settings::BrokerSettings;
@@ -47,6 +49,9 @@ pub enum BrokerError {
     /// The data directory is in use, can't be used, or is damaged.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The committed offsets of groups can't be had.
+    #[error(transparent)]
+    Offsets(#[from] OffsetsError),
 }
 
 /// A broker that serves. Dropped without [`Broker::stop`], it closes its connections at once and leaves the rest to the next start's recovery.
@@ -66,6 +71,7 @@ pub struct Broker {
 pub(crate) struct Shared {
     pub(crate) settings: BrokerSettings,
     pub(crate) topics: Topics,
+    pub(crate) coordinator: Coordinator,
     advertised: (String, i32),
     /// One permit is one byte of a request under way.
     pub(crate) request_memory: Arc<Semaphore>,
@@ -75,7 +81,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(settings: BrokerSettings, topics: Topics, address: SocketAddr) -> Self {
+    fn new(settings: BrokerSettings, topics: Topics, coordinator: Coordinator, address: SocketAddr) -> Self {
         let advertised = settings.advertised.clone().unwrap_or_else(|| (reachable(address), address.port()));
         let memory = |bytes: usize| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         Self {
@@ -85,6 +91,7 @@ impl Shared {
             stop: CancellationToken::new(),
             settings,
             topics,
+            coordinator,
         }
     }
 
@@ -119,16 +126,18 @@ impl Broker {
     /// # Errors
     /// When the directory or the port can't be had; each names what is wrong and what to do.
     pub async fn open(settings: BrokerSettings) -> Result<Self, BrokerError> {
-        let (dir, disk) = (settings.dir.clone(), Arc::clone(&settings.disk_faults));
-        let opened = tokio::task::spawn_blocking(move || Topics::open(&dir, disk)).await;
-        let topics = opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
+        let recover = settings.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&recover)).await;
+        let (topics, coordinator) =
+            opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
         let listener = listen(settings.listen).await?;
-        let address = listener.local_addr().map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
-        let shared = Arc::new(Shared::new(settings, topics, address));
+        let address =
+            listener.local_addr().map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
+        let shared = Arc::new(Shared::new(settings, topics, coordinator, address));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         let accept = server::accept(Arc::clone(&shared), listener, connections.clone(), cut.clone());
         let accept = tokio::spawn(accept);
-        let upkeep = tokio::spawn(upkeep(shared.topics.clone(), shared.stop.clone(), cut.clone()));
+        let upkeep = tokio::spawn(upkeep(Arc::clone(&shared), cut.clone()));
         info!(
             %address, dir = %shared.settings.dir.display(),
             "broker serves: durable on this machine, one process, never highly available; production is Apache Kafka"
@@ -154,6 +163,7 @@ impl Broker {
     pub async fn stop(self) -> Result<(), AppendError> {
         let Self { shared, connections, accept, upkeep, cut, .. } = self;
         shared.stop.cancel();
+        shared.coordinator.drain();
         // A task that panicked has said so; there is nothing left of it to wait for.
         let _ = accept.await;
         connections.close();
@@ -167,9 +177,18 @@ impl Broker {
     }
 }
 
-async fn upkeep(topics: Topics, stop: CancellationToken, cut: CancellationToken) {
+/// Recovers what the directory holds. Blocks on the disk.
+fn open(settings: &BrokerSettings) -> Result<(Topics, Coordinator), BrokerError> {
+    let topics = Topics::open(&settings.dir, Arc::clone(&settings.disk_faults))?;
+    let coordinator = Coordinator::open(&topics, settings.groups.clone())?;
+    Ok((topics, coordinator))
+}
+
+async fn upkeep(shared: Arc<Shared>, cut: CancellationToken) {
+    let topics = shared.topics.maintain(shared.stop.clone());
+    let groups = shared.coordinator.run(shared.stop.clone());
     tokio::select! {
-        () = topics.maintain(stop) => {}
+        _ = async { tokio::join!(topics, groups) } => {}
         () = cut.cancelled() => {}
     }
 }

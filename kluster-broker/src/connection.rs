@@ -86,7 +86,8 @@ impl Connection {
         let mut next = None;
         loop {
             if let Some(Next { call, frame }) = next.take_if(|next: &mut Next| {
-                under_way.is_empty() || (only_produce && next.call.key == ApiKey::Produce && under_way.len() < MAX_TOGETHER)
+                under_way.is_empty()
+                    || (only_produce && next.call.key == ApiKey::Produce && under_way.len() < MAX_TOGETHER)
             }) {
                 only_produce = call.key == ApiKey::Produce;
                 let effect = self.shared.faults().strike(call.key);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coordinator::GroupSettings;
 use crate::fault::Faults;
 use crate::fault::disk::DiskFaults;
 
@@ -38,6 +39,8 @@ pub struct BrokerSettings {
     pub auto_create_topics: bool,
     /// Partitions of a topic whose creator names no number (Kafka's `num.partitions`, same default).
     pub default_partitions: i32,
+    /// Bounds and times of consumer groups.
+    pub groups: GroupSettings,
     /// Faults on command, for tests. Without a rule they cost one atomic load for each request.
     pub faults: Faults,
     /// Faults of the disk on command, for tests.
@@ -59,6 +62,7 @@ impl BrokerSettings {
             drain: Duration::from_secs(5),
             auto_create_topics: false,
             default_partitions: 1,
+            groups: GroupSettings::default(),
             faults: Faults::default(),
             disk_faults: Arc::default(),
         }

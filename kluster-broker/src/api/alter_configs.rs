@@ -22,7 +22,10 @@ pub(super) async fn replace(call: &Call, request: AlterConfigsRequest) -> AlterC
     let validate_only = request.validate_only;
     let replace = move |topics: &Topics| {
         let replace = |resource: kafka_protocol::messages::alter_configs_request::AlterConfigsResource| {
-            let pairs = resource.configs.iter().map(|config| Ok((config.name.to_string(), given(&config.name, config.value.as_ref())?)));
+            let pairs = resource
+                .configs
+                .iter()
+                .map(|config| Ok((config.name.to_string(), given(&config.name, config.value.as_ref())?)));
             let done = pairs.collect::<Result<Vec<_>, Refusal>>().and_then(|configs| {
                 let topic = topic(topics, resource.resource_type, &resource.resource_name)?;
                 replace_one(topics, &topic, &configs, validate_only)

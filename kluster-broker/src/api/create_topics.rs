@@ -52,7 +52,10 @@ fn create(
     let mut configs = Vec::new();
     for config in &asked.configs {
         let value = config.value.as_ref().ok_or_else(|| {
-            Refusal::of(ResponseError::InvalidConfig, format!("configuration {} has a null value", config.name.as_str()))
+            Refusal::of(
+                ResponseError::InvalidConfig,
+                format!("configuration {} has a null value", config.name.as_str()),
+            )
         })?;
         configs.push((config.name.to_string(), value.to_string()));
     }

@@ -20,7 +20,12 @@ pub(super) async fn answer(call: &Call, request: DeleteTopicsRequest) -> DeleteT
     let asked: Vec<DeleteTopicState> =
         if version >= BY_ID { request.topics } else { request.topic_names.into_iter().map(by_name).collect() };
     let delete = move |topics: &Topics| asked.into_iter().map(|topic| delete(topics, topic, version)).collect();
-    DeleteTopicsResponse::default().with_responses(wire::on_disk(call, delete).await)
+    let results: Vec<DeletableTopicResult> = wire::on_disk(call, delete).await;
+    for deleted in results.iter().filter(|result| result.error_code == 0).filter_map(|result| result.name.as_ref()) {
+        // A failure is said in the log; the topic is gone all the same.
+        let _ = call.shared.coordinator.forget_topic(deleted).await;
+    }
+    DeleteTopicsResponse::default().with_responses(results)
 }
 
 fn delete(topics: &Topics, asked: DeleteTopicState, version: i16) -> DeletableTopicResult {

@@ -10,7 +10,10 @@ use crate::topics::Topics;
 pub(super) async fn answer(call: &Call, request: InitProducerIdRequest) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default();
     let refused = |error: ResponseError| {
-        InitProducerIdResponse::default().with_error_code(error.code()).with_producer_id(ProducerId(-1)).with_producer_epoch(-1)
+        InitProducerIdResponse::default()
+            .with_error_code(error.code())
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1)
     };
     if request.transactional_id.is_some() {
         return refused(ResponseError::TransactionalIdAuthorizationFailed);

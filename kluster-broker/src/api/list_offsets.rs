@@ -26,8 +26,8 @@ pub(super) async fn answer(call: &Call, request: ListOffsetsRequest) -> ListOffs
 
 fn list_topic(call: &Call, topic: ListOffsetsTopic) -> ListOffsetsTopicResponse {
     let list = |asked: &ListOffsetsPartition| {
-        let found = wire::partition(call, &topic.name, asked.partition_index)
-            .and_then(|partition| list(&partition, asked));
+        let found =
+            wire::partition(call, &topic.name, asked.partition_index).and_then(|partition| list(&partition, asked));
         let response = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
         match found {
             Ok((offset, timestamp, epoch)) => {

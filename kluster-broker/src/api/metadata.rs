@@ -14,16 +14,16 @@ use crate::broker::{LEADER_EPOCH, NODE_ID};
 use crate::topics::{TopicInfo, Topics};
 
 pub(super) async fn answer(call: &Call, request: MetadataRequest) -> MetadataResponse {
-    let auto_create = call.shared.settings.auto_create_topics && (call.version < 4 || request.allow_auto_topic_creation);
+    let auto_create =
+        call.shared.settings.auto_create_topics && (call.version < 4 || request.allow_auto_topic_creation);
     let topics = match request.topics {
         // Version 0 has no null: there an empty list asks for all.
         None => all(call),
         Some(named) if named.is_empty() && call.version == 0 => all(call),
         Some(named) => {
             let default_partitions = auto_create.then_some(call.shared.settings.default_partitions);
-            let find = move |topics: &Topics| {
-                named.into_iter().map(|topic| find(topics, topic, default_partitions)).collect()
-            };
+            let find =
+                move |topics: &Topics| named.into_iter().map(|topic| find(topics, topic, default_partitions)).collect();
             // Only what may create waits for the disk.
             if auto_create { wire::on_disk(call, find).await } else { find(&call.shared.topics) }
         }
@@ -44,7 +44,8 @@ fn all(call: &Call) -> Vec<MetadataResponseTopic> {
 fn find(topics: &Topics, asked: MetadataRequestTopic, default_partitions: Option<i32>) -> MetadataResponseTopic {
     let Some(name) = asked.name else {
         let found = topics.by_id(asked.topic_id);
-        return found.map_or_else(|| missing(ResponseError::UnknownTopicId, None, asked.topic_id), |topic| known(&topic));
+        return found
+            .map_or_else(|| missing(ResponseError::UnknownTopicId, None, asked.topic_id), |topic| known(&topic));
     };
     if let Some(topic) = topics.get(&name) {
         return known(&topic);

@@ -25,7 +25,8 @@ pub(super) async fn answer(call: &Call, request: ProduceRequest) -> Answer<Produ
     let topics: Vec<Pending> =
         request.topic_data.into_iter().map(|topic| append_topic(call, topic, refusal.as_ref())).collect();
     let responses = join_all(topics.into_iter().map(|topic| topic.finish(call.version))).await;
-    let failed = responses.iter().flat_map(|topic| &topic.partition_responses).any(|partition| partition.error_code != 0);
+    let failed =
+        responses.iter().flat_map(|topic| &topic.partition_responses).any(|partition| partition.error_code != 0);
     match (acks, failed) {
         (0, true) => Answer::Close,
         (0, false) => Answer::Nothing,
@@ -111,8 +112,10 @@ fn accepted(index: i32, partition: &Partition, appended: Appended) -> PartitionP
 }
 
 fn refused(index: i32, refusal: Refusal, version: i16) -> PartitionProduceResponse {
-    let response =
-        PartitionProduceResponse::default().with_index(index).with_error_code(refusal.error.code()).with_base_offset(-1);
+    let response = PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(refusal.error.code())
+        .with_base_offset(-1);
     if version < WITH_MESSAGE {
         return response;
     }

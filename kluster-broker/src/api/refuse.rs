@@ -49,7 +49,10 @@ impl Refuse for ProduceRequest {
         }
         let topic = |topic: produce_request::TopicProduceData| {
             let partition = |partition: produce_request::PartitionProduceData| {
-                PartitionProduceResponse::default().with_index(partition.index).with_error_code(code).with_base_offset(-1)
+                PartitionProduceResponse::default()
+                    .with_index(partition.index)
+                    .with_error_code(code)
+                    .with_base_offset(-1)
             };
             let partitions = topic.partition_data.into_iter().map(partition).collect();
             TopicProduceResponse::default()

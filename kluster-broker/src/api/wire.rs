@@ -12,7 +12,8 @@ use crate::topics::{TopicError, Topics, check_name};
 /// The topic of committed offsets. Clients may read it and not write it.
 pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// What is said to a transactional producer.
-pub(super) const NO_TRANSACTIONS: &str = "this broker has no transactions; leave transactional.id unset, or use Apache Kafka";
+pub(super) const NO_TRANSACTIONS: &str =
+    "this broker has no transactions; leave transactional.id unset, or use Apache Kafka";
 
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())

@@ -49,7 +49,9 @@ pub enum Effect {
 
 /// A rule that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the fault rule {text:?} can't be read: {reason}; expected API:EFFECT[WHEN], for example Produce:drop@3 or *:delay=50ms%0.1")]
+#[error(
+    "the fault rule {text:?} can't be read: {reason}; expected API:EFFECT[WHEN], for example Produce:drop@3 or *:delay=50ms%0.1"
+)]
 pub struct RuleError {
     text: String,
     reason: &'static str,
@@ -95,7 +97,9 @@ fn read_when(text: &str) -> Result<When, &'static str> {
     match sign {
         '@' => Ok(When::Nth(read_count(value)?)),
         '/' => Ok(When::Every(read_count(value)?)),
-        _ => value.parse().ok().filter(|chance| (0.0..=1.0).contains(chance)).map(When::Chance).ok_or("chance is 0 to 1"),
+        _ => {
+            value.parse().ok().filter(|chance| (0.0..=1.0).contains(chance)).map(When::Chance).ok_or("chance is 0 to 1")
+        }
     }
 }
 
