@@ -163,7 +163,7 @@ fn cannot_open(place: &Place, error: BrokerError) -> KlusterError {
         )),
         BrokerError::Open(OpenError::Lock(LockError::Io { path, source })) => cannot_use(&path, &source),
         BrokerError::Open(OpenError::Io { path, source }) => cannot_use(&path, &source),
-        BrokerError::Open(error) => KlusterError::Directory(error.to_string()),
+        error => KlusterError::Directory(error.to_string()),
     }
 }
 
