@@ -4,7 +4,7 @@
 //! (`topics`, `status`, `offsets`, `tail`, `load`, `leave`, `completions`) → data on stdout, all else on stderr (`output`) → an exit code
 //! (`error`).
 //!
-//! Commands share `source` (a topic read to where it ended, then followed), `nodes` (the newest heartbeat of each node), `agreement` (whose
+//! Commands share `source` (a topic read to where it ended, then followed), `nodes` (the newest heartbeat of each node), `dialect` (whose SQL they speak), `agreement` (whose
 //! chains agree) and `show` (records and times as people read them).
 //!
 //! Neighbours: it reads and writes the log through `kluster-log`, and sends SQL through `kluster-client`; it never talks to a node or a DBMS.
@@ -25,6 +25,7 @@ pub mod tail;
 pub mod topics;
 
 pub mod agreement;
+pub mod dialect;
 pub mod nodes;
 pub mod show;
 pub mod source;

@@ -15,6 +15,7 @@ mod progress;
 mod report;
 mod script;
 
+use crate::dialect::{dialect_of, parse_dialect};
 use crate::error::AdminError;
 use crate::nodes::Nodes;
 use crate::output::Output;
@@ -27,6 +28,7 @@ use kluster_protocol::ClientId;
 use kluster_sql::Dialect;
 use progress::Progress;
 use report::Report;
+pub use script::passed_over;
 use script::Script;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,15 +106,6 @@ fn in_flight(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_dialect(text: &str) -> Result<Dialect, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "postgres" | "postgresql" => Ok(Dialect::Postgres),
-        "mariadb" | "mysql" => Ok(Dialect::MariaDb),
-        "sqlite" => Ok(Dialect::Sqlite),
-        _ => Err(format!("{text:?} is none of postgres, mariadb, sqlite")),
-    }
-}
-
 impl Load {
     /// Sends the script.
     pub async fn run(
@@ -171,7 +164,8 @@ impl Load {
     }
 }
 
-fn read(file: &Path) -> Result<String, AdminError> {
+/// The text of a script, which must be UTF-8.
+pub fn read(file: &Path) -> Result<String, AdminError> {
     let bytes = std::fs::read(file)
         .map_err(|error| AdminError::Settings(format!("{} cannot be read: {error}", file.display())))?;
     String::from_utf8(bytes).map_err(|error| {
@@ -193,37 +187,6 @@ fn check_live(nodes: &Nodes) -> Result<(), AdminError> {
                 .to_owned(),
         )),
     }
-}
-
-/// The dialect of the nodes' DBMS.
-fn dialect_of(nodes: &Nodes) -> Result<Dialect, AdminError> {
-    let expected = nodes.expected();
-    let heard = nodes
-        .heard()
-        .filter(|(node, _)| expected.contains(node))
-        .map(|(node, heard)| (node, heard.heartbeat.dbms.as_str()));
-    let mut found: Option<(&kluster_protocol::NodeId, &str)> = None;
-    for (node, dbms) in heard {
-        match found {
-            Some((other, its)) if its != dbms => {
-                return Err(AdminError::Refused(format!(
-                    "{other} runs {its} and {node} runs {dbms}: say with --dialect whose SQL the script is written in"
-                )));
-            }
-            _ => found = Some((node, dbms)),
-        }
-    }
-    let Some((node, dbms)) = found else {
-        return Err(AdminError::Refused(
-            "no node was ever heard of: start one with kluster-node, or say with --dialect whose SQL the script is written in".to_owned(),
-        ));
-    };
-    let dialect = Dialect::ALL.into_iter().find(|dialect| dialect.name().eq_ignore_ascii_case(dbms));
-    dialect.ok_or_else(|| {
-        AdminError::Refused(format!(
-            "{node} runs {dbms}, which this kluster-admin does not know: say with --dialect whose SQL it is nearest to"
-        ))
-    })
 }
 
 #[cfg(test)]

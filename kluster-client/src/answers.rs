@@ -40,7 +40,7 @@ pub(crate) enum Verdict {
     /// Executed: one whole answer, and who gave it.
     Done(Box<RawResponse>, Vec<Answered>),
     /// Refused by as many as were asked for.
-    Refused(ResponseError, Option<Offset>),
+    Refused(ResponseError, Option<Offset>, Vec<Answered>),
     /// There are no voters to count.
     NoVoters(Answered),
     /// Two nodes differ.
@@ -164,7 +164,7 @@ impl Tally {
 fn verdict(answer: RawResponse, answered: Vec<Answered>) -> Verdict {
     match answer.is_ok() {
         true => Verdict::Done(Box::new(answer), answered),
-        false => Verdict::Refused(refusal(&answer), answer.offset),
+        false => Verdict::Refused(refusal(&answer), answer.offset, answered),
     }
 }
 

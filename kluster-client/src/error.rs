@@ -33,6 +33,8 @@ pub enum ClientError {
         error: ResponseError,
         /// The request's offset in ALL; for reads on ONE the offset that the node had applied.
         offset: Option<Offset>,
+        /// Who refused it; when it stands in ALL, the other nodes refuse it too.
+        nodes: Vec<NodeId>,
     },
     /// The answers that were asked for did not come before the deadline.
     #[error("request {}: no answer in time{}; {}", ticket.message_id, from(answered), next(*outcome))]

@@ -123,6 +123,14 @@ macro_rules! asking {
                 self
             }
 
+            /// Settles id and `since_offset` now, before anything is sent, so that a caller who stops waiting by dropping the future can still
+            /// ask again ([`Self::retry`]).
+            pub async fn ticketed(self) -> Result<(Self, Ticket), ClientError> {
+                let deadline = Instant::now() + self.call.timeout();
+                let (ticket, _) = self.call.ticket(deadline).await?;
+                Ok((self.retry(ticket.clone()), ticket))
+            }
+
             /// Waits until it is durable and ordered in the log, and for no node.
             pub async fn logged(self) -> Result<Logged, ClientError> {
                 let (call, body) = self.body()?;

@@ -124,7 +124,7 @@ impl Query {
                 Ok(Some(whole)) if whole.response.is_ok() => return Ok(whole.response),
                 Ok(Some(whole)) => {
                     let (error, offset) = (refusal(&whole.response), whole.response.offset);
-                    return Err(ClientError::Refused { error, offset });
+                    return Err(ClientError::Refused { error, offset, nodes: vec![whole.response.node_id] });
                 }
                 Ok(None) => {}
             }

@@ -80,6 +80,8 @@ pub struct Done {
     pub offset: Option<Offset>,
     /// The nodes that answered, all alike.
     pub answered: Vec<Answered>,
+    /// How many voters there were as of the request; 0 before the first has joined.
+    pub voters: u32,
     /// An earlier attempt executed it, and what it returned was not kept; it took effect all the same.
     pub result_gone: bool,
     /// What each statement did: one for `execute`, as many as there are for a transaction, none if the result is gone.
@@ -88,8 +90,8 @@ pub struct Done {
 
 impl Done {
     pub(crate) fn of(message_id: MessageId, response: RawResponse, answered: Vec<Answered>) -> Self {
-        let (offset, result_gone) = (response.offset, response.result_gone);
-        Self { message_id, offset, answered, result_gone, results: results(response) }
+        let (offset, result_gone, voters) = (response.offset, response.result_gone, response.members.voters);
+        Self { message_id, offset, answered, voters, result_gone, results: results(response) }
     }
 
     /// Rows matched, over all statements.

@@ -117,7 +117,8 @@ impl Flow {
         let part = response.part.unwrap_or_default();
         match &mut self.held {
             None if !response.is_ok() => {
-                return Err(ClientError::Refused { error: refusal(&response), offset: response.offset });
+                let (error, offset) = (refusal(&response), response.offset);
+                return Err(ClientError::Refused { error, offset, nodes: vec![response.node_id.clone()] });
             }
             // The rows of an earlier attempt are gone: asked anew, under a new id.
             None if response.result_gone => {

@@ -154,7 +154,10 @@ impl ThroughAll {
     fn conclude(&self, verdict: Verdict) -> Result<(RawResponse, Vec<Answered>), ClientError> {
         match verdict {
             Verdict::Done(answer, answered) => Ok((*answer, answered)),
-            Verdict::Refused(error, offset) => Err(ClientError::Refused { error, offset }),
+            Verdict::Refused(error, offset, answered) => {
+                let nodes = answered.into_iter().map(|answered| answered.node_id).collect();
+                Err(ClientError::Refused { error, offset, nodes })
+            }
             Verdict::NoVoters(answered) => Err(ClientError::NoVoters { ticket: self.ticket.clone(), answered }),
             Verdict::Diverged { offset, one, other } => Err(ClientError::Diverged {
                 message_id: self.ticket.message_id.clone(),

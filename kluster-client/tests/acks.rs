@@ -125,8 +125,9 @@ async fn a_refusal_needs_as_many_answers() {
     let asked = script.all().await;
     script.say(&asked, asked.by("n1").refused(ErrorCode::UniqueViolation)).await;
     let error = first.await.unwrap().unwrap_err();
-    let ClientError::Refused { error, offset } = error else { panic!("{error}") };
+    let ClientError::Refused { error, offset, nodes } = error else { panic!("{error}") };
     assert_eq!((error.code, offset), (ErrorCode::UniqueViolation, Some(Offset::ZERO)));
+    assert_eq!(nodes, ["n1".into()]);
 
     let quorum = start(client.execute(INSERT).quorum());
     let asked = script.all().await;

@@ -74,6 +74,24 @@ async fn a_retry_by_hand_repeats_id_and_since_offset() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_stops_waiting_can_ask_again_with_the_ticket_settled_before() {
+    let mut script = Script::new().await;
+    script.fill().await;
+    let client = script.client().await;
+    let (request, ticket) = client.execute(INSERT).ticketed().await.unwrap();
+    script.all_stays_quiet(Duration::from_secs(5)).await;
+    let waiting = start(request.all());
+    let first = script.all().await;
+    waiting.abort();
+    assert_eq!(ticket, Ticket { message_id: "m1".into(), since_offset: Some(Offset::ZERO) });
+    let again = start(client.execute(INSERT).retry(ticket).first());
+    let second = script.all().await;
+    assert_eq!(first.record.value, second.record.value);
+    script.say(&second, second.by("n1").at(1)).await;
+    assert_eq!(again.await.unwrap().unwrap().offset, Some(Offset::new(1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_never_reached_the_log_has_no_effect() {
     let script = Script::new().await;
     let client = script.client().await;

@@ -53,12 +53,9 @@ impl<'a> Script<'a> {
                 begun |= piece.role == Role::Statement;
                 continue;
             }
-            match piece.role {
-                Role::ToolOnly(why) if !begun || is_harmless(piece.text) => script.pass(&piece, why),
-                Role::ToolOnly(why) => {
-                    return Err(script.refuse(&piece, &format!("{why}, and statements stand before it")));
-                }
-                Role::Statement => {
+            match passed_over(&piece, begun).map_err(|why| script.refuse(&piece, &why))? {
+                Some(why) => script.pass(&piece, why),
+                None => {
                     begun = true;
                     let statement = script.judge(&piece, dialect)?;
                     script.statements.push(statement);
@@ -88,6 +85,16 @@ impl<'a> Script<'a> {
     fn refuse(&self, piece: &Piece<'_>, why: &str) -> AdminError {
         let text = show::one_line(piece.text, SHOWN);
         AdminError::Refused(format!("{}:{}: {why}\n  {text}\nNothing was sent", self.name, piece.line))
+    }
+}
+
+/// Why a piece of a script is passed over and not sent; None: it is to be sent. `begun`: statements stand before it. An error: it can be
+/// neither.
+pub fn passed_over(piece: &Piece<'_>, begun: bool) -> Result<Option<&'static str>, String> {
+    match piece.role {
+        Role::Statement => Ok(None),
+        Role::ToolOnly(why) if !begun || is_harmless(piece.text) => Ok(Some(why)),
+        Role::ToolOnly(why) => Err(format!("{why}, and statements stand before it")),
     }
 }
 

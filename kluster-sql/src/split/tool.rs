@@ -28,7 +28,8 @@ pub(super) fn line(dialect: Dialect, rest: &str) -> Option<&'static str> {
         {
             Some(CHOSEN)
         }
-        Dialect::Sqlite if rest.starts_with('.') => Some(COMMAND),
+        // No statement begins with a backslash, and a prompt's own commands do, whatever the DBMS.
+        Dialect::Sqlite if rest.starts_with(['.', '\\']) => Some(COMMAND),
         _ => None,
     }
 }

@@ -185,7 +185,7 @@ impl One {
                     self.acknowledged.fetch_max(offset.unwrap_or_default(), Ordering::Relaxed);
                     Answer::Done(offset, done.results.iter().map(|rows| rows.affected).collect())
                 }
-                Ok(Err(ClientError::Refused { error, offset })) => {
+                Ok(Err(ClientError::Refused { error, offset, .. })) => {
                     Answer::Refused(offset.map(Offset::get), error.code.as_str().to_owned())
                 }
                 Ok(Err(error)) => {

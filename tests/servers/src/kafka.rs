@@ -141,9 +141,7 @@ impl KafkaServer {
     /// One of Kafka's own tools (`kafka-topics`, `kafka-console-producer`, `kafka-console-consumer`, `kafka-consumer-groups`,
     /// `kafka-configs`, `kafka-delete-records`), already told this server's address.
     pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<Command, ServerError> {
-        let mut command = Command::new(programs::kafka_script(name)?);
-        command.args(["--bootstrap-server", &self.bootstrap]).args(arguments);
-        Ok(command)
+        kafka_tool(name, &self.bootstrap, arguments)
     }
 
     /// The process id of the broker, while it runs as a process of this machine.
@@ -155,6 +153,13 @@ impl KafkaServer {
     pub fn log(&self) -> Option<PathBuf> {
         self.engine.log()
     }
+}
+
+/// One of Kafka's own tools, told the address of whatever speaks Kafka's protocol.
+pub fn kafka_tool(name: &str, bootstrap: &str, arguments: &[&str]) -> Result<Command, ServerError> {
+    let mut command = Command::new(programs::kafka_script(name)?);
+    command.args(["--bootstrap-server", bootstrap]).args(arguments);
+    Ok(command)
 }
 
 /// The settings of scripts/kafka/bin/kafka-server in the image's own form: `KAFKA_` and the name with underscores.

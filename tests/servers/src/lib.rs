@@ -38,7 +38,7 @@ mod skip;
 mod template;
 
 pub use error::ServerError;
-pub use kafka::{KafkaOptions, KafkaServer};
+pub use kafka::{KafkaOptions, KafkaServer, kafka_tool};
 pub use mariadb::{MariaDbOptions, MariaDbServer};
 pub use place::{LogServer, Place};
 pub use postgres::{PostgresOptions, PostgresServer};

@@ -1,0 +1,139 @@
+//! Ask: one request, from the moment it is sent until it is answered, or the wait is ended by hand.
+
+use super::settings::Settings;
+use super::ticket::{OpenRequest, SentTicket};
+use super::trouble::Trouble;
+use crate::signals::Signals;
+use kluster_client::{Client, ClientError, Done, Logged, Read, Rows, Ticket};
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Of a read.
+    Read(Read),
+    /// Of a write.
+    Done(Done),
+    /// Of a write that waits for no node.
+    Logged(Logged),
+}
+
+impl Reply {
+    /// What each statement returned.
+    pub fn results(&self) -> &[Rows] {
+        match self {
+            Self::Read(read) => std::slice::from_ref(&read.rows),
+            Self::Done(done) => &done.results,
+            Self::Logged(_) => &[],
+        }
+    }
+}
+
+/// A request without a good answer, and what is left open by it.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Why.
+    pub trouble: Trouble,
+    /// What can be asked again.
+    pub open: Option<OpenRequest>,
+}
+
+impl From<Trouble> for Unanswered {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, open: None }
+    }
+}
+
+/// Sends a read, and waits for its rows.
+pub async fn read(client: &Client, settings: &Settings, sql: &str, signals: &Signals) -> Result<Reply, Trouble> {
+    let query = client.query(sql).level(settings.read.level(settings.ack)).timeout(settings.timeout);
+    tokio::select! {
+        biased;
+        () = signals.asked_to_end() => Err(Trouble::interrupted(None)),
+        read = query.rows() => read.map(Reply::Read).map_err(Trouble::from),
+    }
+}
+
+/// Sends what may have an effect, and waits for as many answers as the settings say.
+///
+/// Its ticket is settled before it is sent, so that a wait that is ended by hand can be taken up again.
+pub async fn write(
+    client: &Client,
+    settings: &Settings,
+    request: Request,
+    signals: &Signals,
+) -> Result<Reply, Unanswered> {
+    let end = signals.asked_to_end();
+    tokio::pin!(end);
+    let settled = tokio::select! {
+        biased;
+        () = &mut end => return Err(Trouble::interrupted(None).into()),
+        settled = request.settle(client, settings) => settled.map_err(Trouble::from)?,
+    };
+    let (sending, ticket) = settled;
+    let trouble = tokio::select! {
+        biased;
+        () = &mut end => Trouble::interrupted(Some(ticket.clone())),
+        reply = sending.reply(settings) => match reply {
+            Ok(reply) => return Ok(reply),
+            Err(error) => Trouble::from(error),
+        },
+    };
+    // What was refused, or is known to have no effect, need not be asked again.
+    let open = trouble.ticket.is_some().then(|| OpenRequest {
+        sent: SentTicket { client_id: client.id().clone(), ticket },
+        statements: request.statements,
+        list: request.list,
+    });
+    Err(Unanswered { trouble, open })
+}
+
+/// What is sent through ALL.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The statements.
+    pub statements: Vec<String>,
+    /// They are a transaction, even if it is only one.
+    pub list: bool,
+    /// An earlier attempt.
+    pub earlier: Option<Ticket>,
+}
+
+enum Sending {
+    One(kluster_client::Execute),
+    List(kluster_client::Transaction),
+}
+
+impl Request {
+    async fn settle(&self, client: &Client, settings: &Settings) -> Result<(Sending, Ticket), ClientError> {
+        match (&self.statements[..], self.list) {
+            ([sql], false) => {
+                let execute = client.execute(sql).timeout(settings.timeout);
+                let (execute, ticket) = match &self.earlier {
+                    Some(ticket) => (execute.retry(ticket.clone()), ticket.clone()),
+                    None => execute.ticketed().await?,
+                };
+                Ok((Sending::One(execute), ticket))
+            }
+            (statements, _) => {
+                let transaction = client.transaction().timeout(settings.timeout);
+                let transaction = statements.iter().fold(transaction, |list, sql| list.statement(sql));
+                let (transaction, ticket) = match &self.earlier {
+                    Some(ticket) => (transaction.retry(ticket.clone()), ticket.clone()),
+                    None => transaction.ticketed().await?,
+                };
+                Ok((Sending::List(transaction), ticket))
+            }
+        }
+    }
+}
+
+impl Sending {
+    async fn reply(self, settings: &Settings) -> Result<Reply, ClientError> {
+        match (self, settings.ack.ack()) {
+            (Self::One(execute), Some(ack)) => execute.answered_by(ack).await.map(Reply::Done),
+            (Self::One(execute), None) => execute.logged().await.map(Reply::Logged),
+            (Self::List(list), Some(ack)) => list.answered_by(ack).await.map(Reply::Done),
+            (Self::List(list), None) => list.logged().await.map(Reply::Logged),
+        }
+    }
+}

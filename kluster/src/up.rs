@@ -1,0 +1,145 @@
+//! up: a whole cluster in this process: the log, nodes beside SQLite files (or databases that are there), and on a terminal the prompt.
+//!
+//! The life of a start, and the modules in that order: the data directory is tried (`directory`), the log opened (`crate::broker`), the cluster
+//! asked for compared with the one that lies there (`plan`), topics made, nodes started and waited for (`nodes`), a first statement answered
+//! (`ready`), and all of it said (`words`). It ends in the opposite order: prompt, nodes, log.
+//!
+//! Neighbours: everything that travels goes through the log, as with nodes that are processes of their own; `demo` starts such nodes.
+//!
+//! Invariants
+//! 1. The line `ready …` leaves when a statement would be answered at once, and never before: one was.
+//! 2. A node that stops leaves the others alone.
+//! 3. A directory is never taken for another cluster's: what lies there is described, and the description is compared.
+
+pub(crate) mod directory;
+pub(crate) mod ending;
+pub(crate) mod nodes;
+pub(crate) mod plan;
+mod ready;
+pub(crate) mod words;
+
+use crate::broker::{LogServer, Place};
+use crate::error::KlusterError;
+use crate::signals::Signals;
+use crate::sql::Sql;
+use directory::{Directory, Home};
+use kluster_log::{Log, LogSettings, TopicSettings};
+use nodes::Nodes;
+use plan::{Asked, Plan};
+use std::io::IsTerminal;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use words::Started;
+
+/// The manual of the command.
+pub const MANUAL: &str = "\
+Start a whole cluster in this process: the log, three nodes on SQLite files, and on a terminal the prompt.
+
+Everything lies in one directory; a second start there goes on where the first one ended, and so does one after a crash. When the cluster \
+answers, one line `ready bootstrap=HOST:PORT nodes=N` leaves on stdout; all else is said on stderr. Without a terminal it serves until SIGTERM or \
+SIGINT, then drains; a second signal ends it at once.
+
+What is acknowledged is on this machine's disk, and survives a crash of the process or the machine. It is not highly available: for that, the \
+same nodes run on Apache Kafka.";
+
+/// What `up` is asked with.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Up {
+    /// Where the log is and how it is reached.
+    #[command(flatten)]
+    pub place: Place,
+    /// How many nodes, on SQLite files in the directory; else as many as at the last start, at first 3
+    #[arg(long, env = "KLUSTER_NODES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=99), conflicts_with = "node")]
+    pub nodes: Option<u16>,
+    /// The database beside a node, instead of a file in the directory: postgres://…, mysql://…, mariadb://… or sqlite:FILE. Repeatable: n1, n2, …
+    #[arg(long, value_name = "URL")]
+    pub node: Vec<String>,
+    /// Take out a node that is started no more, so that nobody waits for it. Repeatable
+    #[arg(long, value_name = "NODE")]
+    pub without: Vec<String>,
+}
+
+impl Up {
+    /// Starts the cluster and serves until it is asked to end.
+    pub async fn run(&self, settings: &LogSettings, signals: &Signals) -> Result<(), KlusterError> {
+        let begun = Instant::now();
+        if settings.bootstrap != LogSettings::default().bootstrap {
+            eprintln!("kluster: --bootstrap is not used: this command starts a log of its own");
+        }
+        let directory = Directory::open(&self.place.dir)?;
+        let broker = LogServer::open(&self.place, &directory).await?;
+        let settings = LogSettings { bootstrap: broker.bootstrap(), kafka_config: None, ..settings.clone() };
+        let draining = CancellationToken::new();
+        ending::at_once_when_asked_again(draining.clone());
+        let ran = self.on_log(&settings, &directory, signals, begun, &draining).await;
+        ran.and(broker.stop().await)
+    }
+
+    /// The nodes' part, between the log's beginning and its end.
+    async fn on_log(
+        &self,
+        settings: &LogSettings,
+        directory: &Directory,
+        signals: &Signals,
+        begun: Instant,
+        draining: &CancellationToken,
+    ) -> Result<(), KlusterError> {
+        let home = directory.of_database(&settings.database)?;
+        let asked = Asked { nodes: self.nodes, urls: &self.node, without: &self.without };
+        let plan = Plan::make(&asked, &home)?;
+        let log = Log::connect(settings.clone()).await?;
+        log.create_topics(&TopicSettings::development()).await?;
+        let mut nodes = Nodes::start(&plan, &log);
+        let began = tokio::select! {
+            biased;
+            began = begin(&mut nodes, &plan, home, &log) => began.map(|()| true),
+            () = signals.asked_to_end() => Ok(false),
+        };
+        let served = match began {
+            Ok(true) => {
+                let started =
+                    Started { place: &self.place, plan: &plan, nodes: &nodes, settings, took: begun.elapsed() };
+                serve(&started, signals).await
+            }
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        draining.cancel();
+        eprintln!("kluster: draining");
+        let drained = nodes.drain().await;
+        served.and(drained)
+    }
+}
+
+/// Waits until every node counts and a statement is answered.
+async fn begin(nodes: &mut Nodes, plan: &Plan, mut home: Home, log: &Log) -> Result<(), KlusterError> {
+    nodes.started(|node| home.remember(node)).await?;
+    nodes.joined().await?;
+    for node in &plan.absent {
+        nodes.take_out(node, plan, log).await?;
+        home.forget(node)?;
+    }
+    ready::ask(log).await
+}
+
+/// Says that the cluster answers, and waits until it is to end: on a terminal by leaving the prompt, else by a signal.
+async fn serve(started: &Started<'_>, signals: &Signals) -> Result<(), KlusterError> {
+    let prompt = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    started.say(prompt)?;
+    let until = async {
+        match prompt {
+            true => {
+                let left = Sql::default().run(started.settings, signals).await;
+                eprintln!(
+                    "kluster: the prompt is left, and the cluster ends with it; without a terminal it goes on until SIGTERM"
+                );
+                left
+            }
+            false => Ok(signals.asked_to_end().await),
+        }
+    };
+    tokio::select! {
+        ended = until => ended,
+        () = started.nodes.watch() => Ok(()),
+    }
+}

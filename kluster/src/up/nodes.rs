@@ -1,0 +1,301 @@
+//! nodes: several nodes in one process, each with its own lanes; they share one handle of the log, hence its connections.
+//!
+//! Neighbours: `plan` says which; `kluster-node` is what each of them is. They know nothing of each other but what the log says.
+
+use super::directory::Described;
+use super::plan::{Plan, PlannedNode};
+use crate::error::KlusterError;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use kluster_log::Log;
+use kluster_node::dbms::DbmsSettings;
+use kluster_node::membership;
+use kluster_node::node::{Node, NodeError, NodeSettings};
+use kluster_node::status::{Now, Status};
+use kluster_protocol::{Control, DEFAULT_WINDOW, NodeId, NodeState, Role, Topic};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// At most this many reads of ONE at once, in each node.
+const MAX_READS: usize = 4;
+/// Whoever waits for nodes is told so often what for.
+const STILL: Duration = Duration::from_secs(3);
+
+/// What a node of this machine is told.
+pub(crate) fn settings(id: &NodeId, url: &str) -> NodeSettings {
+    NodeSettings {
+        node_id: id.clone(),
+        dbms: DbmsSettings {
+            url: url.to_owned(),
+            app_url: None,
+            read_url: None,
+            node_id: id.to_string(),
+            max_reads: MAX_READS,
+            inline: false,
+            steps: Default::default(),
+        },
+        role: Role::Voter,
+        http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        trust_topics: false,
+        development: true,
+        clock: Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)),
+        window: DEFAULT_WINDOW,
+        max_batch: Default::default(),
+        instance_id: uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+/// What a node that cannot go on means for whoever started it.
+pub(crate) fn cannot_run(id: &NodeId, error: &NodeError) -> KlusterError {
+    match error {
+        NodeError::Log(error) => error.clone().into(),
+        NodeError::Dbms(error) if error.to_string().contains("disk is full") => {
+            KlusterError::DiskFull(format!("{id}: {error}; make room"))
+        }
+        error => KlusterError::Node(format!("{id}: {error}")),
+    }
+}
+
+/// The nodes of this process.
+pub(crate) struct Nodes {
+    drain: CancellationToken,
+    running: JoinSet<(NodeId, Result<(), NodeError>)>,
+    starting: FuturesUnordered<oneshot::Receiver<Running>>,
+    started: Vec<Running>,
+}
+
+/// A node that has opened its database.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// What is remembered of it.
+    pub(crate) described: Described,
+    /// Its DBMS, with the version.
+    pub(crate) dbms: String,
+    /// Its HTTP port.
+    pub(crate) http: Option<SocketAddr>,
+    status: Status,
+}
+
+impl Nodes {
+    /// Starts all that are planned.
+    pub(crate) fn start(plan: &Plan, log: &Log) -> Self {
+        let mut nodes = Self {
+            drain: CancellationToken::new(),
+            running: JoinSet::new(),
+            starting: FuturesUnordered::new(),
+            started: Vec::new(),
+        };
+        for node in &plan.nodes {
+            let (said, started) = oneshot::channel();
+            nodes.starting.push(started);
+            let (node, log, drain) = (node.clone(), log.clone(), nodes.drain.clone());
+            nodes.running.spawn(async move {
+                let id = node.described.id.clone();
+                (id, run(node, log, said, drain).await)
+            });
+        }
+        nodes
+    }
+
+    /// Waits until each has opened its database; `each` hears of one after the other.
+    pub(crate) async fn started(
+        &mut self,
+        mut each: impl FnMut(&Described) -> Result<(), KlusterError>,
+    ) -> Result<(), KlusterError> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = self.running.join_next() => return Err(ended_early(ended)),
+                started = self.starting.next() => match started {
+                    Some(Ok(running)) => {
+                        each(&running.described)?;
+                        self.started.push(running);
+                    }
+                    // Its task has ended, and is found above.
+                    Some(Err(_)) => {}
+                    None => break,
+                },
+                () = tokio::time::sleep(STILL) => {
+                    let count = self.starting.len();
+                    eprintln!("kluster: waiting for the databases of {count} nodes (KLUSTER_LOG=warn says why)");
+                }
+            }
+        }
+        self.started.sort_by_key(|node| (node.described.id.as_str().len(), node.described.id.clone()));
+        Ok(())
+    }
+
+    /// Waits until each is at the end of the log, and all of them count.
+    pub(crate) async fn joined(&mut self) -> Result<(), KlusterError> {
+        let names: Vec<NodeId> = self.started.iter().map(|node| node.described.id.clone()).collect();
+        loop {
+            let waiting = self.started.iter().find(|node| !has_joined(&node.status.now(), &names));
+            let Some(node) = waiting else { return Ok(()) };
+            let (id, mut changes) = (node.described.id.clone(), node.status.watch());
+            let change = changes.wait_for(|now| has_joined(now, &names) || stopped(now).is_some());
+            tokio::select! {
+                biased;
+                Some(ended) = self.running.join_next() => return Err(ended_early(ended)),
+                now = tokio::time::timeout(STILL, change) => match now {
+                    Ok(Ok(now)) => {
+                        if let Some(why) = stopped(&now) {
+                            return Err(KlusterError::Node(format!("{id} {why}")));
+                        }
+                    }
+                    _ => eprintln!("kluster: waiting for {id}: {}", words(&node.status.now())),
+                },
+            }
+        }
+    }
+
+    /// Takes a node that is not started any more out of the members, where `plan` allows it.
+    pub(crate) async fn take_out(&self, node: &NodeId, plan: &Plan, log: &Log) -> Result<(), KlusterError> {
+        let Some(first) = self.started.first() else { return Ok(()) };
+        let mut changes = first.status.watch();
+        let mut asked_at = None;
+        loop {
+            let members = changes.borrow_and_update().membership.clone();
+            if members.role(node).is_none() {
+                return Ok(());
+            }
+            if !plan.without.contains(node) {
+                return Err(still_counts(node, plan));
+            }
+            if asked_at != Some(members.version) {
+                let leave = Control::Leave { node_id: node.clone(), replaces: members.version };
+                log.append(Topic::All, None, membership::control(&leave)).await?;
+                asked_at = Some(members.version);
+            }
+            // The status lives as long as `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Those that run.
+    pub(crate) fn each(&self) -> &[Running] {
+        &self.started
+    }
+
+    /// Says whenever a node stops or is well again; never ends.
+    pub(crate) async fn watch(&self) {
+        let watches = self.started.iter().map(|node| watch(&node.described.id, node.status.clone()));
+        futures_util::future::join_all(watches).await;
+        std::future::pending::<()>().await;
+    }
+
+    /// Ends all in order: what is under way is finished and answered. Tells of those that had stopped before.
+    pub(crate) async fn drain(mut self) -> Result<(), KlusterError> {
+        self.drain.cancel();
+        let mut first = Ok(());
+        while let Some(ended) = self.running.join_next().await {
+            if let Err(error) = outcome(ended)
+                && first.is_ok()
+            {
+                first = Err(error);
+            }
+        }
+        first
+    }
+}
+
+/// The life of one node.
+async fn run(
+    node: PlannedNode,
+    log: Log,
+    said: oneshot::Sender<Running>,
+    drain: CancellationToken,
+) -> Result<(), NodeError> {
+    let starting = Node::start(settings(&node.described.id, &node.url), log);
+    let started = tokio::select! {
+        biased;
+        () = drain.cancelled() => return Ok(()),
+        started = starting => started?,
+    };
+    let info = started.info();
+    let running = Running {
+        described: node.described,
+        dbms: format!("{} {}", info.name, info.version),
+        http: started.http(),
+        status: started.status(),
+    };
+    // Nobody listens where the command ends already.
+    let _ = said.send(running);
+    started.run(drain).await
+}
+
+type Ended = Result<(NodeId, Result<(), NodeError>), tokio::task::JoinError>;
+
+fn outcome(ended: Ended) -> Result<(), KlusterError> {
+    match ended {
+        Ok((id, ran)) => ran.map_err(|error| cannot_run(&id, &error)),
+        Err(panic) => Err(KlusterError::Node(format!("a bug in Kluster ended a node: {panic}; please report it"))),
+    }
+}
+
+fn ended_early(ended: Ended) -> KlusterError {
+    outcome(ended).err().unwrap_or_else(|| KlusterError::Node("a node ended before it was asked to".to_owned()))
+}
+
+fn has_joined(now: &Now, names: &[NodeId]) -> bool {
+    now.state == NodeState::Ready && names.iter().all(|name| now.membership.voters.contains(name))
+}
+
+/// Why a node does not go on, if so.
+fn stopped(now: &Now) -> Option<String> {
+    match &now.state {
+        NodeState::Stopped { offset, code, .. } => Some(format!("stopped at offset {offset} ({code})")),
+        _ => None,
+    }
+}
+
+fn words(now: &Now) -> String {
+    let doing = kluster_node::http::word(&now.state);
+    match now.applied {
+        Some(applied) => format!("{doing}, offset {applied} is applied"),
+        None => doing.to_owned(),
+    }
+}
+
+/// What a person is told of one node while it serves.
+async fn watch(id: &NodeId, status: Status) {
+    let mut changes = status.watch();
+    let mut well = true;
+    loop {
+        let now = changes.borrow_and_update().clone();
+        match (&now.state, well) {
+            (NodeState::Stopped { .. }, _) => {
+                let why = stopped(&now).unwrap_or_default();
+                return eprintln!(
+                    "kluster: {id} {why}: the others go on. `kluster-admin tail` shows the reason; mend it and start again"
+                );
+            }
+            (NodeState::Retrying { code, .. }, true) => {
+                eprintln!("kluster: {id} tries again ({code}): the others go on");
+                well = false;
+            }
+            (NodeState::Ready, false) => {
+                eprintln!("kluster: {id} is well again");
+                well = true;
+            }
+            _ => {}
+        }
+        let state = now.state;
+        if changes.wait_for(|now| now.state != state).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn still_counts(node: &NodeId, plan: &Plan) -> KlusterError {
+    let count = plan.nodes.len();
+    let absent: Vec<String> = plan.absent.iter().map(|node| format!("--without {node}")).collect();
+    KlusterError::OtherCluster(format!(
+        "{node} counts in this cluster and is not to be started: start it too (--nodes {}), or take it out of the members: kluster up --nodes {count} {}",
+        count + plan.absent.len(),
+        absent.join(" ")
+    ))
+}
