@@ -108,7 +108,7 @@ impl KafkaServer {
         let settings = Settings { arguments: Vec::new(), environment: container_environment(&options) };
         let answers = |port| Answers::Kafka(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let image = docker::image("KLUSTER_TEST_KAFKA_IMAGE", IMAGE);
-        let (container, port) = Container::start(PORT_INSIDE, answers, image, settings).await?;
+        let (container, port) = Container::start("Kafka", PORT_INSIDE, answers, image, settings).await?;
         Ok(Self { engine: Engine::Docker(Box::new(container)), bootstrap: format!("127.0.0.1:{port}") })
     }
 

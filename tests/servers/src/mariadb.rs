@@ -95,7 +95,8 @@ impl MariaDbServer {
         // By TCP: the server that only prepares the data listens on its socket alone.
         let ready = ["mariadb-admin", "ping", "-h127.0.0.1", "-uroot", "-psecret"].map(str::to_owned).to_vec();
         let image = docker::image("KLUSTER_TEST_MARIADB_IMAGE", IMAGE);
-        let (container, port) = Container::start(PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
+        let (container, port) =
+            Container::start("MariaDB", PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
         Ok(Self { engine: Engine::Docker(Box::new(container)), port })
     }
 
