@@ -5,6 +5,7 @@ use kafka_protocol::records::{
     Compression, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record, RecordBatchDecoder, RecordBatchEncoder,
     RecordEncodeOptions, TimestampType,
 };
+use kluster_broker::batch::BatchHeader;
 use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::lock::LockError;
 use kluster_broker::partition::{AppendError, Appended, Partition};
@@ -89,20 +90,36 @@ pub fn records(mut batches: Bytes) -> Vec<Record> {
 
 /// Offset and value of each.
 pub fn values(batches: Bytes) -> Vec<(i64, String)> {
-    let value = |record: &Record| String::from_utf8(record.value.clone().unwrap_or_default().to_vec()).unwrap();
-    records(batches).iter().map(|record| (record.offset, value(record))).collect()
+    records(batches).iter().map(offset_and_value).collect()
 }
 
-/// Everything that may be read, from the log's start.
-pub fn all(partition: &Partition) -> Vec<(i64, String)> {
+fn offset_and_value(record: &Record) -> (i64, String) {
+    (record.offset, String::from_utf8(record.value.clone().unwrap_or_default().to_vec()).unwrap())
+}
+
+/// Every record that may be read, from the log's start. As a consumer does, it goes on after the last batch, not after the last record:
+/// compaction may have removed the batch's last ones.
+pub fn all_records(partition: &Partition) -> Vec<Record> {
     let mut found = Vec::new();
     let mut next = partition.offsets().log_start;
     loop {
         let read = partition.read(next, 100, true).unwrap();
-        let Some((last, _)) = values(read.clone()).last().cloned() else { return found };
-        found.extend(values(read).into_iter().filter(|(offset, _)| *offset >= next));
-        next = last + 1;
+        if read.is_empty() {
+            return found;
+        }
+        found.extend(records(read.clone()).into_iter().filter(|record| record.offset >= next));
+        let mut at = 0;
+        while at < read.len() {
+            let header = BatchHeader::parse(&read[at..]).unwrap();
+            next = header.next_offset();
+            at += header.size;
+        }
     }
+}
+
+/// Offset and value of every record that may be read.
+pub fn all(partition: &Partition) -> Vec<(i64, String)> {
+    all_records(partition).iter().map(offset_and_value).collect()
 }
 
 /// Appends and waits for the disk.
