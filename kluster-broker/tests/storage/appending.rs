@@ -90,7 +90,8 @@ fn what_is_no_whole_batch_of_format_2_is_refused() {
 fn counts_and_offsets_that_disagree_are_refused() {
     let it = Store::new(&[]);
     let good = batch(&["a", "b"]);
-    let wrong: [(&str, fn(&mut [u8])); 6] = [
+    type Change = fn(&mut [u8]);
+    let wrong: [(&str, Change); 6] = [
         ("last offset delta", |batch| batch[26] = 7),
         ("negative last offset delta", |batch| batch[23] = 0xff),
         ("count", |batch| batch[60] = 1),

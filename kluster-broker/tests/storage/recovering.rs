@@ -172,7 +172,8 @@ async fn a_missing_or_wrong_index_is_made_anew() {
     let indexes = files(&dir, "index");
     assert!(indexes.len() > 5);
     let first = fs::read(&indexes[0]).unwrap();
-    let wrongs: [&dyn Fn(&Path, Vec<u8>); 6] = [
+    type Wrong<'a> = &'a dyn Fn(&Path, Vec<u8>);
+    let wrongs: [Wrong<'_>; 6] = [
         &|path, _| fs::remove_file(path).unwrap(),
         &|path, _| fs::write(path, []).unwrap(),
         &|path, bytes| fs::write(path, &bytes[..bytes.len() - 1]).unwrap(),
