@@ -102,6 +102,25 @@ impl Topics {
         Ok(())
     }
 
+    /// What [`create`](Self::create) would make, without making it. Its id is nil.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), but for the disk.
+    pub fn check_new(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &[(String, String)],
+    ) -> Result<TopicInfo, TopicError> {
+        check_name(name)?;
+        check_count(partitions)?;
+        let configs = TopicConfig::parse(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        if self.state().topics.contains_key(name) {
+            return Err(TopicError::Exists(name.to_owned()));
+        }
+        Ok(TopicInfo { name: name.to_owned(), topic_id: Uuid::nil(), partitions, configs })
+    }
+
     /// Creates a topic. Blocks on the disk.
     ///
     /// # Errors
@@ -155,7 +174,7 @@ impl Topics {
         catalogue.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
         self.store(&mut state, catalogue)?;
         let topic = state.topics.remove(name);
-        drop(state);
+        // Under the lock, lest a new topic of that name makes its directories meanwhile.
         for (index, partition) in topic.iter().flat_map(|topic| &topic.partitions).enumerate() {
             partition.end(AppendError::Deleted);
             let dir = partition_dir(&self.0.dir, name, i32::try_from(index).unwrap_or_default());
@@ -234,6 +253,12 @@ impl Topics {
         Some(topic.info(name))
     }
 
+    /// The name of the topic of this id.
+    pub fn name_of(&self, topic_id: Uuid) -> Option<String> {
+        let state = self.state();
+        state.topics.iter().find(|(_, topic)| topic.id == topic_id).map(|(name, _)| name.clone())
+    }
+
     /// One partition of a topic.
     pub fn partition(&self, name: &str, index: i32) -> Option<Partition> {
         self.state().topics.get(name)?.partitions.get(usize::try_from(index).ok()?).cloned()
@@ -288,7 +313,8 @@ impl Topic {
     }
 }
 
-fn check_name(name: &str) -> Result<(), TopicError> {
+/// Kafka's rule for names.
+pub(crate) fn check_name(name: &str) -> Result<(), TopicError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let fits = (1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != "..";
     fits.then_some(()).ok_or_else(|| TopicError::Name(name.to_owned()))

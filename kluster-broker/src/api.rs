@@ -1,0 +1,249 @@
+//! Kafka's APIs: which are served, in which versions, and who answers. One file each: decode, do, encode.
+//!
+//! The table is the whole of it. A request of a key or version that is not in it is answered as Kafka does: an ApiVersions that is too new gets
+//! the table in the oldest form, anything else ends the connection. Versions reach as far down as `kafka-protocol` decodes (that is, Kafka 2.1
+//! and what came before it in each API), so that old clients are served, and as far up as the clients of Kafka 4 ask.
+//!
+//! Not in the table on purpose: transactions (a transactional producer is told so by InitProducerId), the new group protocol and share groups,
+//! what brokers say to each other, ACLs, quotas and tokens. A client that asks for the table takes another way or says what is missing.
+
+mod alter_configs;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod describe_topic_partitions;
+mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod init_producer_id;
+mod join_group;
+mod leader_epoch;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod member;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod produce;
+mod refuse;
+mod shapes;
+mod sync_group;
+mod versions;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{
+    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+};
+use kafka_protocol::protocol::{Decodable, Request};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::broker::Shared;
+use crate::frame;
+use crate::frame::head::Head;
+use crate::frame::shape::{Malformed, Shape};
+use refuse::Refuse;
+
+pub(crate) use fetch::LARGEST_ANSWER;
+
+/// A request that is about to be answered: everything about it but its body.
+pub(crate) struct Call {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) key: ApiKey,
+    pub(crate) version: i16,
+    /// What the client calls itself; "" when it does not.
+    pub(crate) client_id: String,
+    pub(crate) peer: SocketAddr,
+    /// Of all arrays in its body.
+    pub(crate) elements: usize,
+    correlation_id: i32,
+}
+
+/// What follows for the connection.
+pub(crate) enum Reply {
+    /// This is written. The memory is given back afterwards.
+    Send { frame: BytesMut, memory: Option<OwnedSemaphorePermit> },
+    /// The client wants no answer.
+    Nothing,
+    /// The client wants no answer, but must learn that something failed: the connection ends.
+    Close,
+    /// A fault rule ends the connection.
+    Fault,
+}
+
+/// What an API gives back: mostly just its response.
+pub(crate) enum Answer<R> {
+    Send(R),
+    /// With the memory that its records take until they are written.
+    Sized(R, OwnedSemaphorePermit),
+    Nothing,
+    Close,
+}
+
+impl<R> From<R> for Answer<R> {
+    fn from(response: R) -> Self {
+        Self::Send(response)
+    }
+}
+
+/// Why a request ends its connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("a request's header is malformed: {0}")]
+    Header(#[source] Malformed),
+    #[error("API key {0} is not served")]
+    Key(i16),
+    #[error("{key:?} version {version} is not served; versions {min} to {max} are")]
+    Version { key: ApiKey, version: i16, min: i16, max: i16 },
+    #[error("a {key:?} request of version {version} is malformed: {reason}")]
+    Malformed { key: ApiKey, version: i16, reason: String },
+    #[error("the answer to {key:?} version {version} can't be written: {reason}; this is a mistake of the broker")]
+    Answer { key: ApiKey, version: i16, reason: String },
+}
+
+/// An API that is served.
+pub(crate) struct Served {
+    pub(crate) key: ApiKey,
+    pub(crate) min: i16,
+    pub(crate) max: i16,
+    shape: Shape,
+}
+
+impl Served {
+    /// What its versions hold.
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+}
+
+macro_rules! apis {
+    ($($key:ident $min:literal ..= $max:literal $shape:ident $request:ident $answer:path;)*) => {
+        /// The table: what ApiVersions tells.
+        pub(crate) const SERVED: &[Served] =
+            &[$(Served { key: ApiKey::$key, min: $min, max: $max, shape: shapes::$shape }),*];
+
+        /// Decodes a request, has it answered, encodes the answer.
+        pub(crate) async fn answer(call: &Call, body: Bytes) -> Result<Reply, CallError> {
+            match call.key {
+                $(ApiKey::$key => {
+                    let request = decode::<$request>(call, body)?;
+                    encode::<$request>(call, $answer(call, request).await.into())
+                })*
+                _ => Err(CallError::Key(call.key as i16)),
+            }
+        }
+
+        /// Decodes a request and refuses it whole, with one error code.
+        pub(crate) fn refuse(call: &Call, body: Bytes, code: i16) -> Result<Reply, CallError> {
+            match call.key {
+                $(ApiKey::$key => {
+                    let request = decode::<$request>(call, body)?;
+                    encode::<$request>(call, request.refuse(code, call.version))
+                })*
+                _ => Err(CallError::Key(call.key as i16)),
+            }
+        }
+    };
+}
+
+apis! {
+    // Versions 0 to 2 can't be decoded any more, but librdkafka takes a lowest version above 2 for a broker that knows no compression;
+    // Apache Kafka 4 tells 0 for the same reason.
+    Produce                 0..=13 PRODUCE                   ProduceRequest                 produce::answer;
+    Fetch                   4..=18 FETCH                     FetchRequest                   fetch::answer;
+    ListOffsets             1..=10 LIST_OFFSETS              ListOffsetsRequest             list_offsets::answer;
+    Metadata                0..=13 METADATA                  MetadataRequest                metadata::answer;
+    ApiVersions             0..=4  API_VERSIONS              ApiVersionsRequest             versions::answer;
+    CreateTopics            2..=7  CREATE_TOPICS             CreateTopicsRequest            create_topics::answer;
+    DeleteTopics            1..=6  DELETE_TOPICS             DeleteTopicsRequest            delete_topics::answer;
+    DeleteRecords           0..=2  DELETE_RECORDS            DeleteRecordsRequest           delete_records::answer;
+    InitProducerId          0..=5  INIT_PRODUCER_ID          InitProducerIdRequest          init_producer_id::answer;
+    OffsetForLeaderEpoch    2..=4  OFFSET_FOR_LEADER_EPOCH   OffsetForLeaderEpochRequest    leader_epoch::answer;
+    DescribeConfigs         1..=4  DESCRIBE_CONFIGS          DescribeConfigsRequest         describe_configs::answer;
+    AlterConfigs            0..=2  ALTER_CONFIGS             AlterConfigsRequest            alter_configs::replace;
+    CreatePartitions        0..=3  CREATE_PARTITIONS         CreatePartitionsRequest        create_partitions::answer;
+    IncrementalAlterConfigs 0..=1  INCREMENTAL_ALTER_CONFIGS IncrementalAlterConfigsRequest alter_configs::change;
+    DescribeCluster         0..=2  DESCRIBE_CLUSTER          DescribeClusterRequest         describe_cluster::answer;
+    DescribeTopicPartitions 0..=0  DESCRIBE_TOPIC_PARTITIONS DescribeTopicPartitionsRequest describe_topic_partitions::answer;
+    FindCoordinator         0..=6  FIND_COORDINATOR          FindCoordinatorRequest         find_coordinator::answer;
+    JoinGroup               0..=9  JOIN_GROUP                JoinGroupRequest               join_group::answer;
+    SyncGroup               0..=5  SYNC_GROUP                SyncGroupRequest               sync_group::answer;
+    Heartbeat               0..=4  HEARTBEAT                 HeartbeatRequest               heartbeat::answer;
+    LeaveGroup              0..=5  LEAVE_GROUP               LeaveGroupRequest              leave_group::answer;
+    OffsetCommit            2..=9  OFFSET_COMMIT             OffsetCommitRequest            offset_commit::answer;
+    OffsetFetch             1..=9  OFFSET_FETCH              OffsetFetchRequest             offset_fetch::answer;
+    DescribeGroups          0..=6  DESCRIBE_GROUPS           DescribeGroupsRequest          describe_groups::answer;
+    ListGroups              0..=5  LIST_GROUPS               ListGroupsRequest              list_groups::answer;
+    DeleteGroups            0..=2  DELETE_GROUPS             DeleteGroupsRequest            delete_groups::answer;
+    OffsetDelete            0..=0  OFFSET_DELETE             OffsetDeleteRequest            offset_delete::answer;
+}
+
+impl Call {
+    /// Reads the header off a frame, and walks what follows.
+    ///
+    /// # Errors
+    /// When it can't be read, names what is not served, or claims what is not there.
+    pub(crate) fn open(shared: &Arc<Shared>, peer: SocketAddr, frame: &mut Bytes) -> Result<Self, CallError> {
+        let head = Head::read(frame).map_err(CallError::Header)?;
+        let key = ApiKey::try_from(head.api_key).map_err(|()| CallError::Key(head.api_key))?;
+        let served = SERVED.iter().find(|served| served.key == key).ok_or(CallError::Key(head.api_key))?;
+        let Served { min, max, .. } = *served;
+        let version = head.version;
+        let mut call = Self {
+            shared: Arc::clone(shared),
+            key,
+            version,
+            client_id: String::new(),
+            peer,
+            elements: 0,
+            correlation_id: head.correlation_id,
+        };
+        if (min..=max).contains(&version) {
+            call.client_id = head.take_off(key, frame).map_err(CallError::Header)?;
+            call.elements = served.shape.walk(frame, version).map_err(|reason| call.malformed(reason))?.elements;
+        } else if key == ApiKey::ApiVersions {
+            // Answered without being understood.
+            call.version = versions::UNKNOWN;
+            frame.clear();
+        } else {
+            return Err(CallError::Version { key, version, min, max });
+        }
+        Ok(call)
+    }
+
+    fn malformed(&self, reason: impl ToString) -> CallError {
+        CallError::Malformed { key: self.key, version: self.version, reason: reason.to_string() }
+    }
+}
+
+fn decode<R: Request>(call: &Call, mut body: Bytes) -> Result<R, CallError> {
+    <R as Decodable>::decode(&mut body, call.version.max(0)).map_err(|reason| call.malformed(reason))
+}
+
+fn encode<R: Request>(call: &Call, answer: Answer<R::Response>) -> Result<Reply, CallError> {
+    let (response, memory) = match answer {
+        Answer::Send(response) => (response, None),
+        Answer::Sized(response, memory) => (response, Some(memory)),
+        Answer::Nothing => return Ok(Reply::Nothing),
+        Answer::Close => return Ok(Reply::Close),
+    };
+    let frame = frame::encode(call.correlation_id, call.version.max(0), &response)
+        .map_err(|reason| CallError::Answer { key: call.key, version: call.version, reason })?;
+    Ok(Reply::Send { frame, memory })
+}

@@ -1,0 +1,244 @@
+//! Fetch: batches from given offsets on. Where there are not enough, it waits for the high watermark of any of its partitions to move, and wakes
+//! at once when one does; nothing is polled.
+//!
+//! Every fetch is a full one (session id 0). Transactions there are none, so both isolation levels read the same.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::select_all;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::{Answer, Call, wire};
+use crate::frame::grant;
+use crate::partition::{Partition, ReadError};
+
+/// From this version on topics are named by id.
+const BY_ID: i16 = 13;
+/// The isolation level whose answers list aborted transactions.
+const READ_COMMITTED: i8 = 1;
+/// Bytes that one answer takes at most, beside a first batch that is larger. What a client asks for beyond that it gets with its next request.
+pub(crate) const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
+
+pub(super) async fn answer(call: &Call, request: FetchRequest) -> Answer<FetchResponse> {
+    if request.session_id != 0 && request.session_epoch > 0 {
+        return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code()).into();
+    }
+    let bounds = Bounds::of(&request);
+    let list_aborted = request.isolation_level == READ_COMMITTED;
+    let mut topics: Vec<Topic> = request.topics.into_iter().map(|topic| Topic::open(call, topic)).collect();
+    let deadline = Instant::now() + bounds.wait;
+    loop {
+        let round = Round::read(call, &mut topics, bounds.bytes).await;
+        let enough = round.bytes >= bounds.least || round.failed;
+        if enough || Instant::now() >= deadline || call.shared.stop.is_cancelled() {
+            return round.answer(topics, list_aborted);
+        }
+        let missing = bounds.least - round.bytes;
+        drop(round);
+        wait(call, &mut topics, missing, deadline).await;
+    }
+}
+
+/// How much is asked for, and for how long.
+struct Bounds {
+    bytes: usize,
+    least: usize,
+    wait: Duration,
+}
+
+impl Bounds {
+    fn of(request: &FetchRequest) -> Self {
+        let bytes = usize::try_from(request.max_bytes).unwrap_or_default().min(LARGEST_ANSWER);
+        Self {
+            bytes,
+            // More than fits an answer can't be waited for.
+            least: usize::try_from(request.min_bytes).unwrap_or_default().min(bytes),
+            wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or_default()),
+        }
+    }
+}
+
+/// A topic of the request.
+struct Topic {
+    name: TopicName,
+    id: Uuid,
+    wanted: Vec<Wanted>,
+}
+
+/// A partition of the request.
+struct Wanted {
+    index: i32,
+    offset: i64,
+    max_bytes: usize,
+    from: Result<Source, ResponseError>,
+}
+
+struct Source {
+    partition: Partition,
+    moved: watch::Receiver<i64>,
+    /// The high watermark that was seen last.
+    seen: i64,
+    /// The partition's size when it was read last, by which more of it is noticed without reading.
+    size: u64,
+}
+
+impl Topic {
+    fn open(call: &Call, topic: FetchTopic) -> Self {
+        let FetchTopic { topic: name, topic_id: id, partitions, .. } = topic;
+        let found = if call.version >= BY_ID { wire::name_of(call, id) } else { Ok(name.to_string()) };
+        let open = |asked: FetchPartition| Wanted {
+            index: asked.partition,
+            offset: asked.fetch_offset,
+            max_bytes: usize::try_from(asked.partition_max_bytes).unwrap_or_default(),
+            from: found.clone().and_then(|name| Source::open(call, &name, &asked)),
+        };
+        Self { name, id, wanted: partitions.into_iter().map(open).collect() }
+    }
+}
+
+impl Source {
+    fn open(call: &Call, topic: &str, asked: &FetchPartition) -> Result<Self, ResponseError> {
+        let partition = wire::partition(call, topic, asked.partition)?;
+        wire::check_epoch(&partition, asked.current_leader_epoch)?;
+        let moved = partition.watch();
+        Ok(Self { partition, moved, seen: 0, size: 0 })
+    }
+}
+
+impl Wanted {
+    /// Whether there is something to read, or an error to tell.
+    fn ready(&self) -> bool {
+        self.from.as_ref().map_or(true, |source| {
+            let offsets = source.partition.offsets();
+            self.offset != offsets.high_watermark
+        })
+    }
+
+    fn read(&mut self, max_bytes: usize, at_least_one: bool) -> Result<Bytes, ResponseError> {
+        let source = self.from.as_mut().map_err(|error| *error)?;
+        // Seen before it is read: what comes after wakes the wait.
+        source.seen = *source.moved.borrow_and_update();
+        source.size = source.partition.size_bytes();
+        source.partition.read(self.offset, max_bytes, at_least_one).map_err(|error| {
+            if matches!(error, ReadError::Damaged { .. } | ReadError::Storage(_)) {
+                tracing::error!(%error, "records can't be read");
+            }
+            error.response()
+        })
+    }
+}
+
+/// What one reading of all partitions gave, in their order.
+struct Round {
+    read: Vec<Result<Bytes, ResponseError>>,
+    bytes: usize,
+    failed: bool,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Round {
+    async fn read(call: &Call, topics: &mut [Topic], max_bytes: usize) -> Self {
+        let ready = topics.iter().flat_map(|topic| &topic.wanted).any(Wanted::ready);
+        let asked = topics.iter().flat_map(|topic| &topic.wanted).map(|wanted| wanted.max_bytes);
+        let most = asked.fold(0_usize, usize::saturating_add).min(max_bytes);
+        let mut memory = if ready { Some(grant(&call.shared.answer_memory, most).await) } else { None };
+        let (mut read, mut bytes, mut failed) = (Vec::new(), 0, false);
+        for wanted in topics.iter_mut().flat_map(|topic| &mut topic.wanted) {
+            let room = wanted.max_bytes.min(max_bytes.saturating_sub(bytes));
+            let got = wanted.read(room, bytes == 0);
+            bytes += got.as_ref().map_or(0, Bytes::len);
+            failed |= got.is_err();
+            read.push(got);
+        }
+        if let Some(granted) = &mut memory {
+            // Gives back what was not needed. A first batch larger than all that was asked for is not accounted: one for each connection.
+            drop(granted.split(granted.num_permits().saturating_sub(bytes)));
+        }
+        Self { read, bytes, failed, memory }
+    }
+
+    fn answer(self, topics: Vec<Topic>, list_aborted: bool) -> Answer<FetchResponse> {
+        let mut read = self.read.into_iter();
+        let topic = |topic: Topic| {
+            let partition = |(wanted, read): (Wanted, _)| partition_data(&wanted, read, list_aborted);
+            let partitions = topic.wanted.into_iter().zip(&mut read).map(partition).collect();
+            FetchableTopicResponse::default().with_topic(topic.name).with_topic_id(topic.id).with_partitions(partitions)
+        };
+        let response = FetchResponse::default().with_responses(topics.into_iter().map(topic).collect());
+        match self.memory {
+            Some(memory) => Answer::Sized(response, memory),
+            None => Answer::Send(response),
+        }
+    }
+}
+
+fn partition_data(wanted: &Wanted, read: Result<Bytes, ResponseError>, list_aborted: bool) -> PartitionData {
+    let aborted = list_aborted.then(Vec::new);
+    let data = PartitionData::default().with_partition_index(wanted.index).with_aborted_transactions(aborted);
+    let found = wanted.from.as_ref().map_err(|error| *error).and_then(|source| Ok((read?, source)));
+    match found {
+        Ok((records, source)) => {
+            let offsets = source.partition.offsets();
+            data.with_high_watermark(offsets.high_watermark)
+                .with_last_stable_offset(offsets.high_watermark)
+                .with_log_start_offset(offsets.log_start)
+                .with_records(Some(records))
+        }
+        Err(error) => data.with_error_code(error.code()).with_high_watermark(-1).with_records(Some(Bytes::new())),
+    }
+}
+
+/// Until about `missing` more bytes are there to read, the deadline has come, or the broker stops.
+async fn wait(call: &Call, topics: &mut [Topic], missing: usize, deadline: Instant) {
+    loop {
+        let mut sources: Vec<&mut Source> = topics
+            .iter_mut()
+            .flat_map(|topic| &mut topic.wanted)
+            .filter_map(|wanted| wanted.from.as_mut().ok())
+            .collect();
+        let ended = tokio::select! {
+            index = any(&mut sources) => sources[index].stands_still(),
+            () = sleep_until(deadline) => true,
+            () = call.shared.stop.cancelled() => true,
+        };
+        if ended || enough_more(&sources, missing) {
+            return;
+        }
+    }
+}
+
+/// The place of one that moved.
+async fn any(sources: &mut [&mut Source]) -> usize {
+    if sources.is_empty() {
+        return std::future::pending().await;
+    }
+    // A sender that is gone is found out by reading.
+    select_all(sources.iter_mut().map(|source| Box::pin(source.moved.changed()))).await.1
+}
+
+impl Source {
+    /// Whether it woke its readers although the high watermark is where it was: then something else has happened, and reading tells what.
+    fn stands_still(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.seen, *self.moved.borrow());
+        self.seen == before
+    }
+}
+
+/// Whether the partitions have grown by so much since they were read. A log that shrank (retention) is read again to be sure.
+fn enough_more(sources: &[&mut Source], missing: usize) -> bool {
+    let mut more = 0;
+    for source in sources {
+        match source.partition.size_bytes().checked_sub(source.size) {
+            Some(grown) => more += grown,
+            None => return true,
+        }
+    }
+    more >= u64::try_from(missing).unwrap_or(u64::MAX)
+}

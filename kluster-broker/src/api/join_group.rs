@@ -1,0 +1,83 @@
+//! JoinGroup: a member wants to be in the next generation. The answer may take as long as a rebalance.
+
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
+use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
+
+use super::member::{copied, identity, milliseconds};
+use super::refuse::Refuse;
+use super::{Answer, Call, wire};
+use crate::group::{Join, JoinAnswer, JoinedMember, Protocol};
+
+/// From this version on a member has a timeout for rebalances; before, its session timeout was both.
+const REBALANCE_TIMEOUT: i16 = 1;
+/// From this version on a new member gets its id first.
+const ID_FIRST: i16 = 4;
+/// From this version on there are static members.
+const STATIC: i16 = 5;
+/// From this version on the answer says the protocol's type, and has none of either in an error.
+const PROTOCOL_TYPE: i16 = 7;
+/// From this version on a leader can be told to leave the assignment as it is.
+const SKIP_ASSIGNMENT: i16 = 9;
+
+pub(super) async fn answer(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
+    let group = request.group_id.to_string();
+    let answer = call.shared.coordinator.join(&group, join(call, request)).await;
+    respond(answer, call.version)
+}
+
+fn join(call: &Call, request: JoinGroupRequest) -> Join {
+    let session_timeout = milliseconds(request.session_timeout_ms);
+    let has_own = call.version >= REBALANCE_TIMEOUT && request.rebalance_timeout_ms > 0;
+    Join {
+        who: identity(&request.member_id, request.group_instance_id.as_ref()),
+        client_id: call.client_id.clone(),
+        client_host: format!("/{}", call.peer.ip()),
+        session_timeout,
+        rebalance_timeout: if has_own { milliseconds(request.rebalance_timeout_ms) } else { session_timeout },
+        protocol_type: request.protocol_type.to_string(),
+        protocols: request.protocols.iter().map(protocol).collect(),
+        id_first: call.version >= ID_FIRST,
+        may_skip_assignment: call.version >= SKIP_ASSIGNMENT,
+    }
+}
+
+fn protocol(protocol: &JoinGroupRequestProtocol) -> Protocol {
+    Protocol { name: protocol.name.to_string(), metadata: copied(&protocol.metadata) }
+}
+
+fn respond(answer: JoinAnswer, version: i16) -> JoinGroupResponse {
+    match answer {
+        Ok(joined) => {
+            let response = JoinGroupResponse::default()
+                .with_generation_id(joined.generation)
+                .with_protocol_name(Some(wire::text(&joined.protocol)))
+                .with_leader(wire::text(&joined.leader))
+                .with_member_id(wire::text(&joined.member_id))
+                .with_members(joined.members.iter().map(|of| member(of, version)).collect())
+                .with_skip_assignment(joined.skip_assignment);
+            let protocol_type = (version >= PROTOCOL_TYPE).then(|| wire::text(&joined.protocol_type));
+            response.with_protocol_type(protocol_type)
+        }
+        Err(refused) => refusal(refused.error.code(), version).with_member_id(wire::text(&refused.member_id)),
+    }
+}
+
+fn member(member: &JoinedMember, version: i16) -> JoinGroupResponseMember {
+    let instance = member.instance_id.as_deref().filter(|_| version >= STATIC).map(wire::text);
+    JoinGroupResponseMember::default()
+        .with_member_id(wire::text(&member.member_id))
+        .with_group_instance_id(instance)
+        .with_metadata(member.metadata.clone())
+}
+
+fn refusal(code: i16, version: i16) -> JoinGroupResponse {
+    let protocol_name = (version < PROTOCOL_TYPE).then(Default::default);
+    JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(protocol_name)
+}
+
+impl Refuse for JoinGroupRequest {
+    fn refuse(self, code: i16, version: i16) -> Answer<JoinGroupResponse> {
+        refusal(code, version).with_member_id(self.member_id).into()
+    }
+}

@@ -1,0 +1,106 @@
+//! OffsetFetch: what groups have committed. Whether only stable offsets are wanted makes no difference: without transactions all are.
+
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse};
+
+use super::refuse::Refuse;
+use super::{Answer, Call, wire};
+use crate::offsets::Committed;
+
+/// From this version on several groups are asked for at once.
+const MANY: i16 = 8;
+/// From this version on there is an error code for the whole answer.
+const ERROR_CODE: i16 = 2;
+/// From this version on offsets have a leader epoch.
+const EPOCH: i16 = 5;
+
+pub(super) async fn answer(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    let groups = groups(request, call.version);
+    let found = groups.into_iter().map(|group| fetch(call, group)).collect();
+    respond(found, call.version)
+}
+
+/// All versions' requests in the newest form.
+fn groups(request: OffsetFetchRequest, version: i16) -> Vec<OffsetFetchRequestGroup> {
+    if version >= MANY {
+        return request.groups;
+    }
+    let topics = request.topics.map(|topics| {
+        let topic = |topic: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic| {
+            OffsetFetchRequestTopics::default().with_name(topic.name).with_partition_indexes(topic.partition_indexes)
+        };
+        topics.into_iter().map(topic).collect()
+    });
+    vec![OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(topics)]
+}
+
+fn fetch(call: &Call, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let coordinator = &call.shared.coordinator;
+    let group = &asked.group_id;
+    let topics = match asked.topics {
+        Some(topics) => coordinator.committed(|offsets| {
+            let find = |topic: OffsetFetchRequestTopics| {
+                let name = topic.name.as_str();
+                let found = topic.partition_indexes.iter();
+                let found = found.map(|index| partition(*index, offsets.get(group, name, *index))).collect();
+                OffsetFetchResponseTopics::default().with_partitions(found).with_name(topic.name)
+            };
+            topics.into_iter().map(find).collect()
+        }),
+        None => {
+            let all = coordinator.all_committed(group);
+            let topic = |(name, of_topic): (&String, &std::collections::BTreeMap<i32, Committed>)| {
+                let found = of_topic.iter().map(|(index, committed)| partition(*index, Some(committed))).collect();
+                OffsetFetchResponseTopics::default().with_name(wire::topic_name(name)).with_partitions(found)
+            };
+            all.iter().map(topic).collect()
+        }
+    };
+    OffsetFetchResponseGroup::default().with_group_id(asked.group_id).with_topics(topics)
+}
+
+/// Offset −1: there is none.
+fn partition(index: i32, committed: Option<&Committed>) -> OffsetFetchResponsePartitions {
+    let (offset, epoch) = committed.map_or((-1, -1), |committed| (committed.offset, committed.leader_epoch));
+    let metadata = committed.map(|committed| committed.metadata.as_str()).unwrap_or_default();
+    OffsetFetchResponsePartitions::default()
+        .with_partition_index(index)
+        .with_committed_offset(offset)
+        .with_committed_leader_epoch(epoch)
+        .with_metadata(Some(wire::text(metadata)))
+}
+
+fn respond(mut groups: Vec<OffsetFetchResponseGroup>, version: i16) -> OffsetFetchResponse {
+    if version >= MANY {
+        return OffsetFetchResponse::default().with_groups(groups);
+    }
+    let group = groups.pop().unwrap_or_default();
+    let topic = |topic: OffsetFetchResponseTopics| {
+        let partitions = topic.partitions.into_iter().map(|partition| older(partition, version)).collect();
+        OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    };
+    let code = if version >= ERROR_CODE { group.error_code } else { 0 };
+    OffsetFetchResponse::default().with_topics(group.topics.into_iter().map(topic).collect()).with_error_code(code)
+}
+
+fn older(partition: OffsetFetchResponsePartitions, version: i16) -> OffsetFetchResponsePartition {
+    let epoch = if version >= EPOCH { partition.committed_leader_epoch } else { -1 };
+    OffsetFetchResponsePartition::default()
+        .with_partition_index(partition.partition_index)
+        .with_committed_offset(partition.committed_offset)
+        .with_committed_leader_epoch(epoch)
+        .with_metadata(partition.metadata)
+        .with_error_code(partition.error_code)
+}
+
+impl Refuse for OffsetFetchRequest {
+    fn refuse(self, code: i16, version: i16) -> Answer<OffsetFetchResponse> {
+        let refused = |group: GroupId| OffsetFetchResponseGroup::default().with_group_id(group).with_error_code(code);
+        let groups = groups(self, version).into_iter().map(|group| refused(group.group_id)).collect();
+        respond(groups, version).into()
+    }
+}

@@ -1,0 +1,371 @@
+//! The coordinator on a real directory. Where a test passes time it stands still otherwise, so nothing waits for the disk in it.
+
+use super::*;
+use crate::group::{Identity, Join, JoinRefused, Joined, Protocol, Sync, Synced};
+use bytes::Bytes;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const GROUP: &str = "g";
+const SESSION: Duration = Duration::from_secs(10);
+
+struct Place {
+    dir: TempDir,
+    settings: GroupSettings,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), settings: GroupSettings::default() }
+    }
+
+    fn open(&self) -> (Topics, Coordinator) {
+        let topics = Topics::open(self.dir.path(), Default::default()).unwrap();
+        if topics.get("t").is_none() {
+            topics.create("t", 4, &[]).unwrap();
+        }
+        let coordinator = Coordinator::open(&topics, self.settings.clone()).unwrap();
+        (topics, coordinator)
+    }
+}
+
+/// Runs the timer until it is dropped.
+struct Running(CancellationToken);
+
+impl Running {
+    fn of(coordinator: &Coordinator) -> Self {
+        let (stop, coordinator) = (CancellationToken::new(), coordinator.clone());
+        let until = stop.clone();
+        tokio::spawn(async move { coordinator.run(until).await });
+        Self(stop)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn member(client: &str, id: &str) -> Join {
+    Join {
+        who: Identity::member(id),
+        client_id: client.to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        session_timeout: SESSION,
+        rebalance_timeout: SESSION,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![Protocol { name: "range".to_owned(), metadata: subscription("t") }],
+        id_first: false,
+        may_skip_assignment: false,
+    }
+}
+
+fn subscription(topic: &str) -> Bytes {
+    let mut bytes = vec![0, 0, 0, 0, 0, 1, 0, topic.len() as u8];
+    bytes.extend(topic.as_bytes());
+    bytes.into()
+}
+
+fn sync(joined: &Joined) -> Sync {
+    let assignment = |id: &str| (id.to_owned(), Bytes::from(format!("for {id}")));
+    Sync {
+        who: Identity::member(&joined.member_id),
+        generation: joined.generation,
+        protocol_type: None,
+        protocol: None,
+        assignments: joined.members.iter().map(|member| assignment(&member.member_id)).collect(),
+    }
+}
+
+async fn join_alone(coordinator: &Coordinator) -> Joined {
+    let joined = coordinator.join(GROUP, member("a", "")).await.unwrap();
+    coordinator.sync(GROUP, sync(&joined)).await.unwrap();
+    joined
+}
+
+fn commit_of(topic: &str, partition: i32, offset: i64) -> Commit {
+    Commit { topic: topic.to_owned(), partition, offset, leader_epoch: 0, metadata: "note".to_owned() }
+}
+
+async fn commit(coordinator: &Coordinator, group: &str, partition: i32, offset: i64) {
+    let commits = vec![commit_of("t", partition, offset)];
+    assert_eq!(coordinator.commit(group, &Identity::default(), -1, commits).await, Ok(vec![Ok(())]));
+}
+
+fn offset(coordinator: &Coordinator, group: &str, partition: i32) -> Option<i64> {
+    coordinator.committed(|offsets| offsets.get(group, "t", partition).map(|committed| committed.offset))
+}
+
+fn names(coordinator: &Coordinator) -> Vec<String> {
+    coordinator.list().into_iter().map(|listed| listed.group).collect()
+}
+
+// Members
+
+#[tokio::test(start_paused = true)]
+async fn two_members_share_a_generation_and_one_that_falls_silent_is_removed() {
+    let (_topics, coordinator) = Place::new().open();
+    let _running = Running::of(&coordinator);
+    let a = join_alone(&coordinator).await;
+    let second = tokio::spawn({
+        let coordinator = coordinator.clone();
+        async move {
+            let joined = coordinator.join(GROUP, member("b", "")).await.unwrap();
+            let synced = coordinator.sync(GROUP, sync(&joined)).await;
+            (joined, synced)
+        }
+    });
+    tokio::task::yield_now().await;
+    let who = Identity::member(&a.member_id);
+    assert_eq!(coordinator.heartbeat(GROUP, &who, a.generation), Err(ResponseError::RebalanceInProgress));
+    let again = coordinator.join(GROUP, member("a", &a.member_id)).await.unwrap();
+    coordinator.sync(GROUP, sync(&again)).await.unwrap();
+    let (b, synced) = second.await.unwrap();
+    assert_eq!((again.generation, again.members.len()), (b.generation, 2));
+    let assignment = Bytes::from(format!("for {}", b.member_id));
+    assert_eq!(synced, Ok(Synced { protocol_type: "consumer".to_owned(), protocol: "range".to_owned(), assignment }));
+
+    let began = tokio::time::Instant::now();
+    while coordinator.describe(GROUP).unwrap().members.len() == 2 {
+        assert!(began.elapsed() <= SESSION + Duration::from_secs(1), "b is silent");
+        let _ = coordinator.heartbeat(GROUP, &who, b.generation);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(began.elapsed() >= SESSION);
+    let last = coordinator.join(GROUP, member("a", &a.member_id)).await.unwrap();
+    assert_eq!(last.members.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timer_wakes_for_what_became_due_sooner_than_it_sleeps() {
+    let (_topics, coordinator) = Place::new().open();
+    let _running = Running::of(&coordinator);
+    tokio::task::yield_now().await; // it sleeps until the next look at retention, in minutes
+    join_alone(&coordinator).await;
+    let waiting = coordinator.join(GROUP, member("b", "")).await; // answered when a's session ends
+    assert_eq!(waiting.unwrap().members.len(), 1);
+}
+
+#[tokio::test]
+async fn a_drain_answers_all_who_wait() {
+    let (_topics, coordinator) = Place::new().open();
+    let a = join_alone(&coordinator).await;
+    let waiting = tokio::spawn({
+        let coordinator = coordinator.clone();
+        async move { coordinator.join(GROUP, member("b", "")).await }
+    });
+    while coordinator.describe(GROUP).unwrap().state == "Stable" {
+        tokio::task::yield_now().await;
+    }
+    coordinator.drain();
+    let refused = |member_id: &str| {
+        Err(JoinRefused { error: ResponseError::CoordinatorNotAvailable, member_id: member_id.to_owned() })
+    };
+    let answer = waiting.await.unwrap();
+    assert_eq!(answer.unwrap_err().error, ResponseError::CoordinatorNotAvailable);
+    assert_eq!(coordinator.join("another", member("c", "")).await, refused(""));
+    let who = Identity::member(&a.member_id);
+    assert_eq!(coordinator.heartbeat(GROUP, &who, a.generation), Err(ResponseError::CoordinatorNotAvailable));
+    let late = coordinator.commit(GROUP, &Identity::default(), -1, vec![commit_of("t", 0, 1)]).await;
+    assert_eq!(late, Err(ResponseError::CoordinatorNotAvailable));
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_served_leave_nothing_behind() {
+    let (_topics, coordinator) = Place::new().open();
+    let error = |answer: crate::group::JoinAnswer| answer.unwrap_err().error;
+    assert_eq!(error(coordinator.join("", member("a", "")).await), ResponseError::InvalidGroupId);
+    let long = "g".repeat(MAX_GROUP_ID_BYTES + 1);
+    assert_eq!(error(coordinator.join(&long, member("a", "")).await), ResponseError::InvalidGroupId);
+    for session_timeout in [Duration::ZERO, Duration::from_secs(5), Duration::from_secs(3600)] {
+        let join = Join { session_timeout, ..member("a", "") };
+        assert_eq!(error(coordinator.join(GROUP, join).await), ResponseError::InvalidSessionTimeout);
+    }
+    let known = member("a", "a-1");
+    assert_eq!(error(coordinator.join(GROUP, known).await), ResponseError::UnknownMemberId);
+    let none = Join { protocols: Vec::new(), ..member("a", "") };
+    assert_eq!(error(coordinator.join(GROUP, none).await), ResponseError::InconsistentGroupProtocol);
+    let who = Identity::member("a-1");
+    assert_eq!(coordinator.heartbeat(GROUP, &who, 1), Err(ResponseError::UnknownMemberId));
+    assert_eq!(coordinator.leave(GROUP, std::slice::from_ref(&who)), Ok(vec![Err(ResponseError::UnknownMemberId)]));
+    let unknown =
+        Sync { who: who.clone(), generation: 1, protocol_type: None, protocol: None, assignments: Vec::new() };
+    assert_eq!(coordinator.sync(GROUP, unknown).await, Err(ResponseError::UnknownMemberId));
+    let refused = coordinator.commit(GROUP, &who, 1, vec![commit_of("t", 0, 1)]).await;
+    assert_eq!(refused, Err(ResponseError::IllegalGeneration));
+    let nowhere = coordinator.commit(GROUP, &Identity::default(), -1, vec![commit_of("none", 0, 1)]).await;
+    assert_eq!(nowhere, Ok(vec![Err(ResponseError::UnknownTopicOrPartition)]));
+    assert_eq!(names(&coordinator), Vec::<String>::new());
+    assert_eq!(coordinator.describe(GROUP), None);
+}
+
+#[tokio::test]
+async fn groups_and_their_memory_are_bounded() {
+    let mut place = Place::new();
+    place.settings.max_groups = 2;
+    place.settings.max_bytes = 3000;
+    let (_topics, coordinator) = place.open();
+    commit(&coordinator, "one", 0, 1).await;
+    commit(&coordinator, "two", 0, 1).await;
+    let third = coordinator.commit("three", &Identity::default(), -1, vec![commit_of("t", 0, 1)]).await;
+    assert_eq!(third, Err(ResponseError::PolicyViolation));
+    assert_eq!(coordinator.join("three", member("a", "")).await.unwrap_err().error, ResponseError::PolicyViolation);
+    let large = Protocol { name: "range".to_owned(), metadata: Bytes::from(vec![0; 2500]) };
+    let join = |client: &str| Join { protocols: vec![large.clone()], ..member(client, "") };
+    let joined = coordinator.join("one", join("a")).await.unwrap();
+    assert_eq!(coordinator.join("two", join("b")).await.unwrap_err().error, ResponseError::PolicyViolation);
+    let assignments = vec![(joined.member_id.clone(), Bytes::from(vec![0; 2500]))];
+    let large = Sync { assignments, ..sync(&joined) };
+    assert_eq!(coordinator.sync("one", large).await, Err(ResponseError::PolicyViolation));
+    coordinator.leave("one", &[Identity::member(&joined.member_id)]).unwrap();
+    assert!(coordinator.join("two", join("b")).await.is_ok(), "there is room again");
+
+    let mut refused = 0;
+    for partition in 0..100 {
+        let note = Commit { metadata: "m".repeat(500), ..commit_of("t", partition % 4, 1) };
+        let name = format!("{}", 1 + partition / 4);
+        let result = coordinator.commit(&name, &Identity::default(), -1, vec![note]).await;
+        refused += usize::from(result != Ok(vec![Ok(())]));
+    }
+    assert!(refused > 90, "{refused} of 100");
+}
+
+// Offsets
+
+#[tokio::test]
+async fn offsets_outlive_a_restart_and_members_do_not() {
+    let place = Place::new();
+    let (topics, coordinator) = place.open();
+    let joined = join_alone(&coordinator).await;
+    let who = Identity::member(&joined.member_id);
+    let commits = vec![commit_of("t", 0, 42), commit_of("t", 3, 7)];
+    assert_eq!(coordinator.commit(GROUP, &who, joined.generation, commits).await, Ok(vec![Ok(()), Ok(())]));
+    topics.close().await.unwrap();
+    drop((topics, coordinator));
+
+    let (_topics, coordinator) = place.open();
+    assert_eq!(offset(&coordinator, GROUP, 0), Some(42));
+    let all = coordinator.all_committed(GROUP);
+    assert_eq!(all["t"].keys().copied().collect::<Vec<_>>(), [0, 3]);
+    assert_eq!((all["t"][&0].metadata.as_str(), all["t"][&0].leader_epoch), ("note", 0));
+    assert_eq!(coordinator.describe(GROUP).unwrap().state, "Empty");
+    assert_eq!(coordinator.heartbeat(GROUP, &who, joined.generation), Err(ResponseError::UnknownMemberId));
+    let zombie = coordinator.commit(GROUP, &who, joined.generation, vec![commit_of("t", 0, 43)]).await;
+    assert_eq!(zombie, Err(ResponseError::UnknownMemberId));
+    assert_eq!(offset(&coordinator, GROUP, 0), Some(42));
+}
+
+#[tokio::test]
+async fn each_partition_of_a_commit_has_its_own_result() {
+    let (_topics, coordinator) = Place::new().open();
+    let long = Commit { metadata: "m".repeat(4097), ..commit_of("t", 1, 1) };
+    let commits = vec![commit_of("t", 0, 1), long, commit_of("t", 4, 1), commit_of("none", 0, 1), commit_of("t", 2, 5)];
+    let results = coordinator.commit(GROUP, &Identity::default(), -1, commits).await.unwrap();
+    let unknown = Err(ResponseError::UnknownTopicOrPartition);
+    assert_eq!(results, [Ok(()), Err(ResponseError::OffsetMetadataTooLarge), unknown, unknown, Ok(())]);
+    let offsets = [0, 1, 2].map(|partition| offset(&coordinator, GROUP, partition));
+    assert_eq!(offsets, [Some(1), None, Some(5)]);
+}
+
+#[tokio::test]
+async fn whoever_is_no_member_sets_offsets_of_an_idle_group_only() {
+    let (_topics, coordinator) = Place::new().open();
+    let joined = join_alone(&coordinator).await;
+    let refused = coordinator.commit(GROUP, &Identity::default(), -1, vec![commit_of("t", 0, 9)]).await;
+    assert_eq!(refused, Err(ResponseError::UnknownMemberId));
+    coordinator.leave(GROUP, &[Identity::member(&joined.member_id)]).unwrap();
+    commit(&coordinator, GROUP, 0, 9).await;
+    assert_eq!(offset(&coordinator, GROUP, 0), Some(9));
+}
+
+#[tokio::test]
+async fn only_empty_groups_are_deleted_and_with_them_their_offsets() {
+    let place = Place::new();
+    let (topics, coordinator) = place.open();
+    commit(&coordinator, "simple", 0, 1).await;
+    commit(&coordinator, "kept", 0, 1).await;
+    join_alone(&coordinator).await;
+    let asked = ["simple", GROUP, "never"].map(str::to_owned);
+    let results = coordinator.delete_groups(&asked).await;
+    assert_eq!(results, [Ok(()), Err(ResponseError::NonEmptyGroup), Err(ResponseError::GroupIdNotFound)]);
+    assert_eq!(names(&coordinator), [GROUP, "kept"]);
+    assert_eq!(offset(&coordinator, "simple", 0), None);
+    topics.close().await.unwrap();
+    drop((topics, coordinator));
+    let (_topics, coordinator) = place.open();
+    assert_eq!(names(&coordinator), ["kept"]);
+}
+
+#[tokio::test]
+async fn offsets_of_a_topic_in_use_are_not_deleted() {
+    let place = Place::new();
+    let (topics, coordinator) = place.open();
+    topics.create("unread", 1, &[]).unwrap();
+    let nobody = coordinator.delete_offsets(GROUP, &[("t".to_owned(), 0)]).await;
+    assert_eq!(nobody, Err(ResponseError::GroupIdNotFound));
+    let joined = join_alone(&coordinator).await;
+    let who = Identity::member(&joined.member_id);
+    let commits = vec![commit_of("t", 0, 1), commit_of("unread", 0, 1)];
+    coordinator.commit(GROUP, &who, joined.generation, commits).await.unwrap();
+    let places = [("t", 0), ("unread", 0), ("none", 0)].map(|(topic, partition)| (topic.to_owned(), partition));
+    let results = coordinator.delete_offsets(GROUP, &places).await.unwrap();
+    let expected = [Err(ResponseError::GroupSubscribedToTopic), Ok(()), Err(ResponseError::UnknownTopicOrPartition)];
+    assert_eq!(results, expected);
+    assert_eq!(coordinator.all_committed(GROUP).keys().collect::<Vec<_>>(), ["t"]);
+    coordinator.leave(GROUP, &[who]).unwrap();
+    assert_eq!(coordinator.delete_offsets(GROUP, &[("t".to_owned(), 0)]).await, Ok(vec![Ok(())]));
+    assert!(coordinator.all_committed(GROUP).is_empty());
+
+    let connect = Join { protocol_type: "connect".to_owned(), ..member("c", "") };
+    coordinator.join("connect", connect).await.unwrap();
+    let refused = coordinator.delete_offsets("connect", &[("t".to_owned(), 0)]).await;
+    assert_eq!(refused, Err(ResponseError::NonEmptyGroup));
+}
+
+#[tokio::test]
+async fn a_deleted_topic_takes_its_offsets_along() {
+    let place = Place::new();
+    let (topics, coordinator) = place.open();
+    topics.create("other", 1, &[]).unwrap();
+    for group in ["g", "h"] {
+        let commits = vec![commit_of("t", 0, 1), commit_of("t", 1, 1), commit_of("other", 0, 1)];
+        coordinator.commit(group, &Identity::default(), -1, commits).await.unwrap();
+    }
+    topics.delete("t").unwrap();
+    coordinator.forget_topic("t").await.unwrap();
+    for group in ["g", "h"] {
+        assert_eq!(coordinator.all_committed(group).keys().collect::<Vec<_>>(), ["other"]);
+    }
+}
+
+#[tokio::test]
+async fn offsets_unused_for_the_retention_time_are_forgotten() {
+    let mut place = Place::new();
+    (place.settings.offsets_retention, place.settings.retention_check) = (Duration::ZERO, Duration::ZERO);
+    let (topics, coordinator) = place.open();
+    topics.create("unread", 1, &[]).unwrap();
+    commit(&coordinator, "idle", 0, 1).await;
+    let joined = join_alone(&coordinator).await;
+    let who = Identity::member(&joined.member_id);
+    let commits = vec![commit_of("t", 0, 1), commit_of("unread", 0, 1)];
+    coordinator.commit(GROUP, &who, joined.generation, commits).await.unwrap();
+    coordinator.forget_unused().await;
+    assert_eq!(coordinator.all_committed(GROUP).keys().collect::<Vec<_>>(), ["t"], "what its members read stays");
+    assert_eq!(offset(&coordinator, "idle", 0), None);
+    coordinator.forget_unused().await;
+    assert_eq!(names(&coordinator), [GROUP], "and a group of which nothing is left goes too");
+    coordinator.leave(GROUP, &[who]).unwrap();
+    coordinator.forget_unused().await;
+    coordinator.forget_unused().await;
+    assert_eq!(names(&coordinator), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn offsets_within_the_retention_time_stay() {
+    let (_topics, coordinator) = Place::new().open();
+    commit(&coordinator, "idle", 0, 1).await;
+    coordinator.forget_unused().await;
+    assert_eq!(offset(&coordinator, "idle", 0), Some(1));
+}
