@@ -31,7 +31,9 @@ pub(super) async fn answer(call: &Call, request: DescribeConfigsRequest) -> Desc
         documentation: request.include_documentation && call.version >= TYPED,
         typed: call.version >= TYPED,
     };
-    let results = request.resources.into_iter().map(|resource| describe(call, resource, &detail)).collect();
+    let resources =
+        wire::distinct(request.resources, |resource| (resource.resource_type, resource.resource_name.clone()));
+    let results = resources.into_iter().map(|resource| describe(call, resource, &detail)).collect();
     DescribeConfigsResponse::default().with_results(results)
 }
 
