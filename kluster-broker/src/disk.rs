@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The extension of a file that is not yet in its place; such files are removed at start.
 pub(crate) const UNPLACED: &str = "new";
@@ -33,6 +33,8 @@ pub(crate) struct DiskFile {
     file: File,
     path: PathBuf,
     faults: Arc<DiskFaults>,
+    /// Length in the power-loss record. Two syncs at once end in any order; the longer one holds.
+    noted: Mutex<u64>,
 }
 
 impl Disk {
@@ -59,7 +61,7 @@ impl Disk {
     }
 
     fn file(&self, file: File, path: &Path) -> DiskFile {
-        DiskFile { file, path: path.to_owned(), faults: Arc::clone(&self.faults) }
+        DiskFile { file, path: path.to_owned(), faults: Arc::clone(&self.faults), noted: Mutex::new(0) }
     }
 
     /// Creates a directory; its name is durable after [`sync_dir`](Self::sync_dir) of the one it is in.
@@ -129,7 +131,13 @@ impl DiskFile {
 
     /// Shortens the file to this length.
     pub fn cut(&self, length: u64) -> io::Result<()> {
+        let mut noted = self.noted();
+        *noted = (*noted).min(length);
         self.file.set_len(length)
+    }
+
+    fn noted(&self) -> MutexGuard<'_, u64> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes all that was written before the call durable. After an error nothing is known of it, and calling again proves nothing: the kernel
@@ -139,7 +147,11 @@ impl DiskFile {
         self.faults.at_sync(SyncPoint::Before, &self.path)?;
         self.file.sync_data()?;
         if let Some(length) = length {
-            disk::synced(&self.path, length)?;
+            let mut noted = self.noted();
+            if length > *noted {
+                disk::synced(&self.path, length)?;
+                *noted = length;
+            }
         }
         self.faults.at_sync(SyncPoint::After, &self.path)
     }

@@ -7,7 +7,7 @@ use super::checkpoint::Snapshot;
 use super::log::Log;
 use super::producers::Producers;
 use super::scan::{Scan, ScanError, find_batch};
-use super::segment::{Extent, Segment, index_path, log_path, stored_index};
+use super::segment::{Extent, Holes, Segment, index_path, log_path, stored_index};
 use super::state::State;
 use super::{PartitionError, clock_ms};
 use crate::batch::BatchHeader;
@@ -113,7 +113,7 @@ fn recover_last(
         }
     };
     scan_headers(&segment, producers_from, extent.size, &mut add).map_err(|error| segment.damage(error))?;
-    if let Err(error) = segment.grow(length, interval, add) {
+    if let Err(error) = segment.grow(length, Holes::None, interval, add) {
         cut_torn_end(&segment, length, error)?;
     }
     segment.file.sync().map_err(io)?;

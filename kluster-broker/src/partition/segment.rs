@@ -3,7 +3,7 @@
 use super::PartitionError;
 use super::index::Index;
 use super::scan::{Scan, ScanError};
-use crate::batch::{self, BatchHeader};
+use crate::batch::{self, BatchError, BatchHeader};
 use crate::disk::{Disk, DiskFile};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,13 @@ impl Extent {
         self.size += header.size as u64;
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
     }
+}
+
+/// Whether offsets may be missing between batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holes {
+    Allowed,
+    None,
 }
 
 /// An open segment.
@@ -83,7 +90,7 @@ impl Segment {
         if segment.extent.size < length {
             segment.extent = segment.index.cut(base_offset, segment.extent.size);
             tracing::warn!(file = %path.display(), from = segment.extent.size, "index missing or short: made anew from the log");
-            segment.grow(length, interval, |_| {}).map_err(|error| segment.damage(error))?;
+            segment.grow(length, Holes::Allowed, interval, |_| {}).map_err(|error| segment.damage(error))?;
             segment.store_index(disk, dir, &segment.extent).map_err(io)?;
         }
         Ok(segment)
@@ -94,11 +101,21 @@ impl Segment {
         error.within(&self.file, self.extent.next_offset, None)
     }
 
-    /// Reads on from the end of what is known to `length`, checking every batch.
-    pub fn grow(&mut self, length: u64, interval: u64, mut each: impl FnMut(&BatchHeader)) -> Result<(), ScanError> {
+    /// Reads on from the end of what is known to `length`, checking every batch. Only compaction leaves holes between offsets.
+    pub fn grow(
+        &mut self,
+        length: u64,
+        holes: Holes,
+        interval: u64,
+        mut each: impl FnMut(&BatchHeader),
+    ) -> Result<(), ScanError> {
         let file = Arc::clone(&self.file);
         let mut scan = Scan::new(&file, self.extent.size, length);
         while let Some((header, _)) = scan.next_batch_from(self.extent.next_offset)? {
+            if holes == Holes::None && header.base_offset > self.extent.next_offset {
+                let error = BatchError::Invalid("its offset does not follow the ones before it");
+                return Err(ScanError::Damaged { position: self.extent.size, error });
+            }
             each(&header);
             self.add(&header, interval);
         }
