@@ -9,10 +9,14 @@ mod client;
 mod configs;
 #[path = "protocol/connections.rs"]
 mod connections;
+#[path = "protocol/consumers.rs"]
+mod consumers;
 #[path = "protocol/faults.rs"]
 mod faults;
 #[path = "protocol/fetching.rs"]
 mod fetching;
+#[path = "protocol/groups.rs"]
+mod groups;
 #[path = "protocol/offsets.rs"]
 mod offsets;
 #[path = "protocol/producing.rs"]
