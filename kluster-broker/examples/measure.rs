@@ -57,7 +57,7 @@ fn fetch(topic: &'static str, offset: usize) -> FetchRequest {
         .with_partition_max_bytes(1 << 20)
         .with_current_leader_epoch(-1);
     let topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![wanted]);
-    FetchRequest::default().with_max_wait_ms(500).with_min_bytes(1).with_max_bytes(1 << 20).with_topics(vec![topic])
+    FetchRequest::default().with_max_wait_ms(10_000).with_min_bytes(1).with_max_bytes(1 << 20).with_topics(vec![topic])
 }
 
 /// From sending a record until it is acknowledged, and until a consumer that waits for it has it.
