@@ -69,8 +69,9 @@ pub(crate) struct Call {
     /// What the client calls itself; "" when it does not.
     pub(crate) client_id: String,
     pub(crate) peer: SocketAddr,
+    /// Of all arrays in its body.
+    pub(crate) elements: usize,
     correlation_id: i32,
-    shape: &'static Shape,
 }
 
 /// What follows for the connection.
@@ -121,6 +122,14 @@ pub(crate) struct Served {
     pub(crate) min: i16,
     pub(crate) max: i16,
     shape: Shape,
+}
+
+impl Served {
+    /// What its versions hold.
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
 }
 
 macro_rules! apis {
@@ -186,26 +195,36 @@ apis! {
 }
 
 impl Call {
-    /// Reads the header off a frame.
+    /// Reads the header off a frame, and walks what follows.
     ///
     /// # Errors
-    /// When it can't be read, or names what is not served.
+    /// When it can't be read, names what is not served, or claims what is not there.
     pub(crate) fn open(shared: &Arc<Shared>, peer: SocketAddr, frame: &mut Bytes) -> Result<Self, CallError> {
         let head = Head::read(frame).map_err(CallError::Header)?;
         let key = ApiKey::try_from(head.api_key).map_err(|()| CallError::Key(head.api_key))?;
         let served = SERVED.iter().find(|served| served.key == key).ok_or(CallError::Key(head.api_key))?;
         let Served { min, max, .. } = *served;
-        let mut version = head.version;
-        let mut client_id = String::new();
+        let version = head.version;
+        let mut call = Self {
+            shared: Arc::clone(shared),
+            key,
+            version,
+            client_id: String::new(),
+            peer,
+            elements: 0,
+            correlation_id: head.correlation_id,
+        };
         if (min..=max).contains(&version) {
-            client_id = head.take_off(key, frame).map_err(CallError::Header)?;
+            call.client_id = head.take_off(key, frame).map_err(CallError::Header)?;
+            call.elements = served.shape.walk(frame, version).map_err(|reason| call.malformed(reason))?.elements;
         } else if key == ApiKey::ApiVersions {
-            version = versions::UNKNOWN;
+            // Answered without being understood.
+            call.version = versions::UNKNOWN;
+            frame.clear();
         } else {
             return Err(CallError::Version { key, version, min, max });
         }
-        let shared = Arc::clone(shared);
-        Ok(Self { shared, key, version, client_id, peer, correlation_id: head.correlation_id, shape: &served.shape })
+        Ok(call)
     }
 
     fn malformed(&self, reason: impl ToString) -> CallError {
@@ -214,12 +233,7 @@ impl Call {
 }
 
 fn decode<R: Request>(call: &Call, mut body: Bytes) -> Result<R, CallError> {
-    if call.version == versions::UNKNOWN {
-        body = Bytes::new();
-    } else {
-        call.shape.walk(&body, call.version).map_err(|reason| call.malformed(reason))?;
-    }
-    <R as Decodable>::decode(&mut body, call.version.max(R::VERSIONS.min)).map_err(|reason| call.malformed(reason))
+    <R as Decodable>::decode(&mut body, call.version.max(0)).map_err(|reason| call.malformed(reason))
 }
 
 fn encode<R: Request>(call: &Call, answer: Answer<R::Response>) -> Result<Reply, CallError> {

@@ -1,9 +1,13 @@
-//! The header of a record batch, format 2: parsed, checked, stamped. Records inside are not looked at here (see `record`).
+//! The header of a record batch, format 2: parsed, checked, stamped. The records inside: `batch/records.rs`.
 //!
 //! Batches are kept as they were received. Two fields outside the checksum are the broker's own, base offset and leader epoch; with
 //! LogAppendTime the broker also writes the timestamp, and the checksum anew.
 //!
 //! Layout: <https://kafka.apache.org/documentation/#recordbatch>, big-endian.
+
+mod records;
+
+pub use records::{RecordView, Records};
 
 use std::ops::Range;
 
@@ -17,7 +21,7 @@ pub const LEADER_EPOCH: i32 = 0;
 const BASE_OFFSET: Range<usize> = 0..8;
 const LENGTH: Range<usize> = 8..12;
 const EPOCH: Range<usize> = 12..16;
-const MAGIC: usize = 16;
+pub(crate) const MAGIC: usize = 16;
 const CRC: Range<usize> = 17..21;
 /// The checksum covers everything from here to the end.
 const CHECKED_FROM: usize = 21;
@@ -34,6 +38,7 @@ const COMPRESSION_BITS: i16 = 0b0111;
 const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
+const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// Why bytes are not a batch that may be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,9 +157,28 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME_BIT != 0
     }
 
-    /// Whether a transaction or a marker of one.
+    /// When compaction may drop the tombstones in it, in milliseconds; None before compaction has met them.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
+    }
+
+    /// A record's timestamp, in milliseconds.
+    pub fn timestamp(&self, record: &RecordView<'_>) -> i64 {
+        if self.log_append_time() {
+            self.max_timestamp
+        } else {
+            self.base_timestamp.saturating_add(record.timestamp_delta)
+        }
+    }
+
+    /// Whether part of a transaction.
     pub fn transactional(&self) -> bool {
-        self.attributes & (TRANSACTIONAL_BIT | CONTROL_BIT) != 0
+        self.attributes & TRANSACTIONAL_BIT != 0
+    }
+
+    /// Whether it holds control records, such as the end of a transaction.
+    pub fn control(&self) -> bool {
+        self.attributes & CONTROL_BIT != 0
     }
 }
 
@@ -177,6 +201,41 @@ pub fn check(batch: &[u8]) -> Result<BatchHeader, BatchError> {
     Ok(header)
 }
 
+/// Checks what a producer may send, beyond [`check`]: as many records as offsets, each readable, with a key where `keyed`. Compressed records
+/// are not looked into.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_produced(header: &BatchHeader, batch: &[u8], keyed: bool) -> Result<(), BatchError> {
+    if header.records < 1 || header.last_offset_delta != header.records - 1 {
+        return Err(BatchError::Invalid("its count of records and its offsets disagree"));
+    }
+    if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+        return Err(BatchError::Invalid("its producer has an id but no epoch or sequence number"));
+    }
+    if header.delete_horizon().is_some() {
+        return Err(BatchError::Invalid("it claims to have been compacted"));
+    }
+    if header.compressed() {
+        return Ok(());
+    }
+    for (index, record) in records(header, batch).enumerate() {
+        let record = record?;
+        if usize::try_from(record.offset_delta) != Ok(index) {
+            return Err(BatchError::Invalid("its records' offsets do not rise by one"));
+        }
+        if keyed && record.key.is_none() {
+            return Err(BatchError::Invalid("a compacted topic takes no record without a key"));
+        }
+    }
+    Ok(())
+}
+
+/// The records of a batch that has been checked.
+pub fn records<'a>(header: &BatchHeader, batch: &'a [u8]) -> Records<'a> {
+    Records::new(&batch[HEADER_BYTES..header.size], header.records)
+}
+
 /// Gives the batch its place. Outside the checksum.
 pub fn stamp_offset(batch: &mut [u8], base_offset: i64) {
     batch[BASE_OFFSET].copy_from_slice(&base_offset.to_be_bytes());
@@ -188,6 +247,37 @@ pub fn stamp_append_time(batch: &mut [u8], now_ms: i64) {
     let attributes = i16::from_be_bytes(bytes(batch, ATTRIBUTES)) | LOG_APPEND_TIME_BIT;
     batch[ATTRIBUTES].copy_from_slice(&attributes.to_be_bytes());
     batch[MAX_TIMESTAMP].copy_from_slice(&now_ms.to_be_bytes());
+    stamp_checksum(batch);
+}
+
+/// The batch with only these of its records, which keep their offsets and times. With a `horizon` the batch notes when its tombstones may go, as
+/// Kafka does: in place of the base timestamp, from which the records' times count then.
+pub(crate) fn rewrite(header: &BatchHeader, batch: &[u8], kept: &[RecordView<'_>], horizon: Option<i64>) -> Vec<u8> {
+    let mut rewritten = batch[..HEADER_BYTES].to_vec();
+    for record in kept {
+        match horizon {
+            None => rewritten.extend_from_slice(record.whole),
+            Some(horizon) => {
+                let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+                record.write_with_timestamp_delta(timestamp.saturating_sub(horizon), &mut rewritten);
+            }
+        }
+    }
+    if let Some(horizon) = horizon {
+        let attributes = header.attributes | DELETE_HORIZON_BIT;
+        rewritten[ATTRIBUTES].copy_from_slice(&attributes.to_be_bytes());
+        rewritten[BASE_TIMESTAMP].copy_from_slice(&horizon.to_be_bytes());
+    }
+    let newest = kept.iter().map(|record| header.timestamp(record)).max().unwrap_or(-1);
+    let (length, count) = ((rewritten.len() - LENGTH_PREFIX_BYTES) as i32, kept.len() as i32);
+    rewritten[LENGTH].copy_from_slice(&length.to_be_bytes());
+    rewritten[MAX_TIMESTAMP].copy_from_slice(&newest.to_be_bytes());
+    rewritten[RECORDS].copy_from_slice(&count.to_be_bytes());
+    stamp_checksum(&mut rewritten);
+    rewritten
+}
+
+fn stamp_checksum(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[CHECKED_FROM..]);
     batch[CRC].copy_from_slice(&crc.to_be_bytes());
 }

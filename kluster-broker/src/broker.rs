@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::api::LARGEST_ANSWER;
 use crate::coordinator::Coordinator;
 use crate::fault::Faults;
+use crate::frame::shape::LARGE_ELEMENTS;
 use crate::offsets::OffsetsError;
 use crate::partition::AppendError;
 use crate::server;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) request_memory: Arc<Semaphore>,
     /// One permit is one byte of records on their way to a consumer.
     pub(crate) answer_memory: Arc<Semaphore>,
+    /// One permit is one element of a large request under way.
+    pub(crate) large_elements: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -88,6 +91,7 @@ impl Shared {
             request_memory: memory(settings.request_memory_bytes.max(settings.max_frame_bytes)),
             answer_memory: memory(settings.answer_memory_bytes.max(LARGEST_ANSWER)),
             advertised: (advertised.0, i32::from(advertised.1)),
+            large_elements: memory(LARGE_ELEMENTS),
             stop: CancellationToken::new(),
             settings,
             topics,

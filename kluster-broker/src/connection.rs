@@ -27,7 +27,8 @@ use tracing::{debug, warn};
 use crate::api::{self, Call, CallError, Reply};
 use crate::broker::Shared;
 use crate::fault::Effect;
-use crate::frame::{Frame, FrameError, Frames};
+use crate::frame::shape::SMALL_ELEMENTS;
+use crate::frame::{Frame, FrameError, Frames, grant};
 
 /// Produce requests of one connection that may wait for the disk together. Kafka's clients send at most 5 ahead unless told otherwise.
 const MAX_TOGETHER: usize = 32;
@@ -85,14 +86,14 @@ impl Connection {
         let mut only_produce = true;
         let mut next = None;
         loop {
-            if let Some(Next { call, frame }) = next.take_if(|next: &mut Next| {
-                under_way.is_empty()
-                    || (only_produce && next.call.key == ApiKey::Produce && under_way.len() < MAX_TOGETHER)
-            }) {
-                only_produce = call.key == ApiKey::Produce;
+            let together = only_produce && under_way.len() < MAX_TOGETHER;
+            let may_begin = |next: &mut Next| under_way.is_empty() || (together && next.call.small_produce());
+            if let Some(Next { call, frame }) = next.take_if(may_begin) {
+                only_produce = call.small_produce();
+                let turn = self.turn(&call).await;
                 let effect = self.shared.faults().strike(call.key);
                 self.suffer(effect).await?;
-                under_way.push_back(begin(call, frame, effect));
+                under_way.push_back(begin(call, frame, effect, turn));
             }
             tokio::select! {
                 biased;
@@ -112,6 +113,14 @@ impl Connection {
     fn open(&self, mut frame: Frame) -> Result<Next, CallError> {
         let call = Call::open(&self.shared, self.peer, &mut frame.bytes)?;
         Ok(Next { call, frame })
+    }
+
+    /// A large request waits for its turn. It begins alone on its connection, so what it waits for can't be waiting for it.
+    async fn turn(&self, call: &Call) -> Option<OwnedSemaphorePermit> {
+        if call.elements <= SMALL_ELEMENTS {
+            return None;
+        }
+        Some(grant(&self.shared.large_elements, call.elements).await)
     }
 
     /// The faults that befall the connection before a request begins.
@@ -155,7 +164,19 @@ impl Connection {
     }
 }
 
-async fn begin(call: Call, frame: Frame, effect: Option<Effect>) -> (Result<Reply, CallError>, OwnedSemaphorePermit) {
+impl Call {
+    /// Whether it may begin while others like it wait for the disk.
+    fn small_produce(&self) -> bool {
+        self.key == ApiKey::Produce && self.elements <= SMALL_ELEMENTS
+    }
+}
+
+async fn begin(
+    call: Call,
+    frame: Frame,
+    effect: Option<Effect>,
+    turn: Option<OwnedSemaphorePermit>,
+) -> (Result<Reply, CallError>, OwnedSemaphorePermit) {
     let Frame { bytes, memory } = frame;
     let reply = match effect {
         Some(Effect::Reject(code)) => api::refuse(&call, bytes, code),
@@ -166,5 +187,6 @@ async fn begin(call: Call, frame: Frame, effect: Option<Effect>) -> (Result<Repl
         Some(Effect::CloseAfter) => api::answer(&call, bytes).await.map(|_| Reply::Fault),
         _ => api::answer(&call, bytes).await,
     };
+    drop(turn);
     (reply, memory)
 }

@@ -1,18 +1,28 @@
 //! Every touch of the disk that must survive a crash goes through here, so that the faults of tests meet it too.
 //!
-//! Rules: a file is made durable by [`DiskFile::sync`], its name by [`Disk::sync_dir`]; small files are replaced whole ([`Disk::replace`]),
-//! so that a crash leaves the old or the new.
+//! Rules: a file's content is made durable by [`DiskFile::sync`], its name by [`Disk::sync_dir`]; small files are replaced whole
+//! ([`Disk::replace`]), so that a crash leaves the old or the new.
 
-use crate::fault::disk::DiskFaults;
+use crate::fault::disk::{self, DiskFaults, SyncPoint, Unsettled};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The extension of a file that is not yet in its place; such files are removed at start.
+pub(crate) const UNPLACED: &str = "new";
+
+/// The name of a file until it is in its place.
+pub(crate) fn unplaced(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(UNPLACED);
+    name.into()
+}
 
 /// The disk of one data directory. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-#[expect(dead_code, reason = "the faults follow")]
 pub(crate) struct Disk {
     faults: Arc<DiskFaults>,
 }
@@ -21,8 +31,10 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 pub(crate) struct DiskFile {
     file: File,
-    _path: PathBuf,
-    _disk: Disk,
+    path: PathBuf,
+    faults: Arc<DiskFaults>,
+    /// Length in the power-loss record. Two syncs at once end in any order; the longer one holds.
+    noted: Mutex<u64>,
 }
 
 impl Disk {
@@ -33,50 +45,114 @@ impl Disk {
     /// Creates an empty file; one of that name is emptied. Its name is durable after [`sync_dir`](Self::sync_dir).
     pub fn create(&self, path: &Path) -> io::Result<DiskFile> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(DiskFile { file, _path: path.to_owned(), _disk: self.clone() })
+        if self.faults.power_loss_record() {
+            disk::created(path)?;
+        }
+        Ok(self.file(file, path))
     }
 
     /// Opens a file to read and to go on writing.
     pub fn open(&self, path: &Path) -> io::Result<DiskFile> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(DiskFile { file, _path: path.to_owned(), _disk: self.clone() })
+        if self.faults.power_loss_record() {
+            disk::opened(path, file.metadata()?.len())?;
+        }
+        Ok(self.file(file, path))
+    }
+
+    fn file(&self, file: File, path: &Path) -> DiskFile {
+        DiskFile { file, path: path.to_owned(), faults: Arc::clone(&self.faults), noted: Mutex::new(0) }
+    }
+
+    /// Creates a directory; its name is durable after [`sync_dir`](Self::sync_dir) of the one it is in.
+    pub fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)?;
+        if self.faults.power_loss_record() { disk::created(path) } else { Ok(()) }
     }
 
     /// Replaces a small file by these bytes, durably: a crash leaves the old or the new.
     pub fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let temporary = path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_data()?;
-        fs::rename(&temporary, path)?;
+        let unplaced = unplaced(path);
+        let file = self.create(&unplaced)?;
+        file.write_at(content, 0)?;
+        file.sync()?;
+        self.rename(&unplaced, path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Replaces a file that can be made anew: the end of the process leaves the old or the new, a power failure anything.
+    pub fn replace_lightly(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let unplaced = unplaced(path);
+        self.create(&unplaced)?.write_at(content, 0)?;
+        self.rename(&unplaced, path)
+    }
+
+    /// Gives a file another name; a file of that name is replaced. Durable after [`sync_dir`](Self::sync_dir).
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.faults.power_loss_record() { disk::renamed(from, to) } else { fs::rename(from, to) }
+    }
+
+    /// Removes a file, if it is there. Durable after [`sync_dir`](Self::sync_dir).
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
+        let record = self.faults.power_loss_record();
+        match if record { disk::removed(path) } else { fs::remove_file(path) } {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the names in a directory durable.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        let unsettled = self.faults.power_loss_record().then(|| Unsettled::list(dir)).transpose()?;
+        File::open(dir)?.sync_all()?;
+        unsettled.map_or(Ok(()), Unsettled::settle)
     }
 }
 
 impl DiskFile {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
+    /// Writes all of it, or fails with a part written.
     pub fn write_at(&self, content: &[u8], position: u64) -> io::Result<()> {
-        self.file.write_all_at(content, position)
+        let room = self.faults.room_for(content.len());
+        self.file.write_all_at(&content[..room], position)?;
+        if room < content.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, position)
     }
 
+    /// Shortens the file to this length.
     pub fn cut(&self, length: u64) -> io::Result<()> {
+        let mut noted = self.noted();
+        *noted = (*noted).min(length);
         self.file.set_len(length)
     }
 
-    /// Makes all that was written durable.
+    fn noted(&self) -> MutexGuard<'_, u64> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes all that was written before the call durable. After an error nothing is known of it, and calling again proves nothing: the kernel
+    /// may have dropped what it could not write.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        let length = self.faults.power_loss_record().then(|| self.len()).transpose()?;
+        self.faults.at_sync(SyncPoint::Before, &self.path)?;
+        self.file.sync_data()?;
+        if let Some(length) = length {
+            let mut noted = self.noted();
+            if length > *noted {
+                disk::synced(&self.path, length)?;
+                *noted = length;
+            }
+        }
+        self.faults.at_sync(SyncPoint::After, &self.path)
     }
 }

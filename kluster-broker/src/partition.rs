@@ -1,20 +1,50 @@
-//! One partition's log: batches are appended, made durable, read.
+//! One partition's log: batches are appended, made durable, read, deleted.
+//!
+//! ```text
+//! append ─▶ check, stamp ─▶ write to the page cache ─▶ hand over ─▶ fdatasync (flush) ─▶ high watermark ─▶ waiters and readers
+//! ```
 //!
 //! Invariants
-//! 1. What [`Partition::durable`] has confirmed is on disk. The high watermark moves after the fdatasync, never before; nothing above it is read.
+//! 1. What [`Partition::durable`] has confirmed is on disk. The high watermark moves after the fdatasync, never before; nothing above it is
+//!    read. (Exception by the topic's own setting: flush.messages above 1.)
 //! 2. Offsets never change and never come twice.
+//! 3. After a failed fdatasync nothing more is written: the kernel may have dropped what it could not write.
+//! 4. Every batch that is read has been checked against its checksum.
+//!
+//! Neighbours: `topics` opens partitions and drives their upkeep; the APIs append and read.
 
+mod append;
+mod checkpoint;
+mod clean;
+mod compaction;
 mod error;
+mod flush;
+mod index;
+mod log;
+mod producers;
+mod read;
+mod recovery;
+mod retention;
+mod scan;
+mod segment;
+mod state;
 
-pub use error::{AppendError, ReadError};
+pub use error::{AppendError, DeleteError, PartitionError, ReadError};
+pub(crate) use flush::Flushers;
 
 use crate::batch;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
+use crate::lock::DirectoryLock;
 use crate::topic_config::TopicConfig;
-use bytes::{Bytes, BytesMut};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::watch;
+use append::Prepared;
+use bytes::Bytes;
+use log::{Log, Waiter};
+use state::State;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,17 +70,24 @@ pub struct Offsets {
     pub log_end: i64,
 }
 
-/// Why a partition cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum PartitionError {
-    /// The file system refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its words.
-        source: std::io::Error,
-    },
+/// What all partitions of a data directory share.
+#[derive(Debug, Clone)]
+pub(crate) struct Backing {
+    pub disk: Disk,
+    pub flushers: Flushers,
+    /// Upkeep has something to do.
+    pub upkeep: Arc<Upkeep>,
+    /// Held as long as any partition is in use.
+    pub _lock: Arc<DirectoryLock>,
+}
+
+/// What wakes the upkeep of a data directory.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    /// A segment was closed, or much was written.
+    pub grown: Notify,
+    /// Something was acknowledged that is not on disk yet (flush.messages above 1).
+    pub unsynced: Notify,
 }
 
 /// One partition. Cheap to clone.
@@ -60,182 +97,118 @@ pub struct Partition(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     log: Mutex<Log>,
-    flush: Condvar,
+    state: Mutex<State>,
+    /// Held while closed segments are rewritten or removed.
+    rewriting: Mutex<()>,
+    config: RwLock<Arc<TopicConfig>>,
     high_watermark: watch::Sender<i64>,
+    backing: Backing,
 }
 
-#[derive(Debug)]
-struct Log {
-    config: TopicConfig,
-    file: Arc<DiskFile>,
-    /// (base offset, next offset, position, size) of each batch.
-    batches: Vec<(i64, i64, u64, usize)>,
-    size: u64,
-    log_start: i64,
-    log_end: i64,
-    failed: Option<AppendError>,
-    closed: bool,
+/// The broker's time, in milliseconds since 1970.
+pub(crate) fn clock_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn storage_error(path: &Path, error: &io::Error) -> AppendError {
+    let message = format!("{}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull(message),
+        _ => AppendError::Storage(message),
+    }
 }
 
 impl Partition {
-    /// Opens or creates the partition in `dir`.
-    pub(crate) fn open(dir: &Path, disk: &Disk, config: TopicConfig) -> Result<Self, PartitionError> {
-        let path = dir.join(format!("{:020}.log", 0));
-        let io = |source| PartitionError::Io { path: path.clone(), source };
-        std::fs::create_dir_all(dir).map_err(io)?;
-        let file = if path.exists() { disk.open(&path) } else { disk.create(&path) }.map_err(io)?;
-        disk.sync_dir(dir).map_err(io)?;
-        let mut content = vec![0; file.len().map_err(io)? as usize];
-        file.read_at(&mut content, 0).map_err(io)?;
-        let (mut batches, mut size, mut log_end) = (Vec::new(), 0, 0);
-        while let Ok(header) = batch::check(&content[size as usize..]) {
-            batches.push((header.base_offset, header.next_offset(), size, header.size));
-            size += header.size as u64;
-            log_end = header.next_offset();
-        }
-        file.cut(size).and_then(|()| file.sync()).map_err(io)?;
-        let file = Arc::new(file);
-        let log = Log { config, file, batches, size, log_start: 0, log_end, failed: None, closed: false };
-        let shared = Arc::new(Shared {
+    /// Opens the partition in `dir`, which exists; an empty directory is a new partition.
+    ///
+    /// # Errors
+    /// The file system refused, or the log is damaged before its end.
+    pub(crate) fn open(dir: &Path, backing: &Backing, config: TopicConfig) -> Result<Self, PartitionError> {
+        let (log, state) = recovery::recover(dir, &backing.disk, &config)?;
+        Ok(Self(Arc::new(Shared {
+            high_watermark: watch::Sender::new(log.high_watermark),
             log: Mutex::new(log),
-            flush: Condvar::new(),
-            high_watermark: watch::Sender::new(log_end),
-        });
-        let flushed = Arc::downgrade(&shared);
-        std::thread::Builder::new().name("flush".into()).spawn(move || flush(&flushed)).map_err(io)?;
-        Ok(Self(shared))
+            state: Mutex::new(state),
+            rewriting: Mutex::new(()),
+            config: RwLock::new(Arc::new(config)),
+            backing: backing.clone(),
+        })))
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.log()
     }
 
-    /// Checks, stamps and writes the batches of one produce request; they are readable only when durable.
+    fn config(&self) -> Arc<TopicConfig> {
+        Arc::clone(&self.0.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Checks, stamps and writes the batches of one produce request; they are readable only when durable. `now_ms` is the broker's time.
+    ///
+    /// Idempotent producers: a batch sent again gives the first one's offsets. Closing a full segment waits for the disk here; nothing else does.
     ///
     /// # Errors
     /// Nothing was stored, and why.
     pub fn append(&self, batches: Bytes, now_ms: i64) -> Result<Appended, AppendError> {
+        let config = self.config();
+        let mut prepared = Prepared::new(&batches, &config, now_ms)?;
         let mut log = self.log();
-        if let Some(error) = &log.failed {
-            return Err(error.clone());
+        let segments = log.closed.len();
+        let appended = log.append(&mut prepared, &config, now_ms)?;
+        if appended.duplicate {
+            return Ok(appended);
         }
-        let mut batches = BytesMut::from(batches);
-        let base_offset = log.log_end;
-        let (mut next, mut at, mut written) = (base_offset, 0, Vec::new());
-        while at < batches.len() {
-            let header = batch::check(&batches[at..])?;
-            if header.transactional() {
-                return Err(AppendError::Transactional);
-            }
-            if header.size > log.config.max_message_bytes {
-                return Err(AppendError::TooLarge { size: header.size, limit: log.config.max_message_bytes });
-            }
-            let whole = &mut batches[at..at + header.size];
-            if log.config.log_append_time {
-                batch::stamp_append_time(whole, now_ms);
-            }
-            batch::stamp_offset(whole, next);
-            let after = next + i64::from(header.last_offset_delta) + 1;
-            written.push((next, after, log.size + at as u64, header.size));
-            next = after;
-            at += header.size;
+        let grown = log.closed.len() > segments;
+        let first_unsynced = !config.durable() && log.unsynced == prepared.records();
+        let reached = if config.durable() { Vec::new() } else { log.advance(appended.next_offset) };
+        let high_watermark = log.high_watermark;
+        let hand_over = log.unsynced >= config.flush_messages && !std::mem::replace(&mut log.handed_over, true);
+        drop(log);
+        if !config.durable() {
+            self.0.tell(high_watermark, reached);
         }
-        log.file.write_at(&batches, log.size).map_err(|error| AppendError::Storage(error.to_string()))?;
-        log.size += batches.len() as u64;
-        log.batches.extend(written);
-        log.log_end = next;
-        let log_append_time = log.config.log_append_time.then_some(now_ms);
-        self.0.flush.notify_one();
-        Ok(Appended { base_offset, next_offset: next, log_append_time, duplicate: false })
+        if hand_over {
+            self.0.backing.flushers.hand_over(Arc::clone(&self.0));
+        }
+        if grown {
+            self.0.backing.upkeep.grown.notify_one();
+        }
+        if first_unsynced {
+            self.0.backing.upkeep.unsynced.notify_one();
+        }
+        Ok(appended)
     }
 
-    /// Until everything below `next` is durable.
+    /// Until everything below `next` is durable. Where the topic's flush.messages is above 1: until it is written, which it is.
     ///
     /// # Errors
     /// The disk failed: what was appended may be lost.
     pub async fn durable(&self, next: i64) -> Result<(), AppendError> {
-        let mut watch = self.watch();
-        let failed = || self.log().failed.clone();
-        match watch.wait_for(|durable| *durable >= next || failed().is_some()).await {
-            Ok(durable) if *durable >= next => Ok(()),
-            _ => Err(failed().unwrap_or(AppendError::Deleted)),
-        }
-    }
-
-    /// Whole batches from the one that holds `from`, up to `max_bytes` (at least one batch when `at_least_one`), below the high watermark.
-    ///
-    /// # Errors
-    /// Out of range, or the disk gives other bytes than were written.
-    pub fn read(&self, from: i64, max_bytes: usize, at_least_one: bool) -> Result<Bytes, ReadError> {
-        let Offsets { log_start, high_watermark, .. } = self.offsets();
-        if from < log_start || from > high_watermark {
-            return Err(ReadError::OutOfRange { asked: from, log_start, high_watermark });
-        }
-        let log = self.log();
-        let first = log.batches.partition_point(|batch| batch.1 <= from);
-        let mut taken = 0;
-        for batch in &log.batches[first..] {
-            let fits = taken + batch.3 <= max_bytes || (taken == 0 && at_least_one);
-            if batch.1 > high_watermark || !fits {
-                break;
+        let durable = {
+            let mut log = self.log();
+            if log.high_watermark >= next {
+                return Ok(());
             }
-            taken += batch.3;
-        }
-        let Some(position) = log.batches.get(first).map(|batch| batch.2) else { return Ok(Bytes::new()) };
-        let mut content = vec![0; taken];
-        log.file.read_at(&mut content, position).map_err(|error| ReadError::Storage(error.to_string()))?;
-        Ok(content.into())
+            if let Some(error) = &log.failed {
+                return Err(error.clone());
+            }
+            let (answer, durable) = oneshot::channel();
+            log.waiters.push(Waiter { next, answer });
+            durable
+        };
+        durable.await.unwrap_or(Err(AppendError::Deleted))
     }
 
     /// Where the log starts and ends.
     pub fn offsets(&self) -> Offsets {
         let log = self.log();
-        let high_watermark = *self.0.high_watermark.borrow();
-        Offsets { log_start: log.log_start, high_watermark, log_end: log.log_end }
+        Offsets { log_start: log.log_start, high_watermark: log.high_watermark, log_end: log.log_end() }
     }
 
-    /// The high watermark as it moves; a fetch waits on it.
+    /// The high watermark as it moves; a fetch waits on it. Also told, without a change, when the partition is deleted.
     pub fn watch(&self) -> watch::Receiver<i64> {
         self.0.high_watermark.subscribe()
-    }
-
-    /// Deletes the records before `offset` (DeleteRecords); −1 means the high watermark. Returns the new log start.
-    ///
-    /// # Errors
-    /// The offset is beyond the high watermark, or the disk failed.
-    pub fn delete_before(&self, offset: i64) -> Result<i64, ReadError> {
-        let Offsets { log_start, high_watermark, .. } = self.offsets();
-        let offset = if offset == -1 { high_watermark } else { offset };
-        if offset < 0 || offset > high_watermark {
-            return Err(ReadError::OutOfRange { asked: offset, log_start, high_watermark });
-        }
-        let mut log = self.log();
-        log.log_start = log.log_start.max(offset);
-        Ok(log.log_start)
-    }
-
-    /// The first record whose timestamp is at least this: its offset and timestamp.
-    ///
-    /// # Errors
-    /// The disk gives other bytes than were written.
-    pub fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ReadError> {
-        let bytes = self.read(self.offsets().log_start, usize::MAX, true)?;
-        let mut at = 0;
-        while let Ok(header) = batch::check(&bytes[at..]) {
-            if header.max_timestamp >= timestamp_ms {
-                return Ok(Some((header.base_offset, header.max_timestamp)));
-            }
-            at += header.size;
-        }
-        Ok(None)
-    }
-
-    /// The record with the largest timestamp: its offset and timestamp.
-    ///
-    /// # Errors
-    /// The disk gives other bytes than were written.
-    pub fn newest_time(&self) -> Result<Option<(i64, i64)>, ReadError> {
-        Ok(None)
     }
 
     /// The leader epoch: one machine leads for ever.
@@ -245,49 +218,81 @@ impl Partition {
 
     /// What OffsetForLeaderEpoch answers: the largest epoch up to `epoch` and where it ends; None for an epoch before the first.
     pub fn epoch_end(&self, epoch: i32) -> Option<(i32, i64)> {
-        (epoch == batch::LEADER_EPOCH).then(|| (batch::LEADER_EPOCH, self.offsets().high_watermark))
+        (epoch >= batch::LEADER_EPOCH).then(|| (batch::LEADER_EPOCH, self.offsets().high_watermark))
+    }
+
+    /// Has what was acknowledged before it was durable made so.
+    pub(crate) fn flush(&self) {
+        let mut log = self.log();
+        let hand_over = log.unsynced > 0 && !std::mem::replace(&mut log.handed_over, true);
+        drop(log);
+        if hand_over {
+            self.0.backing.flushers.hand_over(Arc::clone(&self.0));
+        }
     }
 
     /// Takes other settings from now on.
-    pub fn reconfigure(&self, config: TopicConfig) {
-        self.log().config = config;
+    pub(crate) fn reconfigure(&self, config: TopicConfig) {
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.0.backing.upkeep.grown.notify_one();
     }
 
     /// Bytes of the log on disk.
     pub fn size_bytes(&self) -> u64 {
-        self.log().size
+        self.log().size()
     }
 
-    /// Waiters and later calls get this error.
+    /// Nothing more is written; waiters and later appends get this error.
     pub(crate) fn end(&self, error: AppendError) {
         let mut log = self.log();
-        log.closed = true;
+        log.fail(error.clone());
         log.failed = Some(error);
-        self.0.flush.notify_one();
+        drop(log);
         self.0.high_watermark.send_modify(|_| {});
     }
 }
 
-fn flush(shared: &Weak<Shared>) {
-    while let Some(shared) = shared.upgrade() {
-        let mut log = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
-        if log.log_end == *shared.high_watermark.borrow() && !log.closed {
-            let wait = std::time::Duration::from_secs(1);
-            log = shared.flush.wait_timeout(log, wait).unwrap_or_else(PoisonError::into_inner).0;
+impl Shared {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells readers and waiters how far the high watermark has come. Outside the lock: they go on at once.
+    fn tell(&self, high_watermark: i64, reached: Vec<Waiter>) {
+        self.high_watermark.send_if_modified(|told| {
+            let moved = *told < high_watermark; // another thread may have told a later one
+            *told = high_watermark.max(*told);
+            moved
+        });
+        for waiter in reached {
+            let _ = waiter.answer.send(Ok(())); // the caller may have gone
         }
-        if log.closed {
-            return;
-        }
-        let (file, target) = (log.file.clone(), log.log_end);
-        drop(log);
-        match file.sync() {
-            Ok(()) => drop(shared.high_watermark.send_replace(target)),
-            Err(error) => {
-                let mut log = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
-                log.failed = Some(AppendError::Storage(error.to_string()));
-                drop(log);
-                shared.high_watermark.send_modify(|_| {});
+    }
+
+    /// One group: what was written before the call is made durable. Whether there is another group by now.
+    fn sync_group(&self) -> bool {
+        let (file, target) = {
+            let mut log = self.log();
+            if log.failed.is_some() {
+                log.handed_over = false;
+                return false;
             }
+            log.unsynced = 0;
+            (Arc::clone(&log.active.file), log.log_end())
+        };
+        let synced = file.sync();
+        let mut log = self.log();
+        if let Err(error) = synced {
+            tracing::error!(file = %file.path().display(), %error, "fdatasync failed: no more writes until the broker is started again");
+            log.fail(storage_error(file.path(), &error));
+            log.handed_over = false;
+            return false;
         }
+        let reached = log.advance(target);
+        log.handed_over = log.high_watermark < log.log_end();
+        let (another, high_watermark) = (log.handed_over, log.high_watermark);
+        drop(log);
+        self.tell(high_watermark, reached);
+        another
     }
 }

@@ -27,6 +27,7 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: Ta
     loop {
         let accepted = tokio::select! {
             () = shared.stop.cancelled() => return,
+            () = cut.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {

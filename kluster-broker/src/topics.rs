@@ -4,22 +4,23 @@
 //! ones after it has forgotten them; so what the catalogue names is there, and what it does not name is no topic.
 
 mod catalogue;
+mod directory;
 mod error;
+mod upkeep;
 
 pub use error::{OpenError, TopicError};
 
 use crate::disk::Disk;
 use crate::fault::disk::DiskFaults;
 use crate::lock::DirectoryLock;
-use crate::partition::{AppendError, Partition};
+use crate::partition::{AppendError, Backing, Flushers, Partition};
 use crate::topic_config::{ConfigChange, TopicConfig};
 use catalogue::{CATALOGUE_FILE, Catalogue, Entry};
+use directory::{partition_dir, remove_retired, retire};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Producer ids are taken from the disk so many at a time; what a crash leaves of them is never given.
@@ -34,9 +35,8 @@ pub struct Topics(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     dir: PathBuf,
-    disk: Disk,
+    backing: Backing,
     state: Mutex<State>,
-    _lock: DirectoryLock,
 }
 
 #[derive(Debug)]
@@ -72,38 +72,20 @@ impl Topics {
     /// # Errors
     /// In use, unreadable or damaged; the error names file and byte offset, and what to do.
     pub fn open(dir: &Path, faults: Arc<DiskFaults>) -> Result<Self, OpenError> {
-        let disk = Disk::new(faults);
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(io)?;
-        let lock = DirectoryLock::take(dir)?;
-        let path = dir.join(CATALOGUE_FILE);
-        let unreadable = |source| OpenError::Io { path: path.clone(), source };
-        let catalogue = match Catalogue::load(dir).map_err(unreadable)? {
-            Some(catalogue) => catalogue,
-            None => {
-                if let Some(partition) = any_partition(dir).map_err(io)? {
-                    return Err(OpenError::NoCatalogue { catalogue: path, partition });
-                }
-                let catalogue = Catalogue::new();
-                catalogue.store(dir, &disk).map_err(unreadable)?;
-                catalogue
-            }
-        };
+        let lock = Arc::new(DirectoryLock::take(dir)?);
+        let disk = Disk::new(faults);
+        let backing = Backing { disk, flushers: Flushers::default(), upkeep: Arc::default(), _lock: lock };
+        remove_retired(dir).map_err(io)?;
+        let catalogue = Catalogue::open(dir, &backing.disk)?;
         let mut topics = BTreeMap::new();
         for (name, entry) in &catalogue.topics {
-            let pairs = entry.configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let config = TopicConfig::parse(pairs).map_err(|error| OpenError::Config {
-                path: path.clone(),
-                topic: name.clone(),
-                error,
-            })?;
-            let open = |index| Partition::open(&partition_dir(dir, name, index), &disk, config.clone());
-            let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
-            topics.insert(name.clone(), Topic { id: entry.topic_id, config, partitions });
+            topics.insert(name.clone(), Topic::open(dir, &backing, name, entry)?);
         }
         let next_producer_id = catalogue.next_producer_id;
         let state = Mutex::new(State { catalogue, topics, next_producer_id });
-        Ok(Self(Arc::new(Shared { dir: dir.to_owned(), disk, state, _lock: lock })))
+        Ok(Self(Arc::new(Shared { dir: dir.to_owned(), backing, state })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -113,7 +95,9 @@ impl Topics {
     /// Writes the catalogue, then takes it.
     fn store(&self, state: &mut State, catalogue: Catalogue) -> Result<(), TopicError> {
         let path = || self.0.dir.join(CATALOGUE_FILE);
-        catalogue.store(&self.0.dir, &self.0.disk).map_err(|source| TopicError::Storage { path: path(), source })?;
+        catalogue
+            .store(&self.0.dir, &self.0.backing.disk)
+            .map_err(|source| TopicError::Storage { path: path(), source })?;
         state.catalogue = catalogue;
         Ok(())
     }
@@ -172,10 +156,11 @@ impl Topics {
         let mut partitions = Vec::new();
         for index in indexes {
             let dir = partition_dir(&self.0.dir, name, index);
-            remove_dir(&dir).map_err(storage(&dir))?;
-            partitions.push(Partition::open(&dir, &self.0.disk, config.clone())?);
+            retire(&dir).map_err(storage(&dir))?;
+            self.0.backing.disk.create_dir(&dir).map_err(storage(&dir))?;
+            partitions.push(Partition::open(&dir, &self.0.backing, config.clone())?);
         }
-        self.0.disk.sync_dir(&self.0.dir).map_err(storage(&self.0.dir))?;
+        self.0.backing.disk.sync_dir(&self.0.dir).map_err(storage(&self.0.dir))?;
         Ok(partitions)
     }
 
@@ -189,11 +174,11 @@ impl Topics {
         catalogue.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
         self.store(&mut state, catalogue)?;
         let topic = state.topics.remove(name);
-        drop(state);
+        // Under the lock, lest a new topic of that name makes its directories meanwhile.
         for (index, partition) in topic.iter().flat_map(|topic| &topic.partitions).enumerate() {
             partition.end(AppendError::Deleted);
             let dir = partition_dir(&self.0.dir, name, i32::try_from(index).unwrap_or_default());
-            remove_dir(&dir).map_err(|source| TopicError::Storage { path: dir, source })?;
+            retire(&dir).map_err(|source| TopicError::Storage { path: dir, source })?;
         }
         Ok(())
     }
@@ -299,28 +284,21 @@ impl Topics {
         state.next_producer_id = id + 1;
         Ok(id)
     }
-
-    /// Retention, compaction and checkpoints, until told to stop.
-    pub async fn maintain(&self, stop: CancellationToken) {
-        stop.cancelled().await;
-    }
-
-    /// Makes everything durable and ends all writing.
-    ///
-    /// # Errors
-    /// The first partition whose disk failed.
-    pub async fn close(&self) -> Result<(), AppendError> {
-        let partitions: Vec<Partition> =
-            self.state().topics.values().flat_map(|topic| topic.partitions.clone()).collect();
-        for partition in partitions {
-            partition.durable(partition.offsets().log_end).await?;
-            partition.end(AppendError::Storage("the broker stops".into()));
-        }
-        Ok(())
-    }
 }
 
 impl Topic {
+    fn open(dir: &Path, backing: &Backing, name: &str, entry: &Entry) -> Result<Self, OpenError> {
+        let pairs = entry.configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let config = TopicConfig::parse(pairs).map_err(|error| OpenError::Config {
+            path: dir.join(CATALOGUE_FILE),
+            topic: name.to_owned(),
+            error,
+        })?;
+        let open = |index| Partition::open(&partition_dir(dir, name, index), backing, config.clone());
+        let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
+        Ok(Self { id: entry.topic_id, config, partitions })
+    }
+
     fn count(&self) -> i32 {
         i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
     }
@@ -333,27 +311,6 @@ impl Topic {
     fn info(&self, name: &str) -> TopicInfo {
         TopicInfo { name: name.to_owned(), topic_id: self.id, partitions: self.count(), configs: self.config.clone() }
     }
-}
-
-fn partition_dir(dir: &Path, topic: &str, index: i32) -> PathBuf {
-    dir.join(format!("{topic}-{index}"))
-}
-
-fn remove_dir(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn any_partition(dir: &Path) -> io::Result<Option<PathBuf>> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            return Ok(Some(entry.path()));
-        }
-    }
-    Ok(None)
 }
 
 /// Kafka's rule for names.

@@ -91,7 +91,7 @@ fn count(asked: &CreatableTopic, default: i32) -> Result<i32, Refusal> {
 }
 
 fn result(asked: CreatableTopic, created: Result<TopicInfo, Refusal>, version: i16) -> CreatableTopicResult {
-    let result = CreatableTopicResult::default().with_name(asked.name);
+    let result = CreatableTopicResult::default().with_name(asked.name).with_error_message(None);
     let topic = match created {
         Err(refusal) => {
             return result.with_error_code(refusal.error.code()).with_error_message(wire::message(refusal.words));

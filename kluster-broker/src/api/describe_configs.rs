@@ -31,7 +31,9 @@ pub(super) async fn answer(call: &Call, request: DescribeConfigsRequest) -> Desc
         documentation: request.include_documentation && call.version >= TYPED,
         typed: call.version >= TYPED,
     };
-    let results = request.resources.into_iter().map(|resource| describe(call, resource, &detail)).collect();
+    let resources =
+        wire::distinct(request.resources, |resource| (resource.resource_type, resource.resource_name.clone()));
+    let results = resources.into_iter().map(|resource| describe(call, resource, &detail)).collect();
     DescribeConfigsResponse::default().with_results(results)
 }
 
@@ -49,6 +51,7 @@ struct Detail {
 
 fn describe(call: &Call, resource: DescribeConfigsResource, detail: &Detail) -> DescribeConfigsResult {
     let result = DescribeConfigsResult::default()
+        .with_error_message(None)
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone());
     match entries(call, &resource, detail) {
@@ -116,7 +119,8 @@ fn setting(
     let setting = DescribeConfigsResourceResult::default()
         .with_name(wire::text(name))
         .with_value(Some(wire::text(value)))
-        .with_config_source(source);
+        .with_config_source(source)
+        .with_documentation(None);
     match kind {
         Some(kind) if detail.typed => setting.with_config_type(kind as i8),
         _ => setting,

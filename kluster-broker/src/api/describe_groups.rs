@@ -30,7 +30,8 @@ pub(super) async fn answer(call: &Call, request: DescribeGroupsRequest) -> Descr
         let operations = if version >= OPERATIONS { operations } else { NO_OPERATIONS };
         described.with_group_id(group).with_authorized_operations(operations)
     };
-    DescribeGroupsResponse::default().with_groups(request.groups.into_iter().map(describe).collect())
+    DescribeGroupsResponse::default()
+        .with_groups(wire::distinct(request.groups, GroupId::clone).into_iter().map(describe).collect())
 }
 
 fn known(group: &Described, version: i16) -> DescribedGroup {

@@ -59,6 +59,9 @@ fn row(topic: &TopicInfo, first: i32, last: i32) -> TopicRow {
             .with_leader_epoch(LEADER_EPOCH)
             .with_replica_nodes(vec![NODE_ID])
             .with_isr_nodes(vec![NODE_ID])
+            // Kafka's own tools take null for a mistake.
+            .with_eligible_leader_replicas(Some(Vec::new()))
+            .with_last_known_elr(Some(Vec::new()))
     };
     TopicRow::default()
         .with_name(Some(wire::topic_name(&topic.name)))

@@ -83,6 +83,8 @@ struct Wanted {
 struct Source {
     partition: Partition,
     moved: watch::Receiver<i64>,
+    /// The high watermark that was seen last.
+    seen: i64,
     /// The partition's size when it was read last, by which more of it is noticed without reading.
     size: u64,
 }
@@ -106,7 +108,7 @@ impl Source {
         let partition = wire::partition(call, topic, asked.partition)?;
         wire::check_epoch(&partition, asked.current_leader_epoch)?;
         let moved = partition.watch();
-        Ok(Self { partition, moved, size: 0 })
+        Ok(Self { partition, moved, seen: 0, size: 0 })
     }
 }
 
@@ -122,7 +124,7 @@ impl Wanted {
     fn read(&mut self, max_bytes: usize, at_least_one: bool) -> Result<Bytes, ResponseError> {
         let source = self.from.as_mut().map_err(|error| *error)?;
         // Seen before it is read: what comes after wakes the wait.
-        source.moved.borrow_and_update();
+        source.seen = *source.moved.borrow_and_update();
         source.size = source.partition.size_bytes();
         source.partition.read(self.offset, max_bytes, at_least_one).map_err(|error| {
             if matches!(error, ReadError::Damaged { .. } | ReadError::Storage(_)) {
@@ -178,8 +180,8 @@ impl Round {
 }
 
 fn partition_data(wanted: &Wanted, read: Result<Bytes, ResponseError>, list_aborted: bool) -> PartitionData {
-    let data = PartitionData::default().with_partition_index(wanted.index);
-    let data = if list_aborted { data.with_aborted_transactions(Some(Vec::new())) } else { data };
+    let aborted = list_aborted.then(Vec::new);
+    let data = PartitionData::default().with_partition_index(wanted.index).with_aborted_transactions(aborted);
     let found = wanted.from.as_ref().map_err(|error| *error).and_then(|source| Ok((read?, source)));
     match found {
         Ok((records, source)) => {
@@ -196,35 +198,43 @@ fn partition_data(wanted: &Wanted, read: Result<Bytes, ResponseError>, list_abor
 /// Until about `missing` more bytes are there to read, the deadline has come, or the broker stops.
 async fn wait(call: &Call, topics: &mut [Topic], missing: usize, deadline: Instant) {
     loop {
-        let moved = topics
+        let mut sources: Vec<&mut Source> = topics
             .iter_mut()
             .flat_map(|topic| &mut topic.wanted)
             .filter_map(|wanted| wanted.from.as_mut().ok())
-            .map(|source| Box::pin(source.moved.changed()))
-            .collect::<Vec<_>>();
+            .collect();
         let ended = tokio::select! {
-            ended = any(moved) => ended,
+            index = any(&mut sources) => sources[index].stands_still(),
             () = sleep_until(deadline) => true,
             () = call.shared.stop.cancelled() => true,
         };
-        if ended || enough_more(topics, missing) {
+        if ended || enough_more(&sources, missing) {
             return;
         }
     }
 }
 
-/// True when a partition has ended: there is nothing more to wait for.
-async fn any<F: Future<Output = Result<(), watch::error::RecvError>> + Unpin>(moved: Vec<F>) -> bool {
-    if moved.is_empty() {
+/// The place of one that moved.
+async fn any(sources: &mut [&mut Source]) -> usize {
+    if sources.is_empty() {
         return std::future::pending().await;
     }
-    select_all(moved).await.0.is_err()
+    // A sender that is gone is found out by reading.
+    select_all(sources.iter_mut().map(|source| Box::pin(source.moved.changed()))).await.1
+}
+
+impl Source {
+    /// Whether it woke its readers although the high watermark is where it was: then something else has happened, and reading tells what.
+    fn stands_still(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.seen, *self.moved.borrow());
+        self.seen == before
+    }
 }
 
 /// Whether the partitions have grown by so much since they were read. A log that shrank (retention) is read again to be sure.
-fn enough_more(topics: &[Topic], missing: usize) -> bool {
+fn enough_more(sources: &[&mut Source], missing: usize) -> bool {
     let mut more = 0;
-    for source in topics.iter().flat_map(|topic| &topic.wanted).filter_map(|wanted| wanted.from.as_ref().ok()) {
+    for source in sources {
         match source.partition.size_bytes().checked_sub(source.size) {
             Some(grown) => more += grown,
             None => return true,

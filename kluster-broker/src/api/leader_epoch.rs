@@ -33,5 +33,7 @@ fn topic_ends(call: &Call, topic: OffsetForLeaderTopic) -> OffsetForLeaderTopicR
 fn end(call: &Call, topic: &str, asked: &OffsetForLeaderPartition) -> Result<(i32, i64), ResponseError> {
     let partition = wire::partition(call, topic, asked.partition)?;
     wire::check_epoch(&partition, asked.current_leader_epoch)?;
-    Ok(partition.epoch_end(asked.leader_epoch).unwrap_or(NONE))
+    // As Kafka: of an epoch that has not come nothing is known.
+    let known = asked.leader_epoch <= partition.leader_epoch();
+    Ok(known.then(|| partition.epoch_end(asked.leader_epoch)).flatten().unwrap_or(NONE))
 }

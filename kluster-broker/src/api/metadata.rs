@@ -21,6 +21,7 @@ pub(super) async fn answer(call: &Call, request: MetadataRequest) -> MetadataRes
         None => all(call),
         Some(named) if named.is_empty() && call.version == 0 => all(call),
         Some(named) => {
+            let named = wire::distinct(named, |topic| (topic.name.clone(), topic.topic_id));
             let default_partitions = auto_create.then_some(call.shared.settings.default_partitions);
             let find =
                 move |topics: &Topics| named.into_iter().map(|topic| find(topics, topic, default_partitions)).collect();

@@ -46,7 +46,13 @@ fn refusal(request: &ProduceRequest) -> Option<Refusal> {
 /// A topic's partitions, appended or refused, not yet durable.
 struct Pending {
     response: TopicProduceResponse,
-    partitions: Vec<(i32, Result<(Partition, Appended), Refusal>)>,
+    partitions: Vec<(i32, Result<Written, Refusal>)>,
+}
+
+/// Batches that were appended, and where.
+struct Written {
+    partition: Partition,
+    appended: Appended,
 }
 
 fn append_topic(call: &Call, topic: TopicProduceData, refusal: Option<&Refusal>) -> Pending {
@@ -71,24 +77,19 @@ fn find(call: &Call, topic: &TopicProduceData) -> Result<String, Refusal> {
     Ok(name)
 }
 
-fn append(
-    call: &Call,
-    topic: &str,
-    index: i32,
-    records: Option<bytes::Bytes>,
-) -> Result<(Partition, Appended), Refusal> {
+fn append(call: &Call, topic: &str, index: i32, records: Option<bytes::Bytes>) -> Result<Written, Refusal> {
     let partition = wire::partition(call, topic, index)?;
     let records = records.filter(|records| !records.is_empty());
     let records = records.ok_or_else(|| Refusal::of(ResponseError::InvalidRecord, "there is no record batch"))?;
     let appended = partition.append(records, now_ms())?;
-    Ok((partition, appended))
+    Ok(Written { partition, appended })
 }
 
 impl Pending {
     async fn finish(self, version: i16) -> TopicProduceResponse {
         let finish = |(index, appended)| async move {
             match stored(appended).await {
-                Ok((partition, appended)) => accepted(index, &partition, appended),
+                Ok(written) => accepted(index, &written),
                 Err(refusal) => refused(index, refusal, version),
             }
         };
@@ -97,13 +98,13 @@ impl Pending {
     }
 }
 
-async fn stored(appended: Result<(Partition, Appended), Refusal>) -> Result<(Partition, Appended), Refusal> {
-    let (partition, appended) = appended?;
-    partition.durable(appended.next_offset).await?;
-    Ok((partition, appended))
+async fn stored(appended: Result<Written, Refusal>) -> Result<Written, Refusal> {
+    let written = appended?;
+    written.partition.durable(written.appended.next_offset).await?;
+    Ok(written)
 }
 
-fn accepted(index: i32, partition: &Partition, appended: Appended) -> PartitionProduceResponse {
+fn accepted(index: i32, Written { partition, appended }: &Written) -> PartitionProduceResponse {
     PartitionProduceResponse::default()
         .with_index(index)
         .with_base_offset(appended.base_offset)

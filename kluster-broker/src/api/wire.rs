@@ -1,5 +1,7 @@
 //! What several APIs say in the same way.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
@@ -87,6 +89,12 @@ impl From<TopicError> for Refusal {
 /// The error for a topic that there is not: an illegal name is told apart.
 pub(super) fn unknown_name(name: &str) -> ResponseError {
     check_name(name).err().map_or(ResponseError::UnknownTopicOrPartition, |error| error.response())
+}
+
+/// Each thing once: a request of few bytes that names one large thing a thousand times must not make a thousand descriptions of it.
+pub(super) fn distinct<T, K: Ord>(things: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    things.into_iter().filter(|thing| seen.insert(key(thing))).collect()
 }
 
 /// Does what waits for the disk on a thread that may wait.

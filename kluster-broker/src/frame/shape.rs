@@ -3,12 +3,18 @@
 //! The decoders of `kafka-protocol` make room for as many elements as an array claims (`Vec::with_capacity` of a length that a stranger wrote:
 //! eight bytes could ask for gigabytes). So each request is walked first, by a table of what its versions hold: each claimed length must lie
 //! within the frame, and all elements together, tagged fields too, are at most [`MAX_ELEMENTS`]. The walk makes no room for anything. What it
-//! lets through, the decoder decodes into at most a few hundred bytes for each element.
+//! lets through, the decoder decodes into at most a few hundred bytes for each element; so that many connections can't do that at once, requests
+//! of many elements take turns ([`LARGE_ELEMENTS`]).
 //!
 //! It refuses nothing that the decoder would take, and need not find every mistake: the decoder comes after it.
 
-/// Elements of all arrays of one request together. Kafka's own tools stay far below; decoded, so many take some tens of megabytes.
-pub(crate) const MAX_ELEMENTS: usize = 100_000;
+/// Elements of all arrays of one request together. Clients stay far below, even those of thousands of partitions; decoded, so many take some
+/// megabytes.
+pub(crate) const MAX_ELEMENTS: usize = 20_000;
+/// A request with more elements than this is a large one, and large ones share room for [`LARGE_ELEMENTS`].
+pub(crate) const SMALL_ELEMENTS: usize = 1_000;
+/// Elements of all large requests of all connections together.
+pub(crate) const LARGE_ELEMENTS: usize = 4 * MAX_ELEMENTS;
 
 /// Why a request can't be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,15 +105,24 @@ pub(crate) const fn shape(flexible_since: i16, fields: &'static [Field]) -> Shap
     Shape { flexible_since, fields }
 }
 
+/// What a walk has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Walked {
+    /// Of the message. There may be more behind it, which nobody reads.
+    pub(crate) bytes: usize,
+    /// Of all its arrays, and its tagged fields.
+    pub(crate) elements: usize,
+}
+
 impl Shape {
-    /// Walks `body` as version `version`, and tells how many bytes the message has.
+    /// Walks `body` as version `version`.
     ///
     /// # Errors
     /// When a length leaves the body, or there are too many elements.
-    pub(crate) fn walk(&self, body: &[u8], version: i16) -> Result<usize, Malformed> {
+    pub(crate) fn walk(&self, body: &[u8], version: i16) -> Result<Walked, Malformed> {
         let mut walk = Walk { rest: body, version, flexible: version >= self.flexible_since, elements: 0 };
         walk.structure(self.fields)?;
-        Ok(body.len() - walk.rest.len())
+        Ok(Walked { bytes: body.len() - walk.rest.len(), elements: walk.elements })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::batch::BatchError;
 use kafka_protocol::error::ResponseError;
+use std::io;
 use std::path::PathBuf;
 
 /// Why batches were not stored.
@@ -13,6 +14,9 @@ pub enum AppendError {
     /// A transaction or a marker of one.
     #[error("transactions are not supported by this broker; set no transactional.id")]
     Transactional,
+    /// What only a broker writes.
+    #[error("clients may not write control records")]
+    Control,
     /// Larger than max.message.bytes.
     #[error("record batch of {size} bytes is larger than max.message.bytes = {limit}")]
     TooLarge {
@@ -60,7 +64,7 @@ impl AppendError {
     pub fn response(&self) -> ResponseError {
         match self {
             Self::Batch(BatchError::Magic(_)) => ResponseError::UnsupportedForMessageFormat,
-            Self::Batch(BatchError::Invalid(_)) => ResponseError::InvalidRecord,
+            Self::Control | Self::Batch(BatchError::Invalid(_)) => ResponseError::InvalidRecord,
             Self::Batch(BatchError::Truncated { .. } | BatchError::Checksum { .. }) => ResponseError::CorruptMessage,
             Self::Transactional => ResponseError::TransactionalIdAuthorizationFailed,
             Self::TooLarge { .. } => ResponseError::MessageTooLarge,
@@ -115,6 +119,84 @@ impl ReadError {
         match self {
             Self::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
             Self::Damaged { .. } => ResponseError::CorruptMessage,
+            Self::Storage(_) => ResponseError::KafkaStorageError,
+            Self::Deleted => ResponseError::UnknownTopicOrPartition,
+        }
+    }
+}
+
+/// Why a partition cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its words.
+        source: io::Error,
+    },
+    /// What lies before good batches is no batch: not a torn end, which would be cut, but damage.
+    #[error(
+        "{}: damaged at byte {position}, offset {offset}: {error}; records follow{}, so that it is no torn end and is not cut. Restore the file \
+         from a copy; or give up its records from offset {offset} on: truncate -s {position} {}",
+        file.display(), valid_again.map_or_else(String::new, |byte| format!(" from byte {byte}")), file.display()
+    )]
+    Damaged {
+        /// Segment file.
+        file: PathBuf,
+        /// Where in it.
+        position: u64,
+        /// First offset that cannot be read.
+        offset: i64,
+        /// What is wrong.
+        error: BatchError,
+        /// Where in the same file good batches begin again.
+        valid_again: Option<u64>,
+    },
+}
+
+impl From<PartitionError> for ReadError {
+    fn from(error: PartitionError) -> Self {
+        match error {
+            PartitionError::Io { .. } => Self::Storage(error.to_string()),
+            PartitionError::Damaged { file, position, offset, error, .. } => {
+                Self::Damaged { file, position, offset, error }
+            }
+        }
+    }
+}
+
+/// Why records were not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    /// Beyond the high watermark, or no offset.
+    #[error("offset {asked} is not within the log, which has {log_start} to {high_watermark}")]
+    OutOfRange {
+        /// Offset asked for.
+        asked: i64,
+        /// First offset there is.
+        log_start: i64,
+        /// Offset after the last one that may be read.
+        high_watermark: i64,
+    },
+    /// A compacted topic keeps the last record of each key.
+    #[error("records of a topic can be deleted only if its cleanup.policy has 'delete'")]
+    Policy,
+    /// The disk failed.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// The topic was deleted meanwhile.
+    #[error("the topic was deleted")]
+    Deleted,
+}
+
+impl DeleteError {
+    /// Kafka's error for it.
+    pub fn response(&self) -> ResponseError {
+        match self {
+            Self::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
+            Self::Policy => ResponseError::PolicyViolation,
             Self::Storage(_) => ResponseError::KafkaStorageError,
             Self::Deleted => ResponseError::UnknownTopicOrPartition,
         }

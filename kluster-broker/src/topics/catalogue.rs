@@ -1,5 +1,7 @@
 //! The file `topics.json`: which topics there are, the cluster's id, the next producer id. Replaced whole and durably at each change.
 
+use super::OpenError;
+use super::directory::any_partition;
 use crate::disk::Disk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,8 +33,23 @@ pub(super) struct Entry {
 }
 
 impl Catalogue {
+    /// The catalogue in `dir`, made where there is none and no partitions either.
+    pub fn open(dir: &Path, disk: &Disk) -> Result<Self, OpenError> {
+        let path = dir.join(CATALOGUE_FILE);
+        let io = |source| OpenError::Io { path: path.clone(), source };
+        if let Some(catalogue) = Self::load(dir).map_err(io)? {
+            return Ok(catalogue);
+        }
+        if let Some(partition) = any_partition(dir).map_err(io)? {
+            return Err(OpenError::NoCatalogue { catalogue: path, partition });
+        }
+        let catalogue = Self::new();
+        catalogue.store(dir, disk).map_err(io)?;
+        Ok(catalogue)
+    }
+
     /// The catalogue in `dir`; None where there is none.
-    pub fn load(dir: &Path) -> io::Result<Option<Self>> {
+    fn load(dir: &Path) -> io::Result<Option<Self>> {
         let content = match std::fs::read(dir.join(CATALOGUE_FILE)) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -47,7 +64,7 @@ impl Catalogue {
     }
 
     /// That of a new data directory.
-    pub fn new() -> Self {
+    fn new() -> Self {
         let cluster_id = Uuid::new_v4().simple().to_string();
         Self { format: FORMAT, cluster_id, next_producer_id: 0, topics: BTreeMap::new() }
     }

@@ -1,0 +1,101 @@
+//! The checkpoint: now and then, and at a clean stop, the producers and the recovery point are written, so that a start has little to read.
+
+use super::producers::Producers;
+use super::{AppendError, Partition, storage_error};
+use crate::disk::Disk;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A checkpoint is due when so many bytes were written since the last: a start reads little more than these.
+const DUE_AFTER_BYTES: u64 = 64 << 20;
+
+/// Producers as of an offset; in `producers.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    /// What lies before it is known.
+    pub offset: i64,
+    pub producers: Producers,
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join("producers.json")
+}
+
+impl Snapshot {
+    /// That of the partition in `dir`; one that is missing or unreadable is as of offset 0: everything is read.
+    pub fn load(dir: &Path) -> Self {
+        let read = |content: Vec<u8>| serde_json::from_slice(&content).ok();
+        std::fs::read(path(dir)).ok().and_then(read).unwrap_or_default()
+    }
+
+    fn store(&self, dir: &Path, disk: &Disk) -> io::Result<()> {
+        disk.replace(&path(dir), &serde_json::to_vec(self)?)
+    }
+}
+
+impl Partition {
+    /// Writes the recovery point and the producers as of now. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed. A failed fdatasync ends all writing, as anywhere.
+    fn checkpoint(&self) -> Result<(), AppendError> {
+        let (file, durable, snapshot, dir, disk) = {
+            let log = self.log();
+            let snapshot = Snapshot { offset: log.log_end(), producers: log.producers.clone() };
+            (Arc::clone(&log.active.file), log.active.extent, snapshot, log.dir.clone(), log.disk.clone())
+        };
+        if let Err(error) = file.sync() {
+            let fatal = storage_error(file.path(), &error);
+            self.log().fail(fatal.clone());
+            return Err(fatal);
+        }
+        self.reached(durable.next_offset);
+        snapshot.store(&dir, &disk).map_err(|error| storage_error(&dir, &error))?;
+        let mut log = self.log();
+        if log.active.extent.base_offset == durable.base_offset {
+            log.active.store_index(&disk, &dir, &durable).map_err(|error| storage_error(&dir, &error))?;
+            log.checkpointed = durable.size;
+        }
+        Ok(())
+    }
+
+    /// Retention, compaction and a checkpoint, where they are due. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(crate) fn upkeep(&self, now_ms: i64) -> Result<(), AppendError> {
+        self.log().producers.expire(now_ms);
+        self.retain(now_ms)?;
+        self.compact(now_ms)?;
+        if self.checkpoint_due() { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Writes the recovery point and ends all writing: whoever waits has been answered before, by the sync. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(crate) fn close(&self) -> Result<(), AppendError> {
+        let stopped = AppendError::Storage("the broker stops".into());
+        if let Some(failed) = self.log().failed.replace(stopped.clone()).filter(|failed| *failed != stopped) {
+            return Err(failed);
+        }
+        self.checkpoint()
+    }
+
+    /// What lies before `offset` is durable.
+    fn reached(&self, offset: i64) {
+        let mut log = self.log();
+        let reached = log.advance(offset);
+        let high_watermark = log.high_watermark;
+        drop(log);
+        self.0.tell(high_watermark, reached);
+    }
+
+    /// Whether much was written since the last checkpoint.
+    fn checkpoint_due(&self) -> bool {
+        let log = self.log();
+        log.failed.is_none() && log.active.extent.size - log.checkpointed >= DUE_AFTER_BYTES
+    }
+}

@@ -1,0 +1,216 @@
+//! What a partition's lock guards: its segments, producers and waiters.
+//!
+//! Invariant: a segment is complete and durable before the next one has a name. So what lies in a later segment proves that nothing is missing
+//! in an earlier one.
+
+use super::append::Prepared;
+use super::producers::Producers;
+use super::segment::{Extent, Segment};
+use super::{AppendError, Appended, PartitionError, storage_error};
+use crate::disk::Disk;
+use crate::topic_config::TopicConfig;
+use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
+
+/// Closed segments whose files stay open for readers.
+const MOST_OPEN: usize = 4;
+
+/// A closed segment, with its file while readers want it.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub extent: Extent,
+    pub open: Option<Segment>,
+}
+
+/// One who waits until everything below `next` is durable.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub next: i64,
+    pub answer: oneshot::Sender<Result<(), AppendError>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    pub dir: PathBuf,
+    pub disk: Disk,
+    /// By rising offset.
+    pub closed: Vec<Closed>,
+    /// The one that grows.
+    pub active: Segment,
+    /// Of the active segment's first batch, or when that was stored.
+    pub first_timestamp: Option<i64>,
+    pub log_start: i64,
+    pub high_watermark: i64,
+    pub producers: Producers,
+    pub waiters: Vec<Waiter>,
+    /// A flusher has it or will.
+    pub handed_over: bool,
+    /// Records since the last sync, where acknowledgements do not wait for the disk.
+    pub unsynced: i64,
+    /// Bytes in the active segment at the last checkpoint.
+    pub checkpointed: u64,
+    /// Why nothing can be written any more.
+    pub failed: Option<AppendError>,
+    /// Base offsets of the closed segments that are open, the one used last at the end.
+    opened: Vec<i64>,
+}
+
+impl Log {
+    pub fn new(dir: &Path, disk: &Disk, closed: Vec<Extent>, active: Segment, log_start: i64) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            disk: disk.clone(),
+            closed: closed.into_iter().map(|extent| Closed { extent, open: None }).collect(),
+            high_watermark: active.extent.next_offset,
+            checkpointed: 0,
+            active,
+            first_timestamp: None,
+            log_start,
+            producers: Producers::default(),
+            waiters: Vec::new(),
+            handed_over: false,
+            unsynced: 0,
+            failed: None,
+            opened: Vec::new(),
+        }
+    }
+
+    pub fn log_end(&self) -> i64 {
+        self.active.extent.next_offset
+    }
+
+    /// Writes prepared batches at the end. On error nothing was stored.
+    pub fn append(
+        &mut self,
+        prepared: &mut Prepared,
+        config: &TopicConfig,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        for (header, _) in &prepared.headers {
+            if let Some(stored) = self.producers.check(header)? {
+                return Ok(Appended {
+                    base_offset: stored.base_offset,
+                    next_offset: stored.next_offset,
+                    log_append_time: config.log_append_time.then_some(stored.timestamp),
+                    duplicate: true,
+                });
+            }
+        }
+        if self.must_roll(prepared, config, now_ms) {
+            self.roll()?;
+        }
+        let base_offset = self.log_end();
+        prepared.place(base_offset);
+        self.write(&prepared.bytes)?;
+        for (header, _) in &prepared.headers {
+            if self.active.extent.size == 0 {
+                self.first_timestamp = Some(if header.max_timestamp < 0 { now_ms } else { header.max_timestamp });
+            }
+            self.active.add(header, config.index_interval_bytes);
+            self.producers.add(header, now_ms);
+            self.unsynced += i64::from(header.records);
+        }
+        let log_append_time = config.log_append_time.then_some(now_ms);
+        Ok(Appended { base_offset, next_offset: self.log_end(), log_append_time, duplicate: false })
+    }
+
+    /// Writes at the end of the file; what a failed write left there is cut off again.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
+        let (file, size) = (&self.active.file, self.active.extent.size);
+        let Err(error) = file.write_at(bytes, size) else { return Ok(()) };
+        let refused = storage_error(file.path(), &error);
+        if let Err(error) = file.cut(size) {
+            let fatal = storage_error(file.path(), &error);
+            self.fail(fatal.clone());
+            return Err(fatal);
+        }
+        Err(refused)
+    }
+
+    /// Kafka's rules: by size, by the time of the records, and because offsets in an index have 32 bits.
+    fn must_roll(&self, prepared: &Prepared, config: &TopicConfig, now_ms: i64) -> bool {
+        let Extent { base_offset, next_offset, size, .. } = self.active.extent;
+        let newest = prepared.headers.iter().map(|(header, _)| header.max_timestamp).max().filter(|time| *time >= 0);
+        let oldest =
+            if config.compact { config.segment_ms.min(config.max_compaction_lag_ms) } else { config.segment_ms };
+        let age = |first: i64| newest.unwrap_or(now_ms).saturating_sub(first);
+        size > 0
+            && (size + prepared.bytes.len() as u64 > config.segment_bytes
+                || self.first_timestamp.is_some_and(|first| age(first) > oldest)
+                || next_offset - base_offset + prepared.offsets() > i64::from(i32::MAX))
+    }
+
+    /// Closes the active segment and begins the next one.
+    pub fn roll(&mut self) -> Result<(), AppendError> {
+        let next = self.log_end();
+        if let Err(error) = self.active.file.sync() {
+            let fatal = storage_error(self.active.file.path(), &error);
+            self.fail(fatal.clone());
+            return Err(fatal);
+        }
+        let new = Segment::create(&self.disk, &self.dir, next).map_err(|error| storage_error(&self.dir, &error))?;
+        let extent = self.active.extent;
+        if let Err(error) = self.active.store_index(&self.disk, &self.dir, &extent) {
+            tracing::warn!(%error, "cannot write an index; it will be made anew from the log");
+        }
+        self.closed.push(Closed { extent, open: None });
+        self.active = new;
+        self.first_timestamp = None;
+        self.checkpointed = 0;
+        Ok(())
+    }
+
+    /// The end of all writing: whoever waits is told, and whoever comes.
+    pub fn fail(&mut self, error: AppendError) {
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.answer.send(Err(error.clone())); // the caller may have gone
+        }
+        self.failed.get_or_insert(error);
+    }
+
+    /// Everything below `offset` may be read; those who waited for it, to be told outside the lock.
+    pub fn advance(&mut self, offset: i64) -> Vec<Waiter> {
+        self.high_watermark = self.high_watermark.max(offset);
+        let high_watermark = self.high_watermark;
+        self.waiters.extract_if(.., |waiter| waiter.next <= high_watermark).collect()
+    }
+
+    /// The segment that holds the first record at `offset` or after it, with its file; None beyond the end.
+    pub fn segment_of(&mut self, offset: i64, interval: u64) -> Result<Option<&Segment>, PartitionError> {
+        let index = self.closed.partition_point(|closed| closed.extent.next_offset <= offset);
+        if index < self.closed.len() {
+            return self.open_closed(index, interval);
+        }
+        Ok(Some(&self.active).filter(|active| active.extent.next_offset > offset))
+    }
+
+    fn open_closed(&mut self, index: usize, interval: u64) -> Result<Option<&Segment>, PartitionError> {
+        let base_offset = self.closed[index].extent.base_offset;
+        if self.closed[index].open.is_none() {
+            let segment = Segment::open_closed(&self.disk, &self.dir, base_offset, interval)?;
+            self.closed[index].open = Some(segment);
+        }
+        self.opened.retain(|base| *base != base_offset);
+        self.opened.push(base_offset);
+        if self.opened.len() > MOST_OPEN {
+            let oldest = self.opened.remove(0);
+            for closed in self.closed.iter_mut().filter(|closed| closed.extent.base_offset == oldest) {
+                closed.open = None;
+            }
+        }
+        Ok(self.closed[index].open.as_ref())
+    }
+
+    /// Where the segment after this closed one begins.
+    pub fn base_after(&self, index: usize) -> i64 {
+        self.closed.get(index + 1).map_or(self.active.extent.base_offset, |next| next.extent.base_offset)
+    }
+
+    /// Bytes on disk.
+    pub fn size(&self) -> u64 {
+        self.closed.iter().map(|closed| closed.extent.size).sum::<u64>() + self.active.extent.size
+    }
+}

@@ -1,0 +1,195 @@
+//! Idempotent producers: what each has stored last, so that a batch sent twice is stored once and a lost one is noticed.
+//!
+//! No I/O here. The state is rebuilt at start from the snapshot that `checkpoint` writes and the batches after it.
+
+use super::AppendError;
+use crate::batch::BatchHeader;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, VecDeque};
+
+/// Batches remembered of each producer: as many as a client may have in flight (max.in.flight.requests.per.connection with idempotence).
+const REMEMBERED: usize = 5;
+/// After so long without a batch a producer is forgotten. Kafka's producer.id.expiration.ms.
+const EXPIRES_AFTER_MS: i64 = 86_400_000;
+/// Producers remembered of one partition; beyond, those that have been silent longest are forgotten early. Bounds memory (some 300 bytes each).
+const MOST_PRODUCERS: usize = 20_000;
+
+/// A batch that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stored {
+    first_sequence: i32,
+    last_sequence: i32,
+    pub base_offset: i64,
+    pub next_offset: i64,
+    /// Largest timestamp, which LogAppendTime gives to all records.
+    pub timestamp: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Producer {
+    epoch: i16,
+    /// When it last stored a batch, in milliseconds.
+    last_seen: i64,
+    batches: VecDeque<Stored>,
+}
+
+/// The producers of one partition, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Producers(HashMap<i64, Producer>);
+
+/// The sequence number `count` after `sequence`: from the largest it goes on at 0.
+fn sequence_after(sequence: i32, count: i32) -> i32 {
+    let sum = i64::from(sequence) + i64::from(count);
+    i32::try_from(sum % (i64::from(i32::MAX) + 1)).unwrap_or_default()
+}
+
+impl Producers {
+    /// Whether the batch may be stored: None; or was stored before, and where.
+    ///
+    /// # Errors
+    /// It does not follow the producer's last one, or a newer instance has written.
+    pub fn check(&self, header: &BatchHeader) -> Result<Option<Stored>, AppendError> {
+        let Some(producer) = self.0.get(&header.producer_id).filter(|_| header.producer_id >= 0) else {
+            return Ok(None); // unknown ones begin anywhere, as in Kafka: what they wrote before may have expired
+        };
+        let (producer_id, found) = (header.producer_id, header.base_sequence);
+        if header.producer_epoch < producer.epoch {
+            let (current, found) = (producer.epoch, header.producer_epoch);
+            return Err(AppendError::InvalidProducerEpoch { producer_id, current, found });
+        }
+        let newer = header.producer_epoch > producer.epoch;
+        let last = sequence_after(found, header.last_offset_delta);
+        let same = |stored: &&Stored| stored.first_sequence == found && stored.last_sequence == last;
+        if let Some(stored) = producer.batches.iter().find(same).filter(|_| !newer) {
+            return Ok(Some(*stored));
+        }
+        let expected = match producer.batches.back() {
+            Some(stored) if !newer => sequence_after(stored.last_sequence, 1),
+            _ => 0,
+        };
+        if found == expected { Ok(None) } else { Err(AppendError::OutOfOrderSequence { producer_id, expected, found }) }
+    }
+
+    /// Notes a batch that was stored.
+    pub fn add(&mut self, header: &BatchHeader, now_ms: i64) {
+        if header.producer_id < 0 {
+            return;
+        }
+        if self.0.len() >= MOST_PRODUCERS && !self.0.contains_key(&header.producer_id) {
+            self.forget_silent();
+        }
+        let new = || Producer { epoch: header.producer_epoch, last_seen: now_ms, batches: VecDeque::new() };
+        let producer = self.0.entry(header.producer_id).or_insert_with(new);
+        if producer.epoch != header.producer_epoch {
+            *producer = new();
+        }
+        producer.last_seen = now_ms;
+        if producer.batches.len() == REMEMBERED {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Stored {
+            first_sequence: header.base_sequence,
+            last_sequence: sequence_after(header.base_sequence, header.last_offset_delta),
+            base_offset: header.base_offset,
+            next_offset: header.next_offset(),
+            timestamp: header.max_timestamp,
+        });
+    }
+
+    /// Forgets those that have been silent for a day.
+    pub fn expire(&mut self, now_ms: i64) {
+        self.0.retain(|_, producer| now_ms.saturating_sub(producer.last_seen) < EXPIRES_AFTER_MS);
+    }
+
+    /// Forgets the tenth that has been silent longest.
+    fn forget_silent(&mut self) {
+        let mut seen: Vec<i64> = self.0.values().map(|producer| producer.last_seen).collect();
+        let (_, limit, _) = seen.select_nth_unstable(MOST_PRODUCERS / 10);
+        let limit = *limit;
+        let mut left = MOST_PRODUCERS / 10;
+        self.0.retain(|_, producer| {
+            let forget = producer.last_seen <= limit && left > 0;
+            left -= usize::from(forget);
+            !forget
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(epoch: i16, sequence: i32, count: i32, base_offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset,
+            size: 100,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: count - 1,
+            base_timestamp: 5,
+            max_timestamp: 5,
+            producer_id: 7,
+            producer_epoch: epoch,
+            base_sequence: sequence,
+            records: count,
+        }
+    }
+
+    /// Stores batches of 10 records from `sequence` on, one after the other.
+    fn stored(producers: &mut Producers, epoch: i16, sequence: i32, batches: i32) {
+        for index in 0..batches {
+            let at = sequence_after(sequence, 10 * index);
+            let header = header(epoch, at, 10, i64::from(10 * index));
+            assert_eq!(producers.check(&header), Ok(None));
+            producers.add(&header, 0);
+        }
+    }
+
+    #[test]
+    fn the_last_five_batches_are_known_again() {
+        let mut producers = Producers::default();
+        stored(&mut producers, 0, 0, 7);
+        for batch in 2..7 {
+            let again = producers.check(&header(0, 10 * batch, 10, 0)).unwrap().unwrap();
+            assert_eq!((again.base_offset, again.next_offset), (i64::from(10 * batch), i64::from(10 * batch + 10)));
+        }
+        let forgotten = producers.check(&header(0, 10, 10, 0));
+        assert_eq!(forgotten, Err(AppendError::OutOfOrderSequence { producer_id: 7, expected: 70, found: 10 }));
+    }
+
+    #[test]
+    fn a_gap_is_refused_and_so_is_an_old_epoch() {
+        let mut producers = Producers::default();
+        stored(&mut producers, 3, 0, 1);
+        assert!(matches!(producers.check(&header(3, 20, 10, 0)), Err(AppendError::OutOfOrderSequence { .. })));
+        assert!(matches!(producers.check(&header(2, 10, 10, 0)), Err(AppendError::InvalidProducerEpoch { .. })));
+        assert!(matches!(producers.check(&header(4, 10, 10, 0)), Err(AppendError::OutOfOrderSequence { .. })));
+        stored(&mut producers, 4, 0, 1);
+        assert!(matches!(producers.check(&header(3, 10, 10, 0)), Err(AppendError::InvalidProducerEpoch { .. })));
+    }
+
+    #[test]
+    fn sequences_go_on_at_zero_after_the_largest() {
+        let mut producers = Producers::default();
+        stored(&mut producers, 0, i32::MAX - 14, 4);
+        assert_eq!(sequence_after(i32::MAX, 1), 0);
+        let across = producers.check(&header(0, i32::MAX - 4, 10, 0)).unwrap();
+        assert_eq!(across.map(|stored| stored.base_offset), Some(10));
+    }
+
+    #[test]
+    fn the_silent_are_forgotten_after_a_day_and_when_there_are_too_many() {
+        let mut producers = Producers::default();
+        stored(&mut producers, 0, 0, 1);
+        producers.expire(EXPIRES_AFTER_MS - 1);
+        assert_eq!(producers.0.len(), 1);
+        producers.expire(EXPIRES_AFTER_MS);
+        assert_eq!(producers.0.len(), 0);
+        for id in 0..=MOST_PRODUCERS as i64 {
+            producers.add(&BatchHeader { producer_id: id, ..header(0, 0, 1, 0) }, id);
+        }
+        assert_eq!(producers.0.len(), MOST_PRODUCERS - MOST_PRODUCERS / 10 + 1);
+        assert!(producers.0.contains_key(&(MOST_PRODUCERS as i64)) && !producers.0.contains_key(&0));
+    }
+}

@@ -1,0 +1,123 @@
+//! Deleting from the front: by request (DeleteRecords), by age, by size. Whole segments go; the log's start is durable before they do.
+
+use super::log::Log;
+use super::recovery::remove_segment;
+use super::segment::{Extent, log_path};
+use super::state::State;
+use super::{AppendError, DeleteError, Partition, storage_error};
+use crate::topic_config::TopicConfig;
+use std::sync::PoisonError;
+use std::time::UNIX_EPOCH;
+
+impl Partition {
+    /// Deletes the records before `offset` (DeleteRecords); −1 means the high watermark. Returns the new log start, which is durable. Blocks on
+    /// the disk.
+    ///
+    /// # Errors
+    /// The offset is beyond the high watermark, the topic's policy forbids it, or the disk failed.
+    pub fn delete_before(&self, offset: i64) -> Result<i64, DeleteError> {
+        if !self.config().delete {
+            return Err(DeleteError::Policy);
+        }
+        let (log_start, high_watermark) = {
+            let log = self.log();
+            if log.failed == Some(AppendError::Deleted) {
+                return Err(DeleteError::Deleted);
+            }
+            (log.log_start, log.high_watermark)
+        };
+        let wanted = if offset == -1 { high_watermark } else { offset };
+        if !(0..=high_watermark).contains(&wanted) {
+            return Err(DeleteError::OutOfRange { asked: offset, log_start, high_watermark });
+        }
+        let started = self.start_at(wanted).and_then(|start| self.remove_before_start().map(|()| start));
+        started.map_err(|error| DeleteError::Storage(error.to_string()))
+    }
+
+    /// Deletes what is too old or too much, by the topic's settings. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn retain(&self, now_ms: i64) -> Result<(), AppendError> {
+        let config = self.config();
+        let start = {
+            let mut log = self.log();
+            if !config.delete || log.failed.is_some() {
+                return Ok(());
+            }
+            expired_to(&mut log, &config, now_ms)?
+        };
+        self.start_at(start)?;
+        self.remove_before_start()
+    }
+
+    /// Moves the log's start to `offset`, durably, unless it is there already; returns where it is.
+    fn start_at(&self, offset: i64) -> Result<i64, AppendError> {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (dir, disk, log_start) = {
+            let log = self.log();
+            (log.dir.clone(), log.disk.clone(), log.log_start)
+        };
+        if offset <= log_start {
+            return Ok(log_start);
+        }
+        let moved = State { log_start: offset, ..*state };
+        moved.store(&dir, &disk).map_err(|error| storage_error(&dir, &error))?;
+        *state = moved;
+        self.log().log_start = offset;
+        Ok(offset)
+    }
+
+    /// Removes the segments that end before the log's start.
+    fn remove_before_start(&self) -> Result<(), AppendError> {
+        let Ok(_rewriting) = self.0.rewriting.try_lock() else {
+            self.0.backing.upkeep.grown.notify_one(); // compaction is at it: afterwards
+            return Ok(());
+        };
+        let (dir, disk, gone) = {
+            let mut log = self.log();
+            let count = (0..log.closed.len()).take_while(|index| log.base_after(*index) <= log.log_start).count();
+            let gone: Vec<i64> = log.closed.drain(..count).map(|closed| closed.extent.base_offset).collect();
+            (log.dir.clone(), log.disk.clone(), gone)
+        };
+        for base_offset in gone {
+            remove_segment(&dir, &disk, base_offset).map_err(|error| storage_error(&dir, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the log starts without the segments that are too old or too much. Kafka's rules: from the front, while the segment's newest record is
+/// too old, or while what would be left is still as large as the limit; nothing above the high watermark; the active segment is closed for it.
+fn expired_to(log: &mut Log, config: &TopicConfig, now_ms: i64) -> Result<i64, AppendError> {
+    let mut excess = config.retention_bytes.map_or(0, |limit| log.size().saturating_sub(limit));
+    let mut start = log.log_start;
+    let mut expired = |log: &Log, extent: &Extent| {
+        let by_size = extent.size > 0 && excess >= extent.size;
+        let by_time = |limit| now_ms.saturating_sub(newest_time(log, extent)) > limit;
+        excess = excess.saturating_sub(extent.size);
+        extent.next_offset <= log.high_watermark && (by_size || config.retention_ms.is_some_and(by_time))
+    };
+    for index in 0..log.closed.len() {
+        if !expired(log, &log.closed[index].extent) {
+            return Ok(start);
+        }
+        start = start.max(log.base_after(index));
+    }
+    let active = log.active.extent;
+    if active.size > 0 && expired(log, &active) {
+        log.roll()?;
+        start = log.log_end();
+    }
+    Ok(start)
+}
+
+/// A segment's largest timestamp; of one without any, when its file was last written.
+fn newest_time(log: &Log, extent: &Extent) -> i64 {
+    if extent.max_timestamp >= 0 {
+        return extent.max_timestamp;
+    }
+    let modified = std::fs::metadata(log_path(&log.dir, extent.base_offset)).and_then(|file| file.modified());
+    let since = modified.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(i64::MAX, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,167 @@
+//! Strangers on the socket: random frames, and valid ones with flipped bytes, wild lengths, cut ends. Whatever comes, the broker does not panic,
+//! its memory stays where it was, and the next client is served. `KLUSTER_FUZZ_SEED` and `KLUSTER_FUZZ_FRAMES` give another run, or a longer one.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+#[path = "protocol/client.rs"]
+mod client;
+#[path = "fuzz/requests.rs"]
+mod requests;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use client::{Client, batch};
+use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
+use kluster_broker::{Broker, BrokerSettings};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Frames of a run. They take a few seconds.
+const FRAMES: usize = 20_000;
+/// After so many frames a client asks whether it is still served, and memory is measured.
+const CHECK_EVERY: usize = 1_000;
+/// By how much resident memory may grow after the first check: the bounds on requests below, and what an allocator keeps of what it got back.
+const GROWTH_BYTES: usize = 64 * 1024 * 1024;
+/// The bound on one request.
+const FRAME_BYTES: usize = 1024 * 1024;
+
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+async fn serve(dir: &TempDir) -> Broker {
+    let mut settings = BrokerSettings::new(dir.path());
+    settings.listen.set_port(0);
+    settings.max_frame_bytes = FRAME_BYTES;
+    settings.request_memory_bytes = 8 * FRAME_BYTES;
+    settings.answer_memory_bytes = 8 * FRAME_BYTES;
+    settings.stall = Duration::from_millis(200);
+    Broker::open(settings).await.unwrap()
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_frame_breaks_the_broker() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        told(panic);
+    }));
+    let seed = number("KLUSTER_FUZZ_SEED", 1);
+    let frames = number("KLUSTER_FUZZ_FRAMES", FRAMES);
+    println!("seed {seed}, {frames} frames");
+    let mut random = StdRng::seed_from_u64(seed as u64);
+    let dir = TempDir::new().unwrap();
+    let broker = serve(&dir).await;
+    let valid = requests::valid();
+    let mut at_first = 0;
+    for sent in 0..frames {
+        if sent % CHECK_EVERY == 0 {
+            assert_served(broker.address()).await;
+            let resident = resident_bytes();
+            // What the first frames make is there to stay: threads, caches, the table of topics.
+            at_first = if sent <= CHECK_EVERY { resident } else { at_first };
+            let grown = resident.saturating_sub(at_first);
+            assert!(grown < GROWTH_BYTES, "seed {seed}, frame {sent}: {grown} bytes more than at first");
+        }
+        let frame = wild(&valid, &mut random);
+        send(broker.address(), &frame).await;
+        assert_eq!(PANICS.load(Ordering::Relaxed), 0, "seed {seed}, frame {sent}: {frame:?}");
+    }
+    assert_served(broker.address()).await;
+    broker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn claimed_lengths_take_no_memory_and_no_turn_for_ever() {
+    let dir = TempDir::new().unwrap();
+    let broker = serve(&dir).await;
+    assert_served(broker.address()).await;
+    let before = resident_bytes();
+    let mut claiming = Vec::new();
+    for _ in 0..200 {
+        let mut stranger = TcpStream::connect(broker.address()).await.unwrap();
+        let mut claim = u32::try_from(FRAME_BYTES).unwrap().to_be_bytes().to_vec();
+        claim.extend([0, 0, 0, 9, 0, 0, 0, 1]);
+        stranger.write_all(&claim).await.unwrap();
+        claiming.push(stranger);
+    }
+    assert_served(broker.address()).await;
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 32 * FRAME_BYTES, "{grown} bytes for 200 claims of {FRAME_BYTES}");
+    broker.stop().await.unwrap();
+}
+
+/// Sends a frame from a new connection, ends it, and takes what comes.
+async fn send(address: SocketAddr, frame: &[u8]) {
+    let mut stranger = TcpStream::connect(address).await.unwrap();
+    // The broker may have closed before all was written.
+    let _ = stranger.write_all(frame).await;
+    let _ = stranger.shutdown().await;
+    let mut taken = [0; 4096];
+    while stranger.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {}
+}
+
+async fn assert_served(address: SocketAddr) {
+    let mut client = Client::connect(address).await;
+    let topics = client.call(12, MetadataRequest::default().with_topics(Some(Vec::new()))).await;
+    assert_eq!(topics.brokers.len(), 1);
+    let request: ProduceRequest = requests::produce("not-there", batch(&["x"]));
+    assert_eq!(client.call(9, request).await.responses.len(), 1);
+}
+
+/// Resident memory of this process, broker and test together (Linux).
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
+
+/// A frame that no client sends, made of one that a client may send.
+fn wild(valid: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
+    let mut frame = valid.choose(random).unwrap().clone();
+    for _ in 0..random.random_range(1..4) {
+        mutate(&mut frame, random);
+    }
+    // Most have the length that they claim, or little of the rest would be reached.
+    if random.random_bool(0.9) {
+        let length = u32::try_from(frame.len().saturating_sub(4)).unwrap();
+        frame.resize(frame.len().max(4), 0);
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+    }
+    frame
+}
+
+fn mutate(frame: &mut Vec<u8>, random: &mut StdRng) {
+    if frame.is_empty() {
+        return;
+    }
+    let at = random.random_range(0..frame.len());
+    match random.random_range(0..8) {
+        0..=2 => frame[at] ^= 1 << random.random_range(0..8),
+        3 => frame[at] = *[0, 1, 0x7f, 0x80, 0xff].choose(random).unwrap(),
+        4 => {
+            let length = *[i32::MAX, i32::MIN, -1, 1 << 24, 100_000].choose(random).unwrap();
+            let end = frame.len().min(at + 4);
+            frame[at..end].copy_from_slice(&length.to_be_bytes()[..end - at]);
+        }
+        5 => frame.truncate(at),
+        6 => {
+            let more = random.random_range(1..200);
+            frame.extend((0..more).map(|_| random.random::<u8>()));
+        }
+        _ => {
+            let twice = frame[at..frame.len().min(at + 64)].to_vec();
+            frame.splice(at..at, twice);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Idempotent producers across restarts, cuts and deletions; what they are within one run is tested beside `producers`.
+
+use super::batches::{Store, all, batch_of, files, partition_dir, record, store};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::records::Record;
+
+/// A batch of `count` records of producer 7.
+fn produced(epoch: i16, sequence: i32, count: usize) -> bytes::Bytes {
+    let one = Record { producer_id: 7, producer_epoch: epoch, sequence, ..record("a") };
+    batch_of(&vec![one; count])
+}
+
+#[tokio::test]
+async fn a_batch_sent_again_is_stored_once_and_gives_the_first_offsets() {
+    let it = Store::new(&[("message.timestamp.type", "LogAppendTime")]);
+    let first = it.partition.append(produced(0, 0, 3), 50).unwrap();
+    let again = it.partition.append(produced(0, 0, 3), 60).unwrap();
+    assert!(again.duplicate && !first.duplicate);
+    assert_eq!((again.base_offset, again.next_offset), (0, 3));
+    assert_eq!(again.log_append_time, Some(50));
+    it.partition.durable(again.next_offset).await.unwrap();
+    assert_eq!(it.partition.offsets().log_end, 3);
+}
+
+#[tokio::test]
+async fn producers_are_known_after_a_crash_and_after_a_clean_stop() {
+    let mut it = Store::new(&[("segment.bytes", "300")]);
+    for round in 0..6 {
+        let sequence = round * 4;
+        store(&it.partition, produced(0, sequence, 2)).await.unwrap();
+        store(&it.partition, produced(0, sequence + 2, 2)).await.unwrap();
+        if round % 2 == 0 {
+            it.topics.close().await.unwrap();
+        }
+        it = it.restarted();
+        let again = it.partition.append(produced(0, sequence, 2), 1000).unwrap();
+        assert!(again.duplicate);
+        assert_eq!(again.base_offset, i64::from(sequence));
+        let gap = it.partition.append(produced(0, sequence + 5, 2), 1000).unwrap_err();
+        assert_eq!(gap.response(), ResponseError::OutOfOrderSequenceNumber);
+        let without_epoch = it.partition.append(produced(-1, sequence + 4, 2), 1000).unwrap_err();
+        assert_eq!(without_epoch.response(), ResponseError::InvalidRecord);
+    }
+    assert_eq!(all(&it.partition).len(), 24);
+}
+
+#[tokio::test]
+async fn producers_are_rebuilt_from_the_log_without_a_snapshot() {
+    let it = Store::new(&[("segment.bytes", "300")]);
+    for sequence in 0..10 {
+        store(&it.partition, produced(3, sequence, 1)).await.unwrap();
+    }
+    it.topics.close().await.unwrap();
+    let snapshot = partition_dir(&it.dir).join("producers.json");
+    for content in [None, Some("not json")] {
+        content
+            .map_or_else(|| std::fs::remove_file(&snapshot).unwrap(), |text| std::fs::write(&snapshot, text).unwrap());
+    }
+    let it = it.restarted();
+    assert!(it.partition.append(produced(3, 5, 1), 1000).unwrap().duplicate);
+    let old = it.partition.append(produced(2, 10, 1), 1000).unwrap_err();
+    assert_eq!(old.response(), ResponseError::InvalidProducerEpoch);
+    store(&it.partition, produced(3, 10, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_not_known_as_stored() {
+    let it = Store::new(&[]);
+    for sequence in 0..3 {
+        store(&it.partition, produced(0, sequence, 1)).await.unwrap();
+    }
+    it.topics.close().await.unwrap();
+    let log = files(&it.dir, "log").remove(0);
+    let file = std::fs::File::options().write(true).open(&log).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    let it = it.restarted();
+    assert_eq!(it.partition.offsets().log_end, 2);
+    let appended = store(&it.partition, produced(0, 2, 1)).await.unwrap();
+    assert!(!appended.duplicate, "the snapshot knew the batch that was cut off");
+    assert!(it.partition.append(produced(0, 1, 1), 1000).unwrap().duplicate);
+}
