@@ -119,6 +119,10 @@ pub(crate) fn wanted(topic: Topic, settings: &TopicSettings) -> Vec<Wanted> {
         wanted.push(Wanted::number("retention.ms", retention_ms, severity));
         wanted.push(Wanted::number("retention.bytes", retention_bytes, severity));
     }
+    if matches!(topic, Topic::Responses | Topic::Nodes) {
+        // What can be asked or said again need not wait for the disk. Apache Kafka's default; the embedded broker's is 1.
+        wanted.push(Wanted::number("flush.messages", i64::MAX, Warn));
+    }
     if matches!(topic, Topic::One | Topic::Responses) {
         wanted.push(Wanted::number("segment.bytes", PASSING_SEGMENT_BYTES, Warn));
         wanted.push(Wanted::number("segment.ms", PASSING_SEGMENT_MS, Warn));
