@@ -6,7 +6,8 @@
 #   make check      format, lint, test, documentation, dependencies
 #   make simulate   seeded schedules of faults: make simulate SEEDS=1000 FROM=1
 #   make bench      measurements
-#   make compose-up a cluster in containers: make compose-up DBMS=postgres|mariadb|sqlite (compose/README.md); make compose-down ends it
+#   make compose-up a cluster in containers: make compose-up DBMS=postgres|mariadb|sqlite BROKERS=1|3 (compose/README.md)
+#   make compose-down ends it, given the same; its data stay
 
 .DEFAULT_GOAL := build
 .PHONY: build setup test check format lint docs deny simulate bench compose-up compose-down
@@ -46,11 +47,14 @@ simulate:
 	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
 bench:
-	cargo bench -p kluster-tests
+	cargo build --release -p kluster-test-servers
+	cargo bench -p kluster-broker --bench log
+	cargo bench -p kluster-tests --bench requests
 
-# Which database stands beside each node in containers.
+# In containers: which database stands beside each node, and how many brokers (1 or 3).
 DBMS ?= postgres
-compose-up compose-down: export COMPOSE_FILE = compose.yaml:$(DBMS).yaml
+BROKERS ?= 1
+compose-up compose-down: export COMPOSE_FILE = compose.yaml:$(DBMS).yaml$(if $(filter 3,$(BROKERS)),:three-brokers.yaml)
 
 compose-up:
 	cd compose && docker compose up --build --detach --wait && docker compose exec n1 kluster-admin status

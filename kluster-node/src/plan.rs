@@ -200,7 +200,8 @@ fn judge(
             );
         }
     }
-    let seen = match planned.get(&name(&ask.key)) {
+    // What this batch executes is remembered as what was executed before it: down to the floor.
+    let seen = match planned.get(&name(&ask.key)).filter(|(first, _)| *first >= floor) {
         Some((first, body)) if *body == ask.key.body => Seen::Same(*first),
         Some((first, _)) => Seen::Other(*first),
         None => window.look(&ask.key, floor),

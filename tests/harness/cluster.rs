@@ -6,10 +6,12 @@
 mod database;
 mod load;
 mod process;
+mod relay;
 
 pub use database::{Database, Kind};
 pub use load::Load;
 pub use process::{NodeProcess, binary, signal};
+pub use relay::Relay;
 
 use kluster_client::{Client, Options};
 use kluster_log::{Log, LogSettings, TopicSettings};

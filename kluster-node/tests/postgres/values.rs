@@ -2,7 +2,9 @@
 
 use crate::contract::*;
 use crate::{alone, settings, shared};
-use kluster_node::dbms::{Dbms, ReadEvent};
+use kluster_node::dbms::{Dbms, How, ReadEvent, Work};
+use kluster_node::rows::Rows;
+use kluster_protocol::ErrorCode;
 use kluster_test_servers::{PostgresOptions, PostgresServer};
 use serde_json::{Value, json};
 
@@ -134,14 +136,35 @@ async fn types_made_and_changed_in_between_are_named_anew() {
     one(&mut db, alone(4, "create domain mood as int")).await.unwrap();
     let ran = one(&mut db, work(5, "select 'ok'::temper as m")).await.unwrap();
     assert_eq!(ran[0].columns[0].type_name, "temper");
-    // Made in the same request: not yet seen by the session that looks names up.
-    let list = kluster_node::dbms::Work {
-        how: kluster_node::dbms::How::Alone,
-        ..work_of(6, vec![statement("create type fresh as enum ('a')"), statement("select 'a'::fresh as f")])
+    db.close().await;
+}
+
+#[tokio::test]
+async fn types_made_and_changed_in_the_same_request_are_named_too() {
+    let place = shared().await;
+    let mut db = open(&place).await;
+    one(&mut db, alone(1, "create type mood as enum ('ok')")).await.unwrap();
+    let list = |offset, texts: &[&str]| {
+        let statements = texts.iter().map(|text| statement(text)).collect();
+        Work { how: How::Alone, ..work_of(offset, statements) }
     };
-    let mut ran = one(&mut db, list).await.unwrap();
-    assert_eq!(rows(ran.remove(1)), [json!({"f": "a"})]);
-    assert_eq!(one(&mut db, work(7, "select 'a'::fresh as f")).await.unwrap()[0].columns[0].type_name, "fresh");
+    let undone = ["alter type mood rename to temper", "select 'ok'::temper as m", "select 1/0"];
+    assert_eq!(code(&one(&mut db, list(2, &undone)).await), Some(ErrorCode::DivisionByZero));
+    let texts = [
+        "create type fresh as enum ('a')",
+        "create domain small as int[]",
+        "select 'a'::fresh as f, array['a'::fresh] as fs, '{1}'::small as s, 'ok'::mood as m",
+        "alter type mood rename to temper",
+        "create table pair (a int, b text)",
+        "insert into pair values (1, 'x') returning pair as p, array[pair] as ps, 'ok'::temper as m",
+    ];
+    let ran = one(&mut db, list(3, &texts)).await.unwrap();
+    let types = |rows: &Rows| rows.columns.iter().map(|column| column.type_name.clone()).collect::<Vec<_>>();
+    assert_eq!(types(&ran[2]), ["fresh", "fresh[]", "int4[]", "mood"]);
+    assert_eq!(types(&ran[5]), ["pair", "pair[]", "temper"]);
+    let mut ran = ran.into_iter();
+    assert_eq!(rows(ran.nth(2).unwrap()), [json!({"f": "a", "fs": ["a"], "s": [1], "m": "ok"})]);
+    assert_eq!(rows(ran.nth(2).unwrap()), [json!({"p": "(1,x)", "ps": ["(1,x)"], "m": "ok"})]);
     db.close().await;
 }
 

@@ -29,7 +29,7 @@ fn json_of(rows: &Rows, types: &TypeNames) -> Vec<(String, Value)> {
 /// Type name and JSON of one expression.
 async fn shown(connection: &mut Connection, types: &mut TypeNames, expression: &str) -> (String, Value) {
     let rows = connection.query(&format!("select {expression}"), NO_PARAMS).await.unwrap();
-    if let Some(oids) = types.unknown(&rows.columns) {
+    if let Some(oids) = types.unknown(&rows.columns, types) {
         types.learn(&connection.query(LOOKUP, [Some(oids)]).await.unwrap().rows);
     }
     json_of(&rows, types).remove(0)

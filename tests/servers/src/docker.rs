@@ -4,7 +4,8 @@
 //! and the connection to the engine would die with it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use testcontainers::core::{ContainerPort, ExecCommand, IntoContainerPort};
@@ -13,11 +14,12 @@ use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt, T
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
-use crate::error::{During, ServerError};
+use crate::error::{ServerError, tail};
 use crate::home;
+use crate::parting::Parting;
 use crate::port;
-use crate::process::{Launch, Process};
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
@@ -34,14 +36,18 @@ pub(crate) enum Answers {
 /// A container with one server; removed when dropped, and when the test process ends.
 #[derive(Debug)]
 pub(crate) struct Container {
+    server: &'static str,
     inner: Option<Arc<ContainerAsync<GenericImage>>>,
     answers: Answers,
-    _remover: Process,
+    paused: watch::Sender<bool>,
+    /// What no destructor of a static does.
+    _remover: Parting,
 }
 
 impl Container {
     /// Starts an image, its port mapped to a free one here that stays over restarts; `request` gets that port.
     pub(crate) async fn start<F>(
+        server: &'static str,
         port_inside: u16,
         answers: F,
         image: GenericImage,
@@ -60,37 +66,50 @@ impl Container {
             request = request.with_env_var(name, value.replace("{port}", &port.to_string()));
         }
         let container = on_runtime(async move { request.start().await }).await?;
-        let remover = remover_of(container.id())?;
-        let container = Self { inner: Some(Arc::new(container)), answers: answers(port), _remover: remover };
+        let remover = Parting::command(&format!("docker rm -f -v {}", container.id()))?;
+        let (inner, answers) = (Some(Arc::new(container)), answers(port));
+        let container = Self { server, inner, answers, paused: watch::Sender::new(false), _remover: remover };
         container.answering().await?;
         Ok((container, port))
     }
 
-    /// Ends the server without a grace period; its files stay.
+    /// Kills the server without warning; its files stay.
     pub(crate) async fn kill9(&self) -> Result<(), ServerError> {
-        let container = self.inner()?;
-        on_runtime(async move { container.stop_with_timeout(Some(0)).await }).await
+        // Not `stop` without a grace period: that would send the signal of an orderly end first.
+        let mut kill = Command::new("docker");
+        kill.args(["kill", "--signal", "KILL", self.inner()?.id()]);
+        self.paused.send_replace(false);
+        home::run_with_input(&mut kill, "").await.map(|_| ())
     }
 
     pub(crate) async fn restart(&self) -> Result<(), ServerError> {
-        self.kill9().await?;
         let container = self.inner()?;
+        if self.is_running().await? {
+            self.kill9().await?;
+        }
         on_runtime(async move { container.start().await }).await?;
         self.answering().await
     }
 
     pub(crate) async fn pause(&self) -> Result<(), ServerError> {
         let container = self.inner()?;
-        on_runtime(async move { container.pause().await }).await
+        on_runtime(async move { container.pause().await }).await?;
+        self.paused.send_replace(true);
+        Ok(())
     }
 
     pub(crate) async fn unpause(&self) -> Result<(), ServerError> {
         let container = self.inner()?;
-        on_runtime(async move { container.unpause().await }).await
+        on_runtime(async move { container.unpause().await }).await?;
+        self.paused.send_replace(false);
+        Ok(())
     }
 
-    /// Runs a command inside; its output, or an error with what it complained about.
+    /// Runs a command inside; its output, or an error with what it complained about. While the container is paused it waits, as a client
+    /// of a stopped server does: the engine runs nothing in a paused container.
     pub(crate) async fn exec(&self, command: &[String]) -> Result<String, ServerError> {
+        // The sender is our own, so the wait cannot fail.
+        let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
         let container = self.inner()?;
         let (name, command) = (command.join(" "), ExecCommand::new(command.to_vec()));
         let (output, complaint, code) = on_thread(async move || {
@@ -116,11 +135,30 @@ impl Container {
             if answered {
                 return Ok(());
             }
+            if !self.is_running().await? {
+                return Err(self.not_ready("it ended".to_owned()).await?);
+            }
             if Instant::now() > deadline {
-                return Err(ServerError::Docker(format!("no answer within {READY_WITHIN:?} ({:?})", self.answers)));
+                return Err(self.not_ready(format!("no answer within {READY_WITHIN:?}")).await?);
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    async fn is_running(&self) -> Result<bool, ServerError> {
+        let container = self.inner()?;
+        on_runtime(async move { container.is_running().await }).await
+    }
+
+    async fn not_ready(&self, why: String) -> Result<ServerError, ServerError> {
+        let container = self.inner()?;
+        let log = format!("container {}", container.id());
+        let said =
+            on_runtime(
+                async move { Ok([container.stdout_to_vec().await?, container.stderr_to_vec().await?].concat()) },
+            );
+        let tail = tail(&String::from_utf8_lossy(&said.await?));
+        Ok(ServerError::NotReady { server: self.server, why, log, tail })
     }
 
     fn inner(&self) -> Result<Arc<ContainerAsync<GenericImage>>, ServerError> {
@@ -130,7 +168,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let (Some(container), Some(runtime)) = (self.inner.take(), RUNTIME.get()) else {
+        let (Some(container), Ok(runtime)) = (self.inner.take(), runtime()) else {
             return;
         };
         // On a thread of its own: a drop may happen inside another runtime, which must not block on this one.
@@ -159,15 +197,10 @@ pub(crate) fn image(variable: &str, default: &str) -> GenericImage {
     }
 }
 
-static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-
 fn runtime() -> Result<&'static Runtime, ServerError> {
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(runtime);
-    }
-    let made = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let made = made.during("starting a runtime for Docker")?;
-    Ok(RUNTIME.get_or_init(|| made))
+    static RUNTIME: LazyLock<std::io::Result<Runtime>> =
+        LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build());
+    RUNTIME.as_ref().map_err(|error| ServerError::Docker(format!("starting a runtime: {error}")))
 }
 
 async fn on_runtime<T, F>(work: F) -> Result<T, ServerError>
@@ -189,21 +222,6 @@ where
     let done = runtime.spawn_blocking(move || runtime.block_on(work()));
     let done = done.await.map_err(|error| ServerError::Docker(error.to_string()))?;
     done.map_err(|error| ServerError::Docker(error.to_string()))
-}
-
-/// Removes the container when the test process is gone, which no destructor of a static does.
-fn remover_of(id: &str) -> Result<Process, ServerError> {
-    let script = format!("trap 'docker rm -f -v {id}; exit' TERM; while :; do sleep 5 & wait; done");
-    let home = home::make("kluster-docker-", None)?;
-    Process::spawn(&Launch {
-        server: "the remover of a container",
-        command: vec!["sh".into(), "-c".into(), script.into()],
-        environment: Vec::new(),
-        home,
-        account: None,
-        parting_signal: "TERM",
-        ready_line: "",
-    })
 }
 
 /// Asks for the broker's API versions (key 18, version 0, no client id), as every client does first; any whole answer will do.

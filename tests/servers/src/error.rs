@@ -1,7 +1,5 @@
 //! What can go wrong with a server of a test, and what to do about it.
 
-use std::path::PathBuf;
-
 /// Why a server could not be started, asked or disturbed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -9,14 +7,14 @@ pub enum ServerError {
     #[error("{0}")]
     Missing(String),
     /// The server ended, or was not ready in time. The directory with the log stays when `KLUSTER_TEST_KEEP=1`.
-    #[error("{server} did not become ready ({why}); the end of its log {log:?}:\n{tail}")]
+    #[error("{server} did not become ready ({why}); the end of its log ({log}):\n{tail}")]
     NotReady {
         /// Which kind of server.
         server: &'static str,
         /// What was waited for, or how it ended.
         why: String,
-        /// Where the whole log is (or was).
-        log: PathBuf,
+        /// Where the whole log is (or was): a file, or a container.
+        log: String,
         /// The last lines of the log.
         tail: String,
     },
@@ -42,6 +40,15 @@ pub enum ServerError {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+/// As much of a log as an error shows.
+const TAIL_LINES: usize = 40;
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
 /// Adds what was attempted to an error of the operating system.

@@ -1,4 +1,5 @@
-//! Apache Kafka: a combined KRaft broker and controller, made for one test or shared by the tests of a process.
+//! A server of the log, made for one test or shared by the tests of a process: Apache Kafka, a combined KRaft broker and controller, or the
+//! embedded broker.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::ServerError;
 use crate::home;
 use crate::local::LocalServer;
-use crate::place::{self, Place};
+use crate::place::{self, LogServer, Place};
 use crate::process::Launch;
 use crate::programs;
 
@@ -23,7 +24,7 @@ const IMAGE: &str = "apache/kafka-native:4.3.1";
 /// topics, no waiting for a group's second member).
 #[derive(Debug, Clone, Default)]
 pub struct KafkaOptions {
-    /// Lines of server.properties; they win over the defaults.
+    /// Lines of server.properties; they win over the defaults. The embedded broker has no such file and takes none.
     pub properties: Vec<(String, String)>,
 }
 
@@ -35,11 +36,17 @@ pub struct KafkaServer {
 }
 
 impl KafkaServer {
-    /// Starts a private Kafka, in the place that `KLUSTER_TEST_SERVERS` chooses; ready when this returns.
+    /// Starts a private one of the kind that `KLUSTER_TEST_LOG` chooses; ready when this returns.
     pub async fn start(options: KafkaOptions) -> Result<Self, ServerError> {
-        match Place::chosen() {
-            Place::Local => Self::start_local(options).await,
-            Place::Docker => Self::start_docker(options).await,
+        Self::start_as(LogServer::chosen(), options).await
+    }
+
+    /// Starts a private one of this kind, Apache Kafka in the place that `KLUSTER_TEST_SERVERS` chooses; ready when this returns.
+    pub async fn start_as(kind: LogServer, options: KafkaOptions) -> Result<Self, ServerError> {
+        match (kind, Place::chosen()) {
+            (LogServer::Broker, _) => Self::start_broker(options).await,
+            (LogServer::Kafka, Place::Local) => Self::start_local(options).await,
+            (LogServer::Kafka, Place::Docker) => Self::start_docker(options).await,
         }
     }
 
@@ -50,6 +57,28 @@ impl KafkaServer {
             Some(bootstrap) => Ok(Self { engine: Engine::External(bootstrap.clone()), bootstrap }),
             None => Self::start(KafkaOptions::default()).await,
         }
+    }
+
+    async fn start_broker(options: KafkaOptions) -> Result<Self, ServerError> {
+        if let Some((name, _)) = options.properties.first() {
+            return Err(ServerError::Missing(format!("{name}: the embedded broker has no server.properties")));
+        }
+        let program = programs::broker()?;
+        let (server, port) = LocalServer::start(1, async |port| {
+            let home = home::make("kluster-broker-", None)?;
+            let command = vec![program.clone().into_os_string(), home.join("data").into(), port.to_string().into()];
+            Ok(Launch {
+                server: "the embedded broker",
+                command,
+                environment: Vec::new(),
+                home,
+                account: None,
+                parting_signal: "KILL",
+                ready_line: "broker-under-test: ready",
+            })
+        })
+        .await?;
+        Ok(Self { engine: Engine::Local(Box::new(server)), bootstrap: format!("127.0.0.1:{port}") })
     }
 
     async fn start_local(options: KafkaOptions) -> Result<Self, ServerError> {
@@ -79,7 +108,7 @@ impl KafkaServer {
         let settings = Settings { arguments: Vec::new(), environment: container_environment(&options) };
         let answers = |port| Answers::Kafka(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let image = docker::image("KLUSTER_TEST_KAFKA_IMAGE", IMAGE);
-        let (container, port) = Container::start(PORT_INSIDE, answers, image, settings).await?;
+        let (container, port) = Container::start("Kafka", PORT_INSIDE, answers, image, settings).await?;
         Ok(Self { engine: Engine::Docker(Box::new(container)), bootstrap: format!("127.0.0.1:{port}") })
     }
 

@@ -22,6 +22,9 @@ const USER: &str = "root";
 const PASSWORD: &str = "secret";
 const PORT_INSIDE: u16 = 3306;
 const IMAGE: &str = "mariadb:10.11";
+/// Flags of the `mariadb` client. The first must be the one about files of settings: nobody's own shall change the answer.
+const CLIENT: [&str; 7] =
+    ["--no-defaults", "-N", "-B", "-uroot", "-psecret", "-h127.0.0.1", "--default-character-set=utf8mb4"];
 const SETTINGS_FILE: &str = "my.cnf";
 
 /// What the freshly installed system tables are told: one administrator with a password, nobody else. One statement to a line.
@@ -92,7 +95,8 @@ impl MariaDbServer {
         // By TCP: the server that only prepares the data listens on its socket alone.
         let ready = ["mariadb-admin", "ping", "-h127.0.0.1", "-uroot", "-psecret"].map(str::to_owned).to_vec();
         let image = docker::image("KLUSTER_TEST_MARIADB_IMAGE", IMAGE);
-        let (container, port) = Container::start(PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
+        let (container, port) =
+            Container::start("MariaDB", PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
         Ok(Self { engine: Engine::Docker(Box::new(container)), port })
     }
 
@@ -122,20 +126,20 @@ impl MariaDbServer {
     /// Runs statements through the `mariadb` client, as the administrator: rows as lines, columns separated by tabs, no headers,
     /// NULL as `NULL`. The first error ends it.
     pub async fn sql(&self, database: &str, text: &str) -> Result<String, ServerError> {
-        // The first flag must be the one about files of settings: nobody's own shall change the answer.
-        let flags =
-            ["--no-defaults", "-N", "-B", "-uroot", "-psecret", "-h127.0.0.1", "--default-character-set=utf8mb4"];
         match &self.engine {
             Engine::Docker(container) => {
-                let command = [&["mariadb"], &flags[..], &["-D", database, "-e", text]].concat();
+                let command = [&["mariadb"], &CLIENT[..], &["-D", database, "-e", text]].concat();
                 container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
             }
-            Engine::Local(_) | Engine::External(_) => {
-                let mut client = Command::new(programs::mariadb("mariadb")?);
-                client.args(flags).args([format!("-P{}", self.port), "-D".to_owned(), database.to_owned()]);
-                home::run_with_input(&mut client, text).await
-            }
+            Engine::Local(_) | Engine::External(_) => self.sql_through(self.port, database, text).await,
         }
+    }
+
+    /// The same by a client of this machine that connects to another port of it, such as a relay's before this server.
+    pub async fn sql_through(&self, port: u16, database: &str, text: &str) -> Result<String, ServerError> {
+        let mut client = Command::new(programs::mariadb("mariadb")?);
+        client.args(CLIENT).args([format!("-P{port}"), "-D".to_owned(), database.to_owned()]);
+        home::run_with_input(&mut client, text).await
     }
 
     /// Kills the server without warning; what was committed stays (the machine does not crash).

@@ -1,4 +1,4 @@
-//! Where servers run, as the environment chooses: on this machine, in Docker, or (Kafka only) somewhere already.
+//! What serves the log and where servers run, as the environment chooses: on this machine, in Docker, or (Kafka only) somewhere already.
 
 /// Where a new server is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,29 @@ impl Place {
             Err(_) | Ok("" | "local") => Self::Local,
             Ok("docker") => Self::Docker,
             Ok(other) => panic!("KLUSTER_TEST_SERVERS is {other:?}: set it to \"local\" or \"docker\", or not at all"),
+        }
+    }
+}
+
+/// What serves the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogServer {
+    /// Apache Kafka.
+    Kafka,
+    /// The embedded broker, as a process of its own.
+    Broker,
+}
+
+impl LogServer {
+    /// `KLUSTER_TEST_LOG=kafka|broker`; Apache Kafka when unset.
+    ///
+    /// # Panics
+    /// When it is anything else.
+    pub fn chosen() -> Self {
+        match std::env::var("KLUSTER_TEST_LOG").as_deref() {
+            Err(_) | Ok("" | "kafka") => Self::Kafka,
+            Ok("broker") => Self::Broker,
+            Ok(other) => panic!("KLUSTER_TEST_LOG is {other:?}: set it to \"kafka\" or \"broker\", or not at all"),
         }
     }
 }

@@ -14,7 +14,7 @@ const TRIES: usize = 200;
 
 /// The first of `count` ports in a row that are free now. Another process may take one before the server does: the start is then
 /// tried again elsewhere.
-pub(crate) fn free(count: u16) -> Result<u16, ServerError> {
+pub fn free(count: u16) -> Result<u16, ServerError> {
     let mut random = rand::rng();
     (0..TRIES)
         .map(|_| random.random_range(CHOSEN_FROM))

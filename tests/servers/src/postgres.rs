@@ -87,7 +87,8 @@ impl PostgresServer {
         // By TCP: the server that only prepares the data listens on its socket alone.
         let ready = ["pg_isready", "-h", "127.0.0.1", "-U", USER].map(str::to_owned).to_vec();
         let image = docker::image("KLUSTER_TEST_POSTGRES_IMAGE", IMAGE);
-        let (container, port) = Container::start(PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
+        let (container, port) =
+            Container::start("PostgreSQL", PORT_INSIDE, |_| Answers::Command(ready), image, settings).await?;
         Ok(Self { engine: Engine::Docker(Box::new(container)), port })
     }
 

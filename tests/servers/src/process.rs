@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::account::Account;
-use crate::error::{During, ServerError};
+use crate::error::{During, ServerError, tail};
 use crate::home;
 
 /// Generous: a loaded machine with two cores starts several JVMs at once.
@@ -22,7 +22,6 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// A killed process is gone within milliseconds, unless the disk blocks it.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
-const TAIL_LINES: usize = 40;
 
 /// How to start a server, the same at every start.
 #[derive(Debug, Clone)]
@@ -147,10 +146,8 @@ impl Process {
     }
 
     fn not_ready(&self, why: String) -> ServerError {
-        let said = self.said_since_start();
-        let lines: Vec<&str> = said.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        ServerError::NotReady { server: self.launch.server, why, log: self.launch.log(), tail }
+        let tail = tail(&self.said_since_start());
+        ServerError::NotReady { server: self.launch.server, why, log: self.launch.log().display().to_string(), tail }
     }
 }
 

@@ -60,6 +60,15 @@ pub(crate) fn kafka_script(name: &str) -> Result<PathBuf, ServerError> {
     Ok(kafka)
 }
 
+/// The embedded broker, which cargo builds into the directory above the running test's.
+pub(crate) fn broker() -> Result<PathBuf, ServerError> {
+    let test = std::env::current_exe().map_err(|error| ServerError::Missing(format!("where this test is: {error}")))?;
+    let found =
+        test.ancestors().skip(1).map(|directory| directory.join("broker-under-test")).find(|program| program.is_file());
+    let build = "broker-under-test is not built: run cargo build -p kluster-test-servers";
+    found.ok_or_else(|| ServerError::Missing(build.to_owned()))
+}
+
 fn repository() -> &'static Path {
     // tests/servers lies two steps below the root.
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))

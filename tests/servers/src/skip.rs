@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::place::{self, Place};
+use crate::place::{self, LogServer, Place};
 use crate::programs;
 
 /// Something a test needs from the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A Kafka broker.
+    /// A server of the log: Apache Kafka, or the embedded broker where `KLUSTER_TEST_LOG` says so.
     Kafka,
     /// Kafka's own Java tools.
     KafkaTools,
@@ -17,8 +17,10 @@ pub enum Part {
     Postgres,
     /// A MariaDB server.
     MariaDb,
-    /// A Docker engine.
+    /// A Docker engine and its command.
     Docker,
+    /// A Docker engine and Docker Compose.
+    Compose,
     /// A program on the PATH.
     Program(&'static str),
 }
@@ -28,7 +30,11 @@ impl Part {
     pub fn available(self) -> Result<(), String> {
         match self {
             Self::Docker => docker(),
+            Self::Compose => docker().and_then(|()| compose()),
             Self::Kafka if place::external_bootstrap().is_some() => Ok(()),
+            Self::Kafka if LogServer::chosen() == LogServer::Broker => {
+                programs::broker().map(|_| ()).map_err(|error| error.to_string())
+            }
             Self::Kafka | Self::Postgres | Self::MariaDb if Place::chosen() == Place::Docker => docker(),
             Self::Kafka => programs::kafka_script("kafka-server").map(|_| ()).map_err(|error| error.to_string()),
             Self::KafkaTools => programs::kafka_script("kafka-topics").map(|_| ()).map_err(|error| error.to_string()),
@@ -49,7 +55,8 @@ impl Part {
 
     /// Docker is optional everywhere; all else is part of the project's set-up.
     fn optional(self) -> bool {
-        self == Self::Docker || (self != Self::KafkaTools && Place::chosen() == Place::Docker)
+        let server = matches!(self, Self::Kafka | Self::Postgres | Self::MariaDb);
+        matches!(self, Self::Docker | Self::Compose) || (server && Place::chosen() == Place::Docker)
     }
 }
 
@@ -99,6 +106,7 @@ fn in_ci() -> bool {
 
 /// An engine is there when its socket takes connections; one elsewhere (`DOCKER_HOST=tcp://…`) is believed.
 fn docker() -> Result<(), String> {
+    programs::on_path("docker").ok_or("there is no command `docker`")?;
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let socket = match host.as_deref() {
         None => "/var/run/docker.sock",
@@ -109,4 +117,12 @@ fn docker() -> Result<(), String> {
     };
     let connected = std::os::unix::net::UnixStream::connect(socket);
     connected.map(|_| ()).map_err(|error| format!("no Docker engine at {socket} ({error})"))
+}
+
+fn compose() -> Result<(), String> {
+    let asked = std::process::Command::new("docker").args(["compose", "version"]).output();
+    match asked.is_ok_and(|answer| answer.status.success()) {
+        true => Ok(()),
+        false => Err("`docker compose version` fails: the plugin Docker Compose is missing".to_owned()),
+    }
 }

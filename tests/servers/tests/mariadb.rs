@@ -19,10 +19,10 @@ async fn mariadb_keeps_its_data_through_kill_9_and_is_gone_after_drop() {
     mariadb.restart().await.unwrap();
     assert_eq!(mariadb.sql("shop", "select * from t").await.unwrap(), "1\tNULL\n");
 
-    let (files, address) = (mariadb.log().unwrap(), ("127.0.0.1", mariadb.port()));
+    let (files, address) = (mariadb.log(), ("127.0.0.1", mariadb.port()));
     drop(mariadb);
     assert!(TcpStream::connect(address).is_err());
-    assert!(!files.parent().unwrap().exists());
+    assert!(files.is_none_or(|log| !log.parent().unwrap().exists()));
 }
 
 #[tokio::test]

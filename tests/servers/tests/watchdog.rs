@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,8 +19,12 @@ async fn a_process_with_servers() {
         return;
     }
     let (postgres, mariadb) = (shared_postgres().await, shared_mariadb().await);
-    for (id, log) in [(postgres.id().await, postgres.log()), (mariadb.id().await, mariadb.log())] {
-        println!("server {} {}", id.unwrap(), log.unwrap().parent().unwrap().display());
+    let places =
+        [(postgres.port(), postgres.id().await, postgres.log()), (mariadb.port(), mariadb.id().await, mariadb.log())];
+    for (port, id, log) in places {
+        // A container has a port only.
+        let process = id.zip(log).map(|(id, log)| format!(" {id} {}", log.parent().unwrap().display()));
+        println!("server {port}{}", process.unwrap_or_default());
     }
     println!("server all");
     std::future::pending::<()>().await;
@@ -42,12 +47,20 @@ fn servers_die_with_a_test_process_that_is_killed() {
     child.wait().unwrap();
     let deadline = Instant::now() + GONE_WITHIN;
     for server in servers {
-        let (id, directory) = server.split_once(' ').unwrap();
-        while is_running(id) || Path::new(directory).exists() {
-            assert!(Instant::now() < deadline, "server {id} or its directory {directory} is still there");
+        while is_there(&server) {
+            assert!(Instant::now() < deadline, "the server with port, process and directory {server} is still there");
             std::thread::yield_now();
         }
     }
+}
+
+/// Its port takes connections, its process runs, or its directory exists.
+fn is_there(server: &str) -> bool {
+    let mut words = server.splitn(3, ' ');
+    let port: u16 = words.next().unwrap().parse().unwrap();
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+        || words.next().is_some_and(is_running)
+        || words.next().is_some_and(|directory| Path::new(directory).exists())
 }
 
 fn is_running(id: &str) -> bool {

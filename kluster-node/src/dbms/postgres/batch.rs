@@ -1,7 +1,7 @@
 //! Batch: the works of one transaction as parts of a pipeline, and what their replies mean.
 //!
 //! ```text
-//! begin · claim · (savepoint · statement … · check? · release) per work │ Sync          one round trip
+//! begin · claim · (savepoint · (statement · types?) … · check? · release) per work │ Sync          one round trip
 //! a refused work: the server skips the rest │ rollback to savepoint · release · the works behind it │ Sync
 //! ```
 //! Neighbours: `script` writes the parts; `postgres` opens and ends it; `gather` takes the rows; `errors` classifies; `finish` follows.
@@ -17,6 +17,7 @@ use super::errors::{self, Stop};
 use super::gather::{Shape, TypeBook, oversized_row};
 use super::reads::Reads;
 use super::script::{Manner, Part, Script, Secrets};
+use super::types::TypeNames;
 use crate::dbms::{Ran, Work};
 use crate::fault::{Cause, Fault, Refusal};
 use crate::rows::Rows;
@@ -46,6 +47,8 @@ pub struct Batch<'a> {
     /// Still to be sent, the next one last.
     todo: Vec<Part>,
     results: Vec<Gathered>,
+    /// Types that the transaction has made or changed.
+    made: TypeNames,
 }
 
 /// What came of one work so far.
@@ -68,7 +71,7 @@ impl<'a> Batch<'a> {
     pub fn new(works: &'a [Work], manner: Manner) -> Self {
         let script = Script { works, manner };
         let results = works.iter().map(|_| Gathered::default()).collect();
-        Self { script, todo: script.parts(), results }
+        Self { script, todo: script.parts(), results, made: TypeNames::default() }
     }
 
     /// Executes it. After an error the transaction may still be open.
@@ -151,8 +154,8 @@ impl<'a> Batch<'a> {
         reads: &Reads,
     ) -> Result<(), Fault> {
         if let Part::Statement(..) = part {
-            let shape =
-                book.shape(columns, &reads.address()).await.map_err(|error| Fault::Lost(errors::lost_cause(&error)))?;
+            let shape = book.shape(columns, &self.made, &reads.address()).await;
+            let shape = shape.map_err(|error| Fault::Lost(errors::lost_cause(&error)))?;
             current.rows = Rows::of(shape.columns());
             current.shape = Some(shape);
         }
@@ -160,6 +163,9 @@ impl<'a> Batch<'a> {
     }
 
     fn row(&mut self, current: &mut Current, part: Part, row: &Row) -> Result<(), Fault> {
+        if part == Part::Types {
+            self.made.learn(std::slice::from_ref(row));
+        }
         let Some(json) = current.shape.as_ref().map(|shape| shape.row(row)) else { return Ok(()) };
         self.push(current, part, json)
     }
@@ -199,7 +205,7 @@ impl<'a> Batch<'a> {
     /// A part was refused: an outcome, or the end of the batch.
     fn failed(&mut self, part: Part, error: &PgError) -> Result<(), Fault> {
         match part {
-            Part::Begin | Part::Claim => Err(errors::own_fault(error)),
+            Part::Begin | Part::Claim | Part::Types => Err(errors::own_fault(error)),
             Part::Savepoint(_) | Part::Release(_) | Part::Undo(_) => Err(canary(error)),
             Part::Statement(n, i) => self.stopped(
                 n,

@@ -55,7 +55,7 @@ pub fn oversized_row() -> Box<RawValue> {
 }
 
 /// The names of types, and a session of its own to look up those that no result has shown yet: results stream, so their own session cannot be
-/// asked. It sees what is committed; a type made in the same transaction is called `unknown` and given as its text.
+/// asked. It sees what is committed; `made` are the types that the transaction itself has made or changed.
 #[derive(Debug)]
 pub struct TypeBook {
     names: Mutex<TypeNames>,
@@ -69,15 +69,18 @@ impl TypeBook {
     }
 
     /// What rows with these columns need. `address`: whose session looks types up.
-    pub async fn shape(&self, columns: &Columns, address: &Address) -> Result<Shape, Error> {
-        let unknown = self.names().unknown(columns);
+    pub async fn shape(&self, columns: &Columns, made: &TypeNames, address: &Address) -> Result<Shape, Error> {
+        let unknown = self.names().unknown(columns, made);
         if let Some(oids) = unknown {
             self.look_up(&oids, address).await?;
         }
         let names = self.names();
         Ok(Shape {
             names: unique_names(columns.iter().map(|column| column.name.as_str())),
-            types: columns.iter().map(|column| names.get(column.type_oid)).collect(),
+            types: columns
+                .iter()
+                .map(|column| made.learnt(column.type_oid).unwrap_or_else(|| names.get(column.type_oid)))
+                .collect(),
         })
     }
 

@@ -17,6 +17,7 @@ use super::errors;
 use super::gather::{Shape, TypeBook};
 use super::script::param;
 use super::seat;
+use super::types::TypeNames;
 use crate::dbms::{Read, ReadError, ReadEvent, StateRow};
 use kluster_protocol::{ErrorCode, MAX_ROW_BYTES, Offset, ResponseError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -135,7 +136,8 @@ impl Reads {
         loop {
             match pipeline.next_event().await.map_err(lost)? {
                 Some(Event::Columns(columns)) if part.is_users() => {
-                    let shaped = self.0.book.shape(&columns, &self.address()).await.map_err(lost)?;
+                    let shaped =
+                        self.0.book.shape(&columns, &TypeNames::default(), &self.address()).await.map_err(lost)?;
                     say(events, ReadEvent::Columns(shaped.columns())).await?;
                     shape = Some(shaped);
                 }

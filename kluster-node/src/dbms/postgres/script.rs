@@ -4,8 +4,10 @@
 
 use super::connection::{NO_PARAMS, Pipeline, Plan};
 use super::error::Unsendable;
-use crate::dbms::Work;
+use super::types::MADE_HERE;
+use crate::dbms::{How, Work, WorkStatement};
 use kluster_protocol::Offset;
+use kluster_sql::{Class, Dialect};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -40,6 +42,8 @@ pub enum Part {
     Savepoint(usize),
     /// A statement of a user.
     Statement(usize, usize),
+    /// Asks for the types that the transaction has made so far, for the results of the statements behind.
+    Types,
     /// Constraints that are checked late.
     Check(usize),
     /// Ends a work.
@@ -63,7 +67,11 @@ impl Script<'_> {
         let mut parts = vec![Part::Begin, Part::Claim];
         for (n, work) in self.works.iter().enumerate() {
             parts.push(Part::Savepoint(n));
-            parts.extend((0..work.statements.len()).map(|i| Part::Statement(n, i)));
+            for (i, statement) in work.statements.iter().enumerate() {
+                parts.push(Part::Statement(n, i));
+                let followed = i + 1 < work.statements.len();
+                parts.extend((followed && work.how == How::Alone && may_define(statement)).then_some(Part::Types));
+            }
             parts.extend(self.manner.check_late.then_some(Part::Check(n)));
             parts.push(Part::Release(n));
         }
@@ -98,6 +106,7 @@ impl Script<'_> {
                 let statement = &self.works[n].statements[i];
                 pipeline.queue(&statement.sql, self.plan(n, i), statement.params.iter().map(param))
             }
+            Part::Types => pipeline.queue(MADE_HERE, Plan::Once, NO_PARAMS),
             Part::Check(_) => pipeline.queue("set constraints all immediate", own, NO_PARAMS),
             Part::Release(_) => pipeline.queue(&format!("release savepoint {savepoint}"), own, NO_PARAMS),
             Part::Undo(_) => pipeline.queue(&format!("rollback to savepoint {savepoint}"), own, NO_PARAMS),
@@ -121,6 +130,12 @@ impl Script<'_> {
     pub fn is_alone(&self) -> bool {
         self.works.len() == 1
     }
+}
+
+/// It is more than plain DML or a read.
+fn may_define(statement: &WorkStatement) -> bool {
+    let admitted = kluster_sql::admit(Dialect::Postgres, &statement.sql);
+    !admitted.is_ok_and(|admitted| matches!(admitted.class, Class::Read | Class::Write))
 }
 
 /// A param as the server's text; its type is what the statement makes of it. Lists and objects are JSON.

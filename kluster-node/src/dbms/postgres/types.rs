@@ -56,15 +56,20 @@ impl Type {
     }
 }
 
-/// Finds types by oid (`$1`, an array of oids as text, `{1,2}`): oid, name, the built-in oid that decides the form (through domains),
-/// whether it is an array, the delimiter. For [`TypeNames::learn`].
-pub const LOOKUP: &str = "\
+/// Finds types by a condition on `t`, a row of `pg_type`: oid, name, the built-in oid that decides the form (through domains), whether it is an
+/// array, the delimiter. For [`TypeNames::learn`].
+macro_rules! types_where {
+    ($condition:literal) => {
+        concat!(
+            "\
 with recursive base(oid, at, depth) as (
     select t.oid, case when e.oid is null then t.oid else e.oid end, 0
       from pg_catalog.pg_type t
       left join pg_catalog.pg_type e
         on e.oid operator(pg_catalog.=) t.typelem and t.typoutput operator(pg_catalog.=) 'pg_catalog.array_out'::pg_catalog.regproc
-     where t.oid operator(pg_catalog.=) any ($1::pg_catalog.oid[])
+     where ",
+            $condition,
+            "
     union all
     select b.oid, d.typbasetype, b.depth operator(pg_catalog.+) 1
       from base b join pg_catalog.pg_type d on d.oid operator(pg_catalog.=) b.at
@@ -75,7 +80,17 @@ select distinct on (b.oid) b.oid, coalesce(e.typname, t.typname), b.at, e.oid is
   join pg_catalog.pg_type t on t.oid operator(pg_catalog.=) b.oid
   left join pg_catalog.pg_type e
     on e.oid operator(pg_catalog.=) t.typelem and t.typoutput operator(pg_catalog.=) 'pg_catalog.array_out'::pg_catalog.regproc
- order by b.oid, b.depth desc";
+ order by b.oid, b.depth desc"
+        )
+    };
+}
+
+/// Finds types by oid: `$1` is an array of oids as text, `{1,2}`.
+pub const LOOKUP: &str = types_where!("t.oid operator(pg_catalog.=) any ($1::pg_catalog.oid[])");
+
+/// Finds the types that this transaction has made or changed, in a savepoint or not, and perhaps some that are as new. Asked in the very
+/// session: nobody else sees them.
+pub const MADE_HERE: &str = types_where!("pg_catalog.age(t.xmin) operator(pg_catalog.<=) 0");
 
 /// The types of one database, as far as results have shown them.
 #[derive(Debug, Default)]
@@ -84,10 +99,11 @@ pub struct TypeNames {
 }
 
 impl TypeNames {
-    /// The oids in `columns` that must be looked up first, as the parameter of [`LOOKUP`]; `None` if all are known.
-    pub fn unknown(&self, columns: &[Column]) -> Option<String> {
-        let mut oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
-        oids.retain(|oid| builtin(*oid).is_none() && !self.learnt.contains_key(oid));
+    /// The oids in `columns` that must be looked up first, as the parameter of [`LOOKUP`]; `None` if all are known, here or in `made`.
+    pub fn unknown(&self, columns: &[Column], made: &Self) -> Option<String> {
+        let known =
+            |oid: &u32| builtin(*oid).is_some() || self.learnt.contains_key(oid) || made.learnt.contains_key(oid);
+        let mut oids: Vec<u32> = columns.iter().map(|column| column.type_oid).filter(|oid| !known(oid)).collect();
         oids.sort_unstable();
         oids.dedup();
         let oids: Vec<String> = oids.iter().map(u32::to_string).collect();
@@ -104,9 +120,14 @@ impl TypeNames {
         self.learnt.clear();
     }
 
+    /// The type with this oid, if it was learnt.
+    pub fn learnt(&self, oid: u32) -> Option<Type> {
+        self.learnt.get(&oid).cloned()
+    }
+
     /// The type of a column; one never looked up gives its text under the name `unknown`.
     pub fn get(&self, oid: u32) -> Type {
-        builtin(oid).or_else(|| self.learnt.get(&oid).cloned()).unwrap_or_else(Type::unknown)
+        builtin(oid).or_else(|| self.learnt(oid)).unwrap_or_else(Type::unknown)
     }
 }
 
@@ -134,8 +155,9 @@ mod tests {
     #[test]
     fn only_strangers_are_asked_for_once_each() {
         let types = TypeNames::default();
-        assert_eq!(types.unknown(&[column(23), column(1007)]), None);
-        assert_eq!(types.unknown(&[column(90001), column(23), column(90000), column(90001)]).unwrap(), "{90000,90001}");
+        assert_eq!(types.unknown(&[column(23), column(1007)], &types), None);
+        let strangers = [column(90001), column(23), column(90000), column(90001)];
+        assert_eq!(types.unknown(&strangers, &types).unwrap(), "{90000,90001}");
         assert_eq!(types.get(90000), Type::unknown());
     }
 }

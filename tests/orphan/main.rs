@@ -7,12 +7,12 @@
 //! another process's claim only where that fails to see a session; `a_claim_of_before_raises` makes one that no process knows of.
 #![cfg(test)]
 
+mod scripted;
+
 use kluster_client::Client;
-use kluster_node::dbms::postgres::address::Address;
-use kluster_node::dbms::postgres::connection::Connection;
-use kluster_node::dbms::postgres::error::Error;
 use kluster_test_servers::{record_skip, require};
 use kluster_tests::cluster::{Cluster, Database, Kind, NodeProcess, PATIENCE, signal};
+use scripted::Refused;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -143,67 +143,45 @@ async fn a_commit_on_its_way_is_waited_for() {
     each_once(&mut cluster, 1..=2).await;
 }
 
-/// PostgreSQL: a scripted session sends BEGIN, claim, work and COMMIT at once, as the killed process would have, and does not get to read them
-/// (SIGSTOP of the server's process) before the restarted node has applied that work and more in a batch of another size. Then it goes on: its
-/// claim raises, once because of the new process's secret, and once, with its own secret put back, because of the applied offset.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_of_before_raises() {
+async fn a_claim_of_before_raises_on_mariadb() {
+    require!(Kafka, MariaDb);
+    a_claim_of_before_raises(Kind::MariaDb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_before_raises_on_postgres() {
     require!(Kafka, Postgres);
-    let (mut cluster, client) = one_node(Kind::Postgres).await;
+    a_claim_of_before_raises(Kind::Postgres).await;
+}
+
+/// A scripted session sends BEGIN, claim, work and COMMIT at once, as the killed process would have, and the server does not get to read them
+/// before the restarted node has applied that work and more in a batch of another size. Then it does: the claim raises, once because of the
+/// new process's secret, and once, with its own secret put back, because of the applied offset.
+async fn a_claim_of_before_raises(kind: Kind) {
+    let (mut cluster, client) = one_node(kind).await;
     let database = cluster.nodes[0].database().clone();
-    let Some(port) = local_port(&database).await else { return };
+    if kind == Kind::Postgres && local_port(&database).await.is_none() {
+        return;
+    }
     write(&client, 1).await;
     cluster.nodes[0].kill();
     let applied = database.applied().await;
-    set_secret(&database, "of the killed process").await;
-    let batch = format!(
-        "begin; select kluster_state.claim('of the killed process', {applied}); insert into counts values (2); commit"
-    );
-    let by_secret = Scripted::send(&database, &batch).await;
-    let by_offset = Scripted::send(&database, &batch).await;
-    until("both batches have arrived", || unread_sessions(port) == 2).await;
+    scripted::set_secret(&database).await;
+    let by_secret = scripted::send(&database, applied, "insert into counts values (2)").await;
+    let by_offset = scripted::send(&database, applied, "insert into counts values (2)").await;
     for id in 2..5 {
         insert(&client, id).logged().await.expect("the log takes it");
     }
     cluster.nodes[0].restart(&[]);
     cluster.caught_up().await;
-    assert_eq!(by_secret.goes_on().await, "KL002", "another process has taken over");
-    set_secret(&database, "of the killed process").await;
-    assert_eq!(by_offset.goes_on().await, "KL001", "the applied offset has moved on");
+    assert_eq!(by_secret.goes_on().await, Refused::AnotherProcess);
+    scripted::set_secret(&database).await;
+    assert_eq!(by_offset.goes_on().await, Refused::AppliedMovedOn);
     cluster.nodes[0].kill();
     cluster.nodes[0].restart(&[]);
     write(&client, 5).await;
     each_once(&mut cluster, 1..=5).await;
-}
-
-async fn set_secret(database: &Database, secret: &str) {
-    database.sql(&format!("update kluster_state.secret set hash = sha256(convert_to('{secret}', 'UTF8'))")).await;
-}
-
-/// A session that has sent a batch to a server's process that does not read it.
-struct Scripted {
-    session: u32,
-    sent: JoinHandle<Result<(), Error>>,
-}
-
-impl Scripted {
-    async fn send(database: &Database, batch: &str) -> Self {
-        let address = Address::parse(&database.url()).expect("an address");
-        let mut connection = Connection::connect(&address).await.expect("PostgreSQL answers");
-        let session = u32::try_from(connection.process_id()).expect("a process id");
-        signal(session, "STOP");
-        let batch = batch.to_owned();
-        Self { session, sent: tokio::spawn(async move { connection.execute_script(&batch).await }) }
-    }
-
-    /// The SQLSTATE by which it is refused.
-    async fn goes_on(self) -> String {
-        signal(self.session, "CONT");
-        match self.sent.await.expect("sending does not panic") {
-            Err(Error::Server(refused)) => refused.sqlstate.clone(),
-            other => panic!("the orphan's batch was not refused: {other:?}"),
-        }
-    }
 }
 
 /// The server's port, where its processes are processes of this machine.
