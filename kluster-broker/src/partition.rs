@@ -25,6 +25,7 @@ mod producers;
 mod read;
 mod recovery;
 mod retention;
+mod rewriting;
 mod scan;
 mod segment;
 mod state;
@@ -97,9 +98,8 @@ pub struct Partition(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     log: Mutex<Log>,
-    state: Mutex<State>,
-    /// Held while closed segments are rewritten or removed.
-    rewriting: Mutex<()>,
+    /// What is in `partition.json`. Held by whoever changes any file but the active segment; taken before `log`.
+    files: Mutex<State>,
     config: RwLock<Arc<TopicConfig>>,
     high_watermark: watch::Sender<i64>,
     backing: Backing,
@@ -129,8 +129,7 @@ impl Partition {
         Ok(Self(Arc::new(Shared {
             high_watermark: watch::Sender::new(log.high_watermark),
             log: Mutex::new(log),
-            state: Mutex::new(state),
-            rewriting: Mutex::new(()),
+            files: Mutex::new(state),
             config: RwLock::new(Arc::new(config)),
             backing: backing.clone(),
         })))
@@ -138,6 +137,12 @@ impl Partition {
 
     fn log(&self) -> MutexGuard<'_, Log> {
         self.0.log()
+    }
+
+    /// For changing files; an error once nothing may be written any more.
+    fn files(&self) -> Result<MutexGuard<'_, State>, AppendError> {
+        let files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log().failed.clone().map_or(Ok(files), Err)
     }
 
     fn config(&self) -> Arc<TopicConfig> {
@@ -216,9 +221,9 @@ impl Partition {
         batch::LEADER_EPOCH
     }
 
-    /// What OffsetForLeaderEpoch answers: the largest epoch up to `epoch` and where it ends; None for an epoch before the first.
+    /// What OffsetForLeaderEpoch answers: the epoch and where it ends; None for one that never was.
     pub fn epoch_end(&self, epoch: i32) -> Option<(i32, i64)> {
-        (epoch >= batch::LEADER_EPOCH).then(|| (batch::LEADER_EPOCH, self.offsets().high_watermark))
+        (epoch == batch::LEADER_EPOCH).then(|| (batch::LEADER_EPOCH, self.offsets().high_watermark))
     }
 
     /// Has what was acknowledged before it was durable made so.
@@ -242,13 +247,14 @@ impl Partition {
         self.log().size()
     }
 
-    /// Nothing more is written; waiters and later appends get this error.
-    pub(crate) fn end(&self, error: AppendError) {
+    /// Ends a partition whose topic is deleted: waiters and later calls are told so. On return no file of it is written any more.
+    pub(crate) fn delete(&self) {
         let mut log = self.log();
-        log.fail(error.clone());
-        log.failed = Some(error);
+        log.fail(AppendError::Deleted);
+        log.failed = Some(AppendError::Deleted);
         drop(log);
         self.0.high_watermark.send_modify(|_| {});
+        drop(self.0.files.lock().unwrap_or_else(PoisonError::into_inner)); // upkeep ends early
     }
 }
 
@@ -273,26 +279,24 @@ impl Shared {
     fn sync_group(&self) -> bool {
         let (file, target) = {
             let mut log = self.log();
-            if log.failed.is_some() {
-                log.handed_over = false;
-                return false;
-            }
             log.unsynced = 0;
             (Arc::clone(&log.active.file), log.log_end())
         };
         let synced = file.sync();
+        let _ = self.synced(synced, target); // whoever waits is told
         let mut log = self.log();
-        if let Err(error) = synced {
-            tracing::error!(file = %file.path().display(), %error, "fdatasync failed: no more writes until the broker is started again");
-            log.fail(storage_error(file.path(), &error));
-            log.handed_over = false;
-            return false;
-        }
-        let reached = log.advance(target);
-        log.handed_over = log.high_watermark < log.log_end();
-        let (another, high_watermark) = (log.handed_over, log.high_watermark);
+        log.handed_over = log.failed.is_none() && log.high_watermark < log.log_end();
+        log.handed_over
+    }
+
+    /// An fdatasync of the active segment has ended, which was begun when the log ended at `offset`.
+    fn synced(&self, synced: io::Result<()>, offset: i64) -> Result<(), AppendError> {
+        let mut log = self.log();
+        synced.map_err(|error| log.lose(&error))?;
+        let reached = log.advance(offset);
+        let (high_watermark, lost) = (log.high_watermark, log.lost.then(|| log.failed.clone()).flatten());
         drop(log);
         self.tell(high_watermark, reached);
-        another
+        lost.map_or(Ok(()), Err)
     }
 }

@@ -13,7 +13,7 @@ pub use error::{OpenError, TopicError};
 use crate::disk::Disk;
 use crate::fault::disk::DiskFaults;
 use crate::lock::DirectoryLock;
-use crate::partition::{AppendError, Backing, Flushers, Partition};
+use crate::partition::{Backing, Flushers, Partition};
 use crate::topic_config::{ConfigChange, TopicConfig};
 use catalogue::{CATALOGUE_FILE, Catalogue, Entry};
 use directory::{partition_dir, remove_retired, retire};
@@ -176,7 +176,7 @@ impl Topics {
         let topic = state.topics.remove(name);
         // Under the lock, lest a new topic of that name makes its directories meanwhile.
         for (index, partition) in topic.iter().flat_map(|topic| &topic.partitions).enumerate() {
-            partition.end(AppendError::Deleted);
+            partition.delete();
             let dir = partition_dir(&self.0.dir, name, i32::try_from(index).unwrap_or_default());
             retire(&dir).map_err(|source| TopicError::Storage { path: dir, source })?;
         }

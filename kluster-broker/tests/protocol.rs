@@ -35,26 +35,26 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// A broker on a free port, with a directory of its own.
-pub struct Served {
-    pub broker: Broker,
-    pub dir: TempDir,
+struct Served {
+    broker: Broker,
+    dir: TempDir,
 }
 
-pub async fn serve() -> Served {
+async fn serve() -> Served {
     serve_with(|_| {}).await
 }
 
-pub async fn serve_with(change: impl FnOnce(&mut BrokerSettings)) -> Served {
+async fn serve_with(change: impl FnOnce(&mut BrokerSettings)) -> Served {
     let dir = TempDir::new().unwrap();
     let broker = open(&dir, change).await;
     Served { broker, dir }
 }
 
-pub async fn open(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> Broker {
+async fn open(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> Broker {
     Broker::open(settings(dir, change)).await.unwrap()
 }
 
-pub fn settings(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> BrokerSettings {
+fn settings(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> BrokerSettings {
     let mut settings = BrokerSettings::new(dir.path());
     settings.listen.set_port(0);
     change(&mut settings);
@@ -62,27 +62,27 @@ pub fn settings(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> Brok
 }
 
 impl Served {
-    pub async fn client(&self) -> Client {
+    async fn client(&self) -> Client {
         Client::connect(self.broker.address()).await
     }
 
     /// A client, and a topic of that many partitions.
-    pub async fn with_topic(&self, name: &str, partitions: i32) -> Client {
+    async fn with_topic(&self, name: &str, partitions: i32) -> Client {
         let mut client = self.client().await;
         create(&mut client, name, partitions, &[]).await;
         client
     }
 }
 
-pub fn text(text: &str) -> StrBytes {
+fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-pub fn topic_name(name: &str) -> TopicName {
+fn topic_name(name: &str) -> TopicName {
     TopicName(text(name))
 }
 
-pub fn creatable(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreatableTopic {
+fn creatable(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreatableTopic {
     let config = |(name, value): &(&str, &str)| {
         CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
     };
@@ -93,13 +93,13 @@ pub fn creatable(name: &str, partitions: i32, configs: &[(&str, &str)]) -> Creat
         .with_configs(configs.iter().map(config).collect())
 }
 
-pub async fn create(client: &mut Client, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+async fn create(client: &mut Client, name: &str, partitions: i32, configs: &[(&str, &str)]) {
     let request = CreateTopicsRequest::default().with_topics(vec![creatable(name, partitions, configs)]);
     let response = client.call(7, request).await;
     assert_eq!(response.topics[0].error_code, 0, "{response:?}");
 }
 
-pub async fn topic_id(client: &mut Client, name: &str) -> Uuid {
+async fn topic_id(client: &mut Client, name: &str) -> Uuid {
     let asked =
         kafka_protocol::messages::metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)));
     client.call(12, MetadataRequest::default().with_topics(Some(vec![asked]))).await.topics[0].topic_id

@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
+use super::member::sized;
 use super::refuse::Refuse;
 use super::{Answer, Call, wire};
 use crate::coordinator::{Described, DescribedMember};
@@ -19,7 +20,7 @@ const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 /// Nobody asked.
 const NO_OPERATIONS: i32 = i32::MIN;
 
-pub(super) async fn answer(call: &Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub(super) async fn answer(call: &Call, request: DescribeGroupsRequest) -> Answer<DescribeGroupsResponse> {
     let version = call.version;
     let operations = if request.include_authorized_operations { ALL_OPERATIONS } else { NO_OPERATIONS };
     let describe = |group: GroupId| {
@@ -30,8 +31,8 @@ pub(super) async fn answer(call: &Call, request: DescribeGroupsRequest) -> Descr
         let operations = if version >= OPERATIONS { operations } else { NO_OPERATIONS };
         described.with_group_id(group).with_authorized_operations(operations)
     };
-    DescribeGroupsResponse::default()
-        .with_groups(wire::distinct(request.groups, GroupId::clone).into_iter().map(describe).collect())
+    let groups = wire::distinct(request.groups, GroupId::clone).into_iter().map(describe).collect();
+    sized(call, DescribeGroupsResponse::default().with_groups(groups)).await
 }
 
 fn known(group: &Described, version: i16) -> DescribedGroup {

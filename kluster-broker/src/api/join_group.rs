@@ -4,7 +4,7 @@ use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
-use super::member::{copied, identity, milliseconds};
+use super::member::{copied, identity, milliseconds, sized};
 use super::refuse::Refuse;
 use super::{Answer, Call, wire};
 use crate::group::{Join, JoinAnswer, JoinedMember, Protocol};
@@ -20,10 +20,10 @@ const PROTOCOL_TYPE: i16 = 7;
 /// From this version on a leader can be told to leave the assignment as it is.
 const SKIP_ASSIGNMENT: i16 = 9;
 
-pub(super) async fn answer(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
+pub(super) async fn answer(call: &Call, request: JoinGroupRequest) -> Answer<JoinGroupResponse> {
     let group = request.group_id.to_string();
     let answer = call.shared.coordinator.join(&group, join(call, request)).await;
-    respond(answer, call.version)
+    sized(call, respond(answer, call.version)).await
 }
 
 fn join(call: &Call, request: JoinGroupRequest) -> Join {

@@ -11,6 +11,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
+/// A rough price of a group beside its name and members.
+const OVERHEAD_BYTES: usize = 512;
+
 #[derive(Debug)]
 pub(super) struct Groups {
     limits: Limits,
@@ -77,7 +80,7 @@ impl Groups {
             next.map(|next| due.insert((next, name.to_owned())));
             slot.due = next;
         }
-        let now_takes = name.len() + slot.group.bytes();
+        let now_takes = OVERHEAD_BYTES + name.len() + slot.group.bytes();
         *bytes = *bytes + now_takes - std::mem::replace(&mut slot.bytes, now_takes);
         Some(result)
     }

@@ -1,12 +1,13 @@
 //! The checkpoint: now and then, and at a clean stop, the producers and the recovery point are written, so that a start has little to read.
 
 use super::producers::Producers;
+use super::state::State;
 use super::{AppendError, Partition, storage_error};
 use crate::disk::Disk;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// A checkpoint is due when so many bytes were written since the last: a start reads little more than these.
 const DUE_AFTER_BYTES: u64 = 64 << 20;
@@ -36,22 +37,18 @@ impl Snapshot {
 }
 
 impl Partition {
-    /// Writes the recovery point and the producers as of now. Blocks on the disk.
+    /// Writes the recovery point and the producers as of now; the caller holds `files`. Blocks on the disk.
     ///
     /// # Errors
     /// The disk failed. A failed fdatasync ends all writing, as anywhere.
-    fn checkpoint(&self) -> Result<(), AppendError> {
+    fn checkpoint(&self, _files: &State) -> Result<(), AppendError> {
         let (file, durable, snapshot, dir, disk) = {
             let log = self.log();
             let snapshot = Snapshot { offset: log.log_end(), producers: log.producers.clone() };
             (Arc::clone(&log.active.file), log.active.extent, snapshot, log.dir.clone(), log.disk.clone())
         };
-        if let Err(error) = file.sync() {
-            let fatal = storage_error(file.path(), &error);
-            self.log().fail(fatal.clone());
-            return Err(fatal);
-        }
-        self.reached(durable.next_offset);
+        let synced = file.sync();
+        self.0.synced(synced, durable.next_offset)?;
         snapshot.store(&dir, &disk).map_err(|error| storage_error(&dir, &error))?;
         let mut log = self.log();
         if log.active.extent.base_offset == durable.base_offset {
@@ -64,12 +61,14 @@ impl Partition {
     /// Retention, compaction and a checkpoint, where they are due. Blocks on the disk.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The disk failed. That nothing may be written any more is no error here.
     pub(crate) fn upkeep(&self, now_ms: i64) -> Result<(), AppendError> {
         self.log().producers.expire(now_ms);
-        self.retain(now_ms)?;
-        self.compact(now_ms)?;
-        if self.checkpoint_due() { self.checkpoint() } else { Ok(()) }
+        let due = self.retain(now_ms).and_then(|()| self.compact(now_ms)).and_then(|()| {
+            let files = self.files()?;
+            if self.checkpoint_due() { self.checkpoint(&files) } else { Ok(()) }
+        });
+        if self.log().failed.is_some() { Ok(()) } else { due }
     }
 
     /// Writes the recovery point and ends all writing: whoever waits has been answered before, by the sync. Blocks on the disk.
@@ -81,16 +80,7 @@ impl Partition {
         if let Some(failed) = self.log().failed.replace(stopped.clone()).filter(|failed| *failed != stopped) {
             return Err(failed);
         }
-        self.checkpoint()
-    }
-
-    /// What lies before `offset` is durable.
-    fn reached(&self, offset: i64) {
-        let mut log = self.log();
-        let reached = log.advance(offset);
-        let high_watermark = log.high_watermark;
-        drop(log);
-        self.0.tell(high_watermark, reached);
+        self.checkpoint(&self.0.files.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether much was written since the last checkpoint.

@@ -167,6 +167,12 @@ impl From<PartitionError> for ReadError {
     }
 }
 
+impl From<PartitionError> for AppendError {
+    fn from(error: PartitionError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
 /// Why records were not deleted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteError {
@@ -189,6 +195,12 @@ pub enum DeleteError {
     /// The topic was deleted meanwhile.
     #[error("the topic was deleted")]
     Deleted,
+}
+
+impl From<AppendError> for DeleteError {
+    fn from(error: AppendError) -> Self {
+        if error == AppendError::Deleted { Self::Deleted } else { Self::Storage(error.to_string()) }
+    }
 }
 
 impl DeleteError {

@@ -9,6 +9,7 @@ use super::segment::{Extent, Segment};
 use super::{AppendError, Appended, PartitionError, storage_error};
 use crate::disk::Disk;
 use crate::topic_config::TopicConfig;
+use std::io;
 use std::path::{Path, PathBuf};
 use tokio::sync::oneshot;
 
@@ -51,6 +52,8 @@ pub(super) struct Log {
     pub checkpointed: u64,
     /// Why nothing can be written any more.
     pub failed: Option<AppendError>,
+    /// An fdatasync failed. The kernel tells that once: a later one may succeed and prove nothing.
+    pub lost: bool,
     /// Base offsets of the closed segments that are open, the one used last at the end.
     opened: Vec<i64>,
 }
@@ -71,6 +74,7 @@ impl Log {
             handed_over: false,
             unsynced: 0,
             failed: None,
+            lost: false,
             opened: Vec::new(),
         }
     }
@@ -147,9 +151,7 @@ impl Log {
     pub fn roll(&mut self) -> Result<(), AppendError> {
         let next = self.log_end();
         if let Err(error) = self.active.file.sync() {
-            let fatal = storage_error(self.active.file.path(), &error);
-            self.fail(fatal.clone());
-            return Err(fatal);
+            return Err(self.lose(&error));
         }
         let new = Segment::create(&self.disk, &self.dir, next).map_err(|error| storage_error(&self.dir, &error))?;
         let extent = self.active.extent;
@@ -171,8 +173,21 @@ impl Log {
         self.failed.get_or_insert(error);
     }
 
-    /// Everything below `offset` may be read; those who waited for it, to be told outside the lock.
+    /// The end of all writing because an fdatasync failed.
+    pub fn lose(&mut self, error: &io::Error) -> AppendError {
+        let path = self.active.file.path();
+        tracing::error!(file = %path.display(), %error, "fdatasync failed: no more writes until the broker is started again");
+        let fatal = storage_error(path, error);
+        self.lost = true;
+        self.fail(fatal.clone());
+        fatal
+    }
+
+    /// Everything below `offset` may be read, unless an fdatasync has failed meanwhile; those who waited for it, to be told outside the lock.
     pub fn advance(&mut self, offset: i64) -> Vec<Waiter> {
+        if self.lost {
+            return Vec::new();
+        }
         self.high_watermark = self.high_watermark.max(offset);
         let high_watermark = self.high_watermark;
         self.waiters.extract_if(.., |waiter| waiter.next <= high_watermark).collect()

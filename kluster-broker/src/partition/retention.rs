@@ -4,9 +4,8 @@ use super::log::Log;
 use super::recovery::remove_segment;
 use super::segment::{Extent, log_path};
 use super::state::State;
-use super::{AppendError, DeleteError, Partition, storage_error};
+use super::{AppendError, DeleteError, Offsets, Partition, storage_error};
 use crate::topic_config::TopicConfig;
-use std::sync::PoisonError;
 use std::time::UNIX_EPOCH;
 
 impl Partition {
@@ -19,19 +18,15 @@ impl Partition {
         if !self.config().delete {
             return Err(DeleteError::Policy);
         }
-        let (log_start, high_watermark) = {
-            let log = self.log();
-            if log.failed == Some(AppendError::Deleted) {
-                return Err(DeleteError::Deleted);
-            }
-            (log.log_start, log.high_watermark)
-        };
+        let mut files = self.files()?;
+        let Offsets { log_start, high_watermark, .. } = self.offsets();
         let wanted = if offset == -1 { high_watermark } else { offset };
         if !(0..=high_watermark).contains(&wanted) {
             return Err(DeleteError::OutOfRange { asked: offset, log_start, high_watermark });
         }
-        let started = self.start_at(wanted).and_then(|start| self.remove_before_start().map(|()| start));
-        started.map_err(|error| DeleteError::Storage(error.to_string()))
+        let log_start = self.start_at(&mut files, wanted)?;
+        self.remove_before_start()?;
+        Ok(log_start)
     }
 
     /// Deletes what is too old or too much, by the topic's settings. Blocks on the disk.
@@ -40,20 +35,17 @@ impl Partition {
     /// The disk failed.
     pub(super) fn retain(&self, now_ms: i64) -> Result<(), AppendError> {
         let config = self.config();
-        let start = {
-            let mut log = self.log();
-            if !config.delete || log.failed.is_some() {
-                return Ok(());
-            }
-            expired_to(&mut log, &config, now_ms)?
-        };
-        self.start_at(start)?;
+        if !config.delete {
+            return Ok(());
+        }
+        let mut files = self.files()?;
+        let start = expired_to(&mut self.log(), &config, now_ms)?;
+        self.start_at(&mut files, start)?;
         self.remove_before_start()
     }
 
     /// Moves the log's start to `offset`, durably, unless it is there already; returns where it is.
-    fn start_at(&self, offset: i64) -> Result<i64, AppendError> {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn start_at(&self, files: &mut State, offset: i64) -> Result<i64, AppendError> {
         let (dir, disk, log_start) = {
             let log = self.log();
             (log.dir.clone(), log.disk.clone(), log.log_start)
@@ -61,19 +53,15 @@ impl Partition {
         if offset <= log_start {
             return Ok(log_start);
         }
-        let moved = State { log_start: offset, ..*state };
+        let moved = State { log_start: offset, ..*files };
         moved.store(&dir, &disk).map_err(|error| storage_error(&dir, &error))?;
-        *state = moved;
+        *files = moved;
         self.log().log_start = offset;
         Ok(offset)
     }
 
-    /// Removes the segments that end before the log's start.
+    /// Removes the segments that end before the log's start. The caller holds `files`.
     fn remove_before_start(&self) -> Result<(), AppendError> {
-        let Ok(_rewriting) = self.0.rewriting.try_lock() else {
-            self.0.backing.upkeep.grown.notify_one(); // compaction is at it: afterwards
-            return Ok(());
-        };
         let (dir, disk, gone) = {
             let mut log = self.log();
             let count = (0..log.closed.len()).take_while(|index| log.base_after(*index) <= log.log_start).count();

@@ -174,9 +174,18 @@ pub fn reopened(dir: &Path) -> Topics {
 
 /// The same, where it may be refused for another reason.
 pub fn try_reopened(dir: &Path) -> Result<Topics, OpenError> {
+    try_reopened_with(dir, Arc::default())
+}
+
+/// Opens it with faults.
+pub fn reopened_with(dir: &Path, faults: Arc<DiskFaults>) -> Topics {
+    try_reopened_with(dir, faults).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn try_reopened_with(dir: &Path, faults: Arc<DiskFaults>) -> Result<Topics, OpenError> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        match Topics::open(dir, Arc::default()) {
+        match Topics::open(dir, Arc::clone(&faults)) {
             Err(OpenError::Lock(LockError::Held { .. })) if Instant::now() < deadline => std::thread::yield_now(),
             opened => return opened,
         }

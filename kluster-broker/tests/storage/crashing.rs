@@ -1,6 +1,6 @@
 //! The power-loss record: after any crash everything that was confirmed is there, and what is there is what was written, in order.
 
-use super::batches::{Store, all, batch, batch_of, files, keyed, reopened, store};
+use super::batches::{Store, all, batch, batch_of, files, keyed, reopened, reopened_with, store};
 use kluster_broker::fault::disk::{DiskFaults, cut_to_synced};
 use kluster_broker::topics::Topics;
 use std::fs;
@@ -36,6 +36,19 @@ async fn without_a_power_loss_even_the_unsynced_survives_the_end_of_the_process(
     store(&it.partition, batch(&["a"])).await.unwrap();
     let it = it.restarted();
     assert_eq!(all(&it.partition), [(0, "a".into())]);
+}
+
+#[tokio::test]
+async fn what_a_start_shows_to_readers_is_durable() {
+    let faults = || Arc::new(DiskFaults::default().with_power_loss_record());
+    let it = Store::with_faults(&[("flush.messages", "1000")], faults());
+    store(&it.partition, batch(&["a"])).await.unwrap();
+    let dir = it.crash();
+    let topics = reopened_with(dir.path(), faults());
+    assert_eq!(all(&topics.partition("t", 0).unwrap()), [(0, "a".into())]);
+    drop(topics);
+    cut_to_synced(dir.path()).unwrap();
+    assert_eq!(all(&reopened(dir.path()).partition("t", 0).unwrap()), [(0, "a".into())]);
 }
 
 #[tokio::test]

@@ -111,6 +111,33 @@ async fn a_failed_fdatasync_ends_all_writing_until_the_next_start() {
 }
 
 #[tokio::test]
+async fn an_fdatasync_that_succeeds_after_another_failed_confirms_nothing() {
+    // The kernel tells a lost write to one of two callers only. The flusher's call is held until the other one, of the stop, has failed.
+    let (arrives, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    let (let_through, passes) = mpsc::channel::<()>();
+    let passes = Mutex::new(passes);
+    let faults = DiskFaults::default().with_sync_hook(move |point, path: &Path| match std::thread::current().name() {
+        _ if point == SyncPoint::After || !is_log(path) => Ok(()),
+        Some("flush") => {
+            let _ = arrives.send(());
+            let _ = passes.lock().unwrap().recv();
+            Ok(())
+        }
+        _ => Err(io::Error::from_raw_os_error(5)),
+    });
+    let it = Store::with_faults(&[], Arc::new(faults));
+    let appended = it.partition.append(batch(&["a"]), 0).unwrap();
+    arrived.recv().await.unwrap();
+    it.topics.close().await.unwrap_err();
+    let_through.send(()).unwrap();
+    it.partition.durable(appended.next_offset).await.unwrap_err();
+    let mut watch = it.partition.watch();
+    drop(it);
+    while watch.changed().await.is_ok() {} // until the flusher, the last to hold the partition, has done its part
+    assert_eq!(*watch.borrow(), 0);
+}
+
+#[tokio::test]
 async fn a_topic_with_flush_messages_is_acknowledged_with_the_write_and_flushed_after_so_many() {
     let (mut gate, it) = Gate::store(&[("flush.messages", "100")]);
     for _ in 0..99 {
