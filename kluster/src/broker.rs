@@ -6,12 +6,14 @@ use crate::error::KlusterError;
 use crate::signals::Signals;
 use crate::up::directory::{Directory, cannot_use};
 use crate::up::{ending, words};
+use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::lock::LockError;
 use kluster_broker::topics::OpenError;
 use kluster_broker::{BrokerError, BrokerSettings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The manual of the command.
@@ -39,6 +41,9 @@ pub struct Place {
     /// The name by which clients reach it, where that is not the address listened on: HOST or HOST:PORT
     #[arg(long, env = "KLUSTER_ADVERTISE", value_name = "HOST[:PORT]")]
     pub advertise: Option<Advertised>,
+    /// Faults of the log's disk, for tests: see `kluster_broker::fault::disk`
+    #[arg(long, hide = true, value_name = "FAULTS", default_value = "")]
+    pub disk_faults: String,
 }
 
 /// The name by which clients reach a log.
@@ -100,7 +105,10 @@ pub(crate) struct LogServer {
 impl LogServer {
     /// Takes the directory's lock, opens the log there and listens.
     pub(crate) async fn open(place: &Place, directory: &Directory) -> Result<Self, KlusterError> {
+        let disk_faults: DiskFaults =
+            place.disk_faults.parse().map_err(|error| KlusterError::Settings(format!("--disk-faults: {error}")))?;
         let settings = BrokerSettings {
+            disk_faults: Arc::new(disk_faults),
             listen: SocketAddr::from((place.listen, place.port)),
             advertised: place.advertised()?,
             ..BrokerSettings::new(directory.log())

@@ -77,8 +77,13 @@ impl Demo {
 
     async fn tell(&self, dir: &Dir, screen: &mut Screen, signals: &Signals) -> Result<(), KlusterError> {
         let directory = Directory::open(dir.path())?;
-        let place =
-            Place { dir: dir.path().to_owned(), port: 0, listen: IpAddr::V4(Ipv4Addr::LOCALHOST), advertise: None };
+        let place = Place {
+            dir: dir.path().to_owned(),
+            port: 0,
+            listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            advertise: None,
+            disk_faults: String::new(),
+        };
         let log = LogServer::open(&place, &directory).await?;
         let mut story = Story::new(&directory, &log, screen);
         let told = tokio::select! {

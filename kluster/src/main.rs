@@ -9,8 +9,10 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse_from(std::env::args_os().collect::<Vec<_>>()).unwrap_or_else(|error| error.exit());
-    // Warnings of the Kafka client would stand between a table's lines; KLUSTER_LOG=info shows them and more.
-    let filter = EnvFilter::try_from_env("KLUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    // Warnings of the Kafka client would stand between a table's lines; KLUSTER_LOG=info shows them and more. Alarms of our own client are said
+    // by the command.
+    let quiet = || EnvFilter::new("error,kluster_client::connection=off");
+    let filter = EnvFilter::try_from_env("KLUSTER_LOG").unwrap_or_else(|_| quiet());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).init();
     match cli.run(&Signals::listen()).await {
         Ok(()) => ExitCode::SUCCESS,

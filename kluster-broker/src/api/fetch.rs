@@ -126,6 +126,11 @@ impl Wanted {
         // Seen before it is read: what comes after wakes the wait.
         source.seen = *source.moved.borrow_and_update();
         source.size = source.partition.size_bytes();
+        let offsets = source.partition.offsets();
+        if offsets.log_end > offsets.high_watermark {
+            // What is written and not readable yet counts in that size already: any move is then a reason to read again.
+            source.size = 0;
+        }
         source.partition.read(self.offset, max_bytes, at_least_one).map_err(|error| {
             if matches!(error, ReadError::Damaged { .. } | ReadError::Storage(_)) {
                 tracing::error!(%error, "records can't be read");

@@ -60,7 +60,7 @@ pub fn named(dialect: Dialect, text: &str) -> (String, String) {
 fn postgres(about: About) -> &'static str {
     match about {
         About::Relations => {
-            "select table_schema as \"schema\", table_name as name, lower(replace(table_type, 'BASE ', '')) as kind from information_schema.tables \
+            "select table_schema as \"schema\", table_name as name, case table_type when 'BASE TABLE' then 'table' else lower(table_type) end as kind from information_schema.tables \
              where table_schema not in ('pg_catalog', 'information_schema', 'kluster', 'kluster_state') order by 1, 2"
         }
         About::Tables => {
@@ -111,7 +111,7 @@ const POSTGRES_TABLE: &[Question] = &[
 fn mariadb(about: About) -> &'static str {
     match about {
         About::Relations => {
-            "select table_name as name, lower(replace(table_type, 'BASE ', '')) as kind from information_schema.tables where table_schema = database() \
+            "select table_name as name, case table_type when 'BASE TABLE' then 'table' else lower(table_type) end as kind from information_schema.tables where table_schema = database() \
              order by 1"
         }
         About::Tables => {

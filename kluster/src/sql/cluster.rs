@@ -96,8 +96,8 @@ fn nobody_answers(settings: &LogSettings, error: LogError) -> KlusterError {
     let at = &settings.bootstrap;
     match error {
         LogError::Settings(what) => KlusterError::Settings(what),
-        LogError::Unreachable { reason, .. } => KlusterError::Log(format!(
-            "no cluster answers at {at} ({reason}). `kluster up` starts one on this machine; --bootstrap says where another is"
+        LogError::Unreachable { .. } => KlusterError::Log(format!(
+            "no cluster answers at {at}. `kluster up` starts one on this machine; --bootstrap says where another is"
         )),
         LogError::MissingTopic { name } => KlusterError::Log(format!(
             "Kafka answers at {at}, but has no topic {name:?}, so no database `{}` of Kluster. `kluster up` starts a cluster on this machine; else \

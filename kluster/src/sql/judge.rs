@@ -31,13 +31,20 @@ pub enum Toward {
     Transaction,
 }
 
+/// What to do instead of what the rules call transaction control; the rules speak to programs.
+const OUR_TRANSACTIONS: &str =
+    "begin; … commit; sends what stands between as one transaction; there is nothing smaller within it";
+
 /// Tells what a statement asks for, or why every node would refuse it.
 pub fn judge(dialect: Dialect, text: &str, toward: Toward) -> Result<Asks, Trouble> {
     if let Some(asks) = transaction_word(dialect, text) {
         return Ok(asks);
     }
     let through_one = matches!(toward, Toward::Alone(level) if level != ReadLevel::Ordered);
-    let refused = |refusal: Refusal| Trouble::by_rule(&refusal);
+    let refused = |refusal: Refusal| match refusal.code {
+        RefusalCode::TransactionControl => Trouble::by_rule(&refusal).hinted(OUR_TRANSACTIONS),
+        _ => Trouble::by_rule(&refusal),
+    };
     if through_one {
         match admit_read(dialect, text) {
             Ok(admitted) => return without_params(admitted.params).map(|()| Asks::Read),
@@ -151,6 +158,8 @@ mod tests {
         for text in ["savepoint a", "rollback to a", "commit and chain", "release a"] {
             assert_eq!(asks(Dialect::Postgres, text), Err("transaction_control".into()), "{text}");
         }
+        let hint = judge(Dialect::Sqlite, "savepoint a", ALONE).unwrap_err().hint.clone();
+        assert_eq!(hint.as_deref(), Some(OUR_TRANSACTIONS));
         assert!(asks(Dialect::MariaDb, "begin not atomic select 1; end").is_err());
     }
 

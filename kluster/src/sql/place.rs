@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn wide_characters_and_tabs_keep_the_caret_in_place() {
         let text = Place::of("select\t'日本' frm", Some(13), 1).text();
-        assert_eq!(text, "  line 1: select '日本' frm\n                         ^");
+        assert_eq!(text, "  line 1: select '日本' frm\n                        ^");
     }
 
     #[test]

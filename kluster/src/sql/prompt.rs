@@ -44,7 +44,7 @@ async fn talk(session: &mut Session, history: History, announcer: &Announcer) ->
         let typed = tokio::select! {
             biased;
             () = terminated.cancelled() => return Ok(()),
-            typed = reader.read(prompt(session)) => typed,
+            typed = reader.read(prompt(session, announcer.differ())) => typed,
         };
         match typed {
             Typed::Text(text) => {
@@ -76,7 +76,9 @@ async fn answer(session: &mut Session, text: &str) -> Result<Flow, Trouble> {
         Ok(flow) => Ok(flow),
         Err(trouble) if trouble.kind == Kind::Output && trouble.broken_pipe => Err(trouble),
         Err(trouble) => {
-            session.screen.note(&trouble.text(), Tone::Bad).map_err(output)?;
+            // The terminal has written ^C where the cursor was.
+            let gap = if trouble.kind == Kind::Interrupted { "\n" } else { "" };
+            session.screen.note(&format!("{gap}{}", trouble.text()), Tone::Bad).map_err(output)?;
             match session.signals.terminated().is_cancelled() {
                 true => Ok(Flow::Leave),
                 false => Ok(Flow::On),
@@ -111,11 +113,10 @@ fn note(session: &mut Session, text: &str) -> Result<(), Trouble> {
     session.screen.note(text, Tone::Faint).map_err(output)
 }
 
-/// What stands before the line: the database, and how many statements are gathered.
-fn prompt(session: &Session) -> String {
+/// What stands before the line: the database, how many statements are gathered, and that nodes differ.
+fn prompt(session: &Session, differ: bool) -> String {
     let database = &session.cluster.log.names().database;
-    match session.gathering() {
-        None => format!("{database}> "),
-        Some(count) => format!("{database} begin+{count}> "),
-    }
+    let gathered = session.gathering().map(|count| format!(" begin+{count}")).unwrap_or_default();
+    let differ = if differ { " NODES DIFFER" } else { "" };
+    format!("{database}{gathered}{differ}> ")
 }

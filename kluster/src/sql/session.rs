@@ -217,8 +217,8 @@ impl Session {
         if !self.at_prompt {
             return Ok(());
         }
-        let text = "gathering: nothing is sent before commit; then all of it is one request, done as a whole or not at all. A SELECT here is executed \
-                    in it, and its rows come with the commit. rollback; drops it";
+        let text = "gathering: commit; sends it all as one request, done as a whole or not at all; rollback; drops it.\n\
+                    A SELECT here is executed in it, and its rows come with the commit.";
         self.screen.note(text, Tone::Faint).map_err(output)
     }
 

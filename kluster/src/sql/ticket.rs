@@ -55,10 +55,8 @@ impl OpenRequest {
     pub fn way_out(&self, at_prompt: bool) -> String {
         let again = format!("kluster sql --retry '{}' with the same SQL", self.sent);
         match at_prompt {
-            true => {
-                format!("\\retry asks again under the same messageId, so it is executed once; from a shell: {again}")
-            }
-            false => format!("{again} asks again: it is executed once"),
+            true => format!("\\retry asks again, and it is executed once; so does, from a shell,\n  {again}"),
+            false => format!("this asks again, and it is executed once:\n  {again}"),
         }
     }
 }

@@ -65,11 +65,6 @@ impl Plan {
         }
         Ok(Self { nodes, absent, without })
     }
-
-    /// The names of the nodes to run.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &NodeId> {
-        self.nodes.iter().map(|node| &node.described.id)
-    }
 }
 
 fn name(index: usize) -> NodeId {
@@ -185,7 +180,8 @@ mod tests {
         let plan = Plan::make(&Asked { nodes, urls: &urls, without: &without }, home);
         let plan = plan.map_err(|error| (error.exit_code(), error.to_string()))?;
         let absent: Vec<_> = plan.absent.iter().map(ToString::to_string).collect();
-        Ok((plan.names().map(ToString::to_string).collect::<Vec<_>>().join(" "), absent.join(" ")))
+        let running: Vec<_> = plan.nodes.iter().map(|node| node.described.id.to_string()).collect();
+        Ok((running.join(" "), absent.join(" ")))
     }
 
     fn names(running: &str, absent: &str) -> Result<(String, String), (u8, String)> {

@@ -17,6 +17,12 @@ async fn nothing_is_lost_or_doubled_by_kills() {
     exactly_once(&[], |_| {}).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_by_losses_of_power() {
+    let cut = |dir: &Path| kluster_broker::fault::disk::cut_to_synced(&dir.join("log")).unwrap();
+    exactly_once(&["--disk-faults", "power-loss-record"], cut).await;
+}
+
 /// Kills and starts again, with `between` done to the files; in the end compares.
 async fn exactly_once(flags: &[&str], between: impl Fn(&Path)) {
     let mut dice = dice();

@@ -73,6 +73,21 @@ async fn a_directory_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_in_one_line() {
+    let small = "mount -t tmpfs -o size=3m tmpfs /mnt && exec \"$0\" up --dir /mnt/data --port 0";
+    let own_mounts =
+        std::process::Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+    if !own_mounts.is_ok_and(|tried| tried.status.success()) {
+        return kluster_test_servers::record_skip("this user may not mount a small disk (unshare -rm)");
+    }
+    let mut command = tokio::process::Command::new("unshare");
+    command.args(["-rm", "sh", "-c", small, env!("CARGO_BIN_EXE_kluster")]).kill_on_drop(true);
+    let (code, words) = Starting::of(&mut command).fails().await;
+    assert_eq!(code, 11, "{words}");
+    assert!(one_line(&words).contains("the disk is full: /mnt/data has no 4 MiB left"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let running = up(dir.path(), 0, &["--nodes", "1"]).await;

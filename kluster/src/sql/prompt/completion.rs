@@ -250,11 +250,11 @@ fn relation_named(dialect: Dialect, vocabulary: &Vocabulary, line: &str, name: &
     if known(vocabulary, &name).is_some() {
         return name;
     }
-    let words = names(dialect, line);
-    let alias = words.iter().position(|word| word.eq_ignore_ascii_case(&name));
-    let before = alias.map_or(&words[..0], |place| &words[..place]);
-    let relation = before.iter().rev().find(|word| !word.eq_ignore_ascii_case("as"));
-    relation.cloned().unwrap_or(name)
+    let mut words = names(dialect, line);
+    words.retain(|word| !word.eq_ignore_ascii_case("as"));
+    let aliased =
+        words.windows(2).find(|pair| pair[1].eq_ignore_ascii_case(&name) && known(vocabulary, &pair[0]).is_some());
+    aliased.map_or(name, |pair| pair[0].clone())
 }
 
 /// Every word and quoted name of a text, as far as it can be cut.
@@ -341,6 +341,7 @@ mod tests {
         assert_eq!(words("select person.| from person"), ["id", "name", "birthday"]);
         assert_eq!(words("select p.na| from person as p"), ["name"]);
         assert_eq!(words("select p.o| from person x join pet p on true"), ["owner"]);
+        assert_eq!(words("select p.id from pet p where p.o|"), ["owner"]);
     }
 
     #[test]
