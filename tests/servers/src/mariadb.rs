@@ -128,8 +128,8 @@ impl MariaDbServer {
             ["--no-defaults", "-N", "-B", "-uroot", "-psecret", "-h127.0.0.1", "--default-character-set=utf8mb4"];
         match &self.engine {
             Engine::Docker(container) => {
-                let command = [&["mariadb"], &flags[..], &["-D", database, "-e", text]].concat();
-                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
+                let command = [&["mariadb"], &flags[..], &["-D", database]].concat();
+                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>(), text).await
             }
             Engine::Local(_) | Engine::External(_) => {
                 let mut client = Command::new(programs::mariadb("mariadb")?);
