@@ -128,8 +128,8 @@ impl MariaDbServer {
     pub async fn sql(&self, database: &str, text: &str) -> Result<String, ServerError> {
         match &self.engine {
             Engine::Docker(container) => {
-                let command = [&["mariadb"], &CLIENT[..], &["-D", database, "-e", text]].concat();
-                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
+                let command = [&["mariadb"], &CLIENT[..], &["-D", database]].concat();
+                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>(), text).await
             }
             Engine::Local(_) | Engine::External(_) => self.sql_through(self.port, database, text).await,
         }

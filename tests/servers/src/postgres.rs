@@ -21,6 +21,8 @@ const USER: &str = "postgres";
 const PASSWORD: &str = "secret";
 const PORT_INSIDE: u16 = 5432;
 const IMAGE: &str = "postgres:15";
+/// The same data everywhere.
+const INITDB_ARGS: [&str; 3] = ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
 
 /// What differs between PostgreSQL servers of tests.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +84,10 @@ impl PostgresServer {
         let arguments = common_settings(options).into_iter();
         let settings = Settings {
             arguments: arguments.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect(),
-            environment: vec![("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned())],
+            environment: vec![
+                ("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned()),
+                ("POSTGRES_INITDB_ARGS".to_owned(), INITDB_ARGS.join(" ")),
+            ],
         };
         // By TCP: the server that only prepares the data listens on its socket alone.
         let ready = ["pg_isready", "-h", "127.0.0.1", "-U", USER].map(str::to_owned).to_vec();
@@ -122,8 +127,10 @@ impl PostgresServer {
         match &self.engine {
             Engine::Docker(container) => {
                 let url = format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{PORT_INSIDE}/{database}");
-                let command = [&["psql"], &flags[..], &["-d", &url, "-c", text]].concat();
-                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
+                let environment = environment().into_iter().map(|(name, value)| format!("{name}={value}"));
+                let psql = [&["psql"], &flags[..], &["-d", &url, "-f", "-"]].concat().into_iter().map(str::to_owned);
+                let command: Vec<_> = std::iter::once("env".to_owned()).chain(environment).chain(psql).collect();
+                container.exec(&command, text).await
             }
             Engine::Local(_) | Engine::External(_) => {
                 let mut psql = Command::new(psql()?);
@@ -175,7 +182,7 @@ fn initdb(bin: &Path, account: Option<Account>, home: &Path) -> Result<(), Serve
     std::fs::write(&password, PASSWORD).during("writing the superuser's password")?;
     let mut initdb = Command::new(bin.join("initdb"));
     initdb.arg("-D").arg(home.join(DATA)).arg(format!("--pwfile={}", password.display()));
-    initdb.args(["-U", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+    initdb.args(["-U", USER, "--auth=scram-sha-256"]).args(INITDB_ARGS);
     initdb.envs(environment()).current_dir(home);
     if let Some(account) = account {
         account.owns(&password)?;
