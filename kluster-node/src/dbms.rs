@@ -10,6 +10,7 @@
 //! 4. After any [`Fault`] no transaction of this adapter is open, unless the connection is lost.
 //! 5. User SQL can reach neither Kluster's own tables nor the server.
 
+mod locks;
 pub mod mariadb;
 pub mod postgres;
 pub mod sqlite;
@@ -19,6 +20,7 @@ use crate::rows::Rows;
 use crate::step::Steps;
 use kluster_protocol::Offset;
 use kluster_sql::Dialect;
+pub use locks::{Held, Locks};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -230,6 +232,15 @@ impl Dbms {
             Self::Postgres(db) => Reads::Postgres(db.reads()),
             Self::MariaDb(db) => Reads::MariaDb(db.reads()),
             Self::Sqlite(db) => Reads::Sqlite(db.reads()),
+        }
+    }
+
+    /// Tells who holds what a batch waits for.
+    pub fn locks(&self) -> Locks {
+        match self {
+            Self::Postgres(db) => Locks::Postgres(db.locks()),
+            Self::MariaDb(db) => Locks::MariaDb(Box::new(db.locks())),
+            Self::Sqlite(_) => Locks::None,
         }
     }
 

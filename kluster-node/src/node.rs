@@ -14,6 +14,7 @@ use crate::membership::Joiner;
 use crate::one_lane::OneLane;
 use crate::report::{Clock, Reporter};
 use crate::status::Status;
+use crate::waiting::Waiting;
 use crate::{fault::Fault, http};
 use kluster_log::{Log, LogError, LogIdentity, TopicSettings};
 use kluster_protocol::{ErrorClass, NodeId, NodeState, Role, Topic};
@@ -144,6 +145,7 @@ impl Node {
         };
         let (answers, outbox) = mpsc::channel(OUTBOX);
         let group = log.names().group_of_all(&node);
+        let waiting = Waiting::new(dbms.locks(), status.clone(), reporter.clone());
         let all = AllLane {
             node: node.clone(),
             log: log.clone(),
@@ -152,6 +154,7 @@ impl Node {
             answers,
             status: status.clone(),
             reporter: reporter.clone(),
+            waiting,
             joiner: Joiner::new(node.clone(), settings.role),
             window: settings.window,
             max_batch: settings.max_batch.clone(),

@@ -5,8 +5,12 @@
 mod contract;
 #[path = "mariadb/faults.rs"]
 mod faults;
+#[path = "contract/held_up.rs"]
+mod held_up;
 #[path = "mariadb/intents.rs"]
 mod intents;
+#[path = "mariadb/locks.rs"]
+mod locks;
 #[path = "mariadb/opening.rs"]
 mod opening;
 #[path = "mariadb/privileges.rs"]

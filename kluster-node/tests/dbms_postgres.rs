@@ -6,8 +6,12 @@
 mod contract;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "contract/held_up.rs"]
+mod held_up;
 #[path = "postgres/late.rs"]
 mod late;
+#[path = "postgres/locks.rs"]
+mod locks;
 #[path = "postgres/opening.rs"]
 mod opening;
 #[path = "postgres/privileges.rs"]

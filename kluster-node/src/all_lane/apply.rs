@@ -17,7 +17,8 @@ impl AllLane {
         let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, max)?;
         let (mut count, newest_ms) = (plan.len(), plan.newest_ms());
         let predecessor = (!held.fresh).then_some(held.state.applied);
-        let ran = self.dbms.run(predecessor, &plan.works).await?;
+        let at = plan.first();
+        let ran = self.waiting.over(at, self.dbms.run(predecessor, &plan.works)).await?;
         let settled = plan.settle(&held.state, ran);
         let finish = self.finish(predecessor, held, &settled)?;
         let settled = match self.dbms.commit(&finish).await? {
