@@ -3,9 +3,10 @@
 use crate::kinds::{created, settings_on_kafka};
 use kluster_log::{Log, LogError, LogSettings, NewRecord, TopicSettings};
 use kluster_protocol::{Offset, Topic};
-use kluster_test_servers::{KafkaOptions, KafkaServer, require, shared_kafka};
+use kluster_test_servers::{KafkaOptions, KafkaServer, LogServer, require, shared_kafka};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -171,6 +172,9 @@ async fn an_open_transaction_is_a_stall() {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", shared_kafka().await.bootstrap()).set("transactional.id", &name);
     let foreign: BaseProducer = config.create().unwrap();
+    if LogServer::chosen() == LogServer::Broker {
+        return transactions_are_refused(foreign).await;
+    }
     let foreign = tokio::task::spawn_blocking(move || {
         foreign.init_transactions(PATIENCE).unwrap();
         foreign.begin_transaction().unwrap();
@@ -194,6 +198,13 @@ async fn an_open_transaction_is_a_stall() {
     assert_eq!(timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset, behind.offset);
     log.append(Topic::All, None, NewRecord::of("after")).await.unwrap();
     assert_eq!(timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset, behind.offset.next().next());
+}
+
+/// The embedded broker has none, and says so at once: there, nothing can stall behind one.
+async fn transactions_are_refused(foreign: BaseProducer) {
+    let refused = tokio::task::spawn_blocking(move || foreign.init_transactions(PATIENCE).unwrap_err());
+    let code = refused.await.unwrap().rdkafka_error_code();
+    assert_eq!(code, Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed));
 }
 
 #[tokio::test]
