@@ -7,14 +7,17 @@ use crate::signals::Signals;
 use crate::up::directory::{Directory, cannot_use};
 use crate::up::{ending, words};
 use kluster_broker::fault::disk::DiskFaults;
-use kluster_broker::lock::LockError;
-use kluster_broker::topics::OpenError;
-use kluster_broker::{BrokerError, BrokerSettings};
+use kluster_broker::{BrokerError, BrokerSettings, GroupSettings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// The nodes of a cluster come to ONE's group at about the same time. The first waits so long for the next, so that they share the reads in
+/// one round; otherwise the second round waits for a heartbeat (2 s), and reads with it.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The manual of the command.
 pub const MANUAL: &str = "\
@@ -109,6 +112,7 @@ impl LogServer {
             place.disk_faults.parse().map_err(|error| KlusterError::Settings(format!("--disk-faults: {error}")))?;
         let settings = BrokerSettings {
             disk_faults: Arc::new(disk_faults),
+            groups: GroupSettings { initial_rebalance_delay: TOGETHER, ..GroupSettings::default() },
             listen: SocketAddr::from((place.listen, place.port)),
             advertised: place.advertised()?,
             ..BrokerSettings::new(directory.log())
@@ -165,13 +169,12 @@ fn cannot_open(place: &Place, error: BrokerError) -> KlusterError {
             "{address} is in use by another program; stop that one, or choose another port with --port (0: any that is free)"
         )),
         BrokerError::Listen { .. } => KlusterError::Address(error.to_string()),
-        BrokerError::Open(OpenError::Lock(LockError::Held { holder, .. })) => KlusterError::Locked(format!(
+        BrokerError::DirectoryInUse { holder, .. } => KlusterError::Locked(format!(
             "{} is in use by process {holder}; stop that one, or choose another directory with --dir",
             place.dir.display()
         )),
-        BrokerError::Open(OpenError::Lock(LockError::Io { path, source })) => cannot_use(&path, &source),
-        BrokerError::Open(OpenError::Io { path, source }) => cannot_use(&path, &source),
-        error => KlusterError::Directory(error.to_string()),
+        BrokerError::File { path, source } => cannot_use(&path, &source),
+        BrokerError::Damaged(_) | BrokerError::Offsets(_) => KlusterError::Directory(error.to_string()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! node: what runs in a node's process of the demo. It says on stdout how far it is, and ends when its stdin does, for then its parent is gone.
+//! node: what runs in a node's process of the demo. It says on stdout how far it is. Told so on stdin it ends in order; it ends at once when
+//! stdin does, for then its parent is gone, and the log with it.
 
 use crate::error::KlusterError;
 use crate::signals::Signals;
@@ -7,9 +8,12 @@ use kluster_log::{Log, LogSettings};
 use kluster_node::node::Node;
 use kluster_node::status::{Now, Status};
 use kluster_protocol::{NodeId, NodeState};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
+
+/// What a node is told on stdin to end in order.
+pub(super) const END: &str = "end\n";
 
 /// `kluster demo-node`.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,8 +33,11 @@ impl DemoNode {
         let (with_parent, signals) = (drain.clone(), signals.clone());
         // A thread, for a runtime would wait at its end for a read that blocks.
         std::thread::spawn(move || {
-            let _ = std::io::stdin().read(&mut [0]);
-            with_parent.cancel();
+            let mut told = String::new();
+            match std::io::stdin().read_line(&mut told) {
+                Ok(_) if told == END => with_parent.cancel(),
+                _ => std::process::exit(1),
+            }
         });
         let with_signal = drain.clone();
         tokio::spawn(async move {

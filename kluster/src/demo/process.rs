@@ -1,12 +1,12 @@
 //! process: a node of the demo from outside: started, watched, killed and brought back.
 
-use super::node::Said;
+use super::node::{END, Said};
 use crate::error::KlusterError;
 use kluster_protocol::NodeId;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 
@@ -78,7 +78,10 @@ impl Process {
     /// Asks it to end in order, and waits until it has.
     pub(super) async fn end(mut self) {
         let Some(mut child) = self.child.take() else { return };
-        drop(child.stdin.take());
+        if let Some(mut stdin) = child.stdin.take() {
+            // Where it does not listen any more, it ends by itself.
+            let _ = stdin.write_all(END.as_bytes()).await;
+        }
         // Nothing depends on how it ended.
         let _ = child.wait().await;
     }

@@ -10,6 +10,7 @@ use super::shop;
 use crate::broker::LogServer;
 use crate::error::KlusterError;
 use crate::up::directory::{Described, Directory, Home};
+use futures_util::future::join_all;
 use kluster_client::{Client, Options};
 use kluster_log::{Log, LogSettings, TopicSettings};
 use kluster_protocol::{NodeId, Topic};
@@ -21,6 +22,8 @@ const NODES: usize = 3;
 const VICTIM: usize = 1;
 /// How long a person watches orders come in, and go on without a node.
 const WATCHED: Duration = Duration::from_secs(8);
+/// The client asks a read again after this time without an answer.
+const SILENT: Duration = Duration::from_secs(5);
 /// A chapter has at least so many answers.
 const FEWEST_ORDERS: usize = 300;
 const FEWEST_READS: usize = 20;
@@ -57,9 +60,7 @@ impl<'a> Story<'a> {
 
     /// Ends the nodes that run.
     pub(super) async fn end(&mut self) {
-        for node in self.nodes.drain(..) {
-            node.end().await;
-        }
+        join_all(self.nodes.drain(..).map(Process::end)).await;
     }
 
     async fn cluster(&mut self) -> Result<Log, KlusterError> {
@@ -119,6 +120,11 @@ impl<'a> Story<'a> {
         self.screen.held(&sentence(&orders.since(&mark)))?;
         self.screen
             .held(&format!("{count} reads answered ({times}); each saw every order acknowledged before it began."))?;
+        if times.slowest > SILENT {
+            let patience = SILENT.as_secs();
+            self.screen
+                .line(&format!("(A read that {id} does not answer is asked again of another after {patience} s.)"))?;
+        }
         Ok(self.screen.line(&format!("{id} has missed {missed} records by now."))?)
     }
 

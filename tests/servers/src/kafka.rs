@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
+use rand::distr::{Alphanumeric, SampleString};
+
 use crate::docker::{self, Answers, Container, Settings};
 use crate::engine::Engine;
 use crate::error::ServerError;
@@ -105,7 +107,11 @@ impl KafkaServer {
     }
 
     async fn start_docker(options: KafkaOptions) -> Result<Self, ServerError> {
-        let settings = Settings { arguments: Vec::new(), environment: container_environment(&options) };
+        let mut environment = container_environment(&options);
+        // Else all containers would be of one and the same cluster. 16 bytes in base64, the last 4 of 132 bits being none.
+        let id = Alphanumeric.sample_string(&mut rand::rng(), 21) + "A";
+        environment.push(("CLUSTER_ID".to_owned(), id));
+        let settings = Settings { arguments: Vec::new(), environment };
         let answers = |port| Answers::Kafka(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let image = docker::image("KLUSTER_TEST_KAFKA_IMAGE", IMAGE);
         let (container, port) = Container::start("Kafka", PORT_INSIDE, answers, image, settings).await?;
@@ -169,10 +175,11 @@ fn container_environment(options: &KafkaOptions) -> Vec<(String, String)> {
         ("node.id", "1"),
         ("controller.quorum.voters", "1@localhost:9093"),
         ("controller.listener.names", "CONTROLLER"),
-        ("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://localhost:9093"),
-        ("advertised.listeners", "PLAINTEXT://127.0.0.1:{port}"),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
-        ("inter.broker.listener.name", "PLAINTEXT"),
+        // The broker speaks to itself too (transactions), by its advertised address: in the container the port of clients is another.
+        ("listeners", "PLAINTEXT://0.0.0.0:9092,BROKER://localhost:9094,CONTROLLER://localhost:9093"),
+        ("advertised.listeners", "PLAINTEXT://127.0.0.1:{port},BROKER://localhost:9094"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        ("inter.broker.listener.name", "BROKER"),
         ("auto.create.topics.enable", "false"),
         ("offsets.topic.replication.factor", "1"),
         ("offsets.topic.num.partitions", "4"),
