@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "mariadb/bodies.rs"]
+mod bodies;
 mod contract;
 #[path = "mariadb/faults.rs"]
 mod faults;
