@@ -376,11 +376,19 @@ async fn offsets_unused_for_the_retention_time_are_forgotten() {
 }
 
 #[tokio::test]
-async fn offsets_within_the_retention_time_stay() {
+async fn offsets_stay_for_the_retention_time_after_their_commit_and_after_the_last_member() {
     let (_topics, coordinator) = Place::new().open();
-    commit(&coordinator, "idle", 0, 1).await;
+    commit(&coordinator, "committed", 0, 1).await;
+    let place = crate::offsets::Place { group: "left".to_owned(), topic: "t".to_owned(), partition: 0 };
+    let long_ago = Committed { offset: 1, leader_epoch: 0, metadata: String::new(), at_ms: 0 };
+    let written = {
+        let mut state = coordinator.state();
+        state.groups.create(now(), "left"); // just now
+        (state.store.write(vec![(place, Some(long_ago))], 0).unwrap(), state.store.partition().clone())
+    };
+    written.1.durable(written.0).await.unwrap();
     coordinator.forget_unused().await;
-    assert_eq!(offset(&coordinator, "idle", 0), Some(1));
+    assert_eq!([offset(&coordinator, "committed", 0), offset(&coordinator, "left", 0)], [Some(1), Some(1)]);
 }
 
 // The disk
