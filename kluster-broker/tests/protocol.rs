@@ -1,7 +1,7 @@
 //! The broker over real sockets, asked by a small client of the protocol: what each API answers in its lowest and its highest version and those
 //! between, how connections behave, what strangers can and can't do, what a restart keeps.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "protocol/client.rs"]
 mod client;

@@ -18,10 +18,6 @@ use crate::offsets::{Committed, Offsets};
 
 /// From this version on several groups are asked for at once.
 const MANY: i16 = 8;
-/// From this version on there is an error code for the whole answer.
-const ERROR_CODE: i16 = 2;
-/// From this version on offsets have a leader epoch.
-const EPOCH: i16 = 5;
 
 pub(super) async fn answer(call: &Call, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
     let groups = wire::distinct(groups(request, call.version), |group| group.group_id.clone());
@@ -88,19 +84,18 @@ fn respond(mut groups: Vec<OffsetFetchResponseGroup>, version: i16) -> OffsetFet
     }
     let group = groups.pop().unwrap_or_default();
     let topic = |topic: OffsetFetchResponseTopics| {
-        let partitions = topic.partitions.into_iter().map(|partition| older(partition, version)).collect();
+        let partitions = topic.partitions.into_iter().map(older).collect();
         OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions)
     };
-    let code = if version >= ERROR_CODE { group.error_code } else { 0 };
-    OffsetFetchResponse::default().with_topics(group.topics.into_iter().map(topic).collect()).with_error_code(code)
+    let topics = group.topics.into_iter().map(topic).collect();
+    OffsetFetchResponse::default().with_topics(topics).with_error_code(group.error_code)
 }
 
-fn older(partition: OffsetFetchResponsePartitions, version: i16) -> OffsetFetchResponsePartition {
-    let epoch = if version >= EPOCH { partition.committed_leader_epoch } else { -1 };
+fn older(partition: OffsetFetchResponsePartitions) -> OffsetFetchResponsePartition {
     OffsetFetchResponsePartition::default()
         .with_partition_index(partition.partition_index)
         .with_committed_offset(partition.committed_offset)
-        .with_committed_leader_epoch(epoch)
+        .with_committed_leader_epoch(partition.committed_leader_epoch)
         .with_metadata(partition.metadata)
         .with_error_code(partition.error_code)
 }

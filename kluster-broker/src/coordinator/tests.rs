@@ -1,10 +1,13 @@
 //! The coordinator on a real directory. Where a test passes time it stands still otherwise, so nothing waits for the disk in it.
 
 use super::*;
+use crate::fault::disk::{DiskFaults, SyncPoint};
 use crate::group::{Identity, Join, JoinRefused, Joined, Protocol, Sync, Synced};
 use crate::offsets::Committed;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -373,9 +376,98 @@ async fn offsets_unused_for_the_retention_time_are_forgotten() {
 }
 
 #[tokio::test]
-async fn offsets_within_the_retention_time_stay() {
+async fn offsets_stay_for_the_retention_time_after_their_commit_and_after_the_last_member() {
     let (_topics, coordinator) = Place::new().open();
-    commit(&coordinator, "idle", 0, 1).await;
+    commit(&coordinator, "committed", 0, 1).await;
+    let place = crate::offsets::Place { group: "left".to_owned(), topic: "t".to_owned(), partition: 0 };
+    let long_ago = Committed { offset: 1, leader_epoch: 0, metadata: String::new(), at_ms: 0 };
+    let written = {
+        let mut state = coordinator.state();
+        state.groups.create(now(), "left"); // just now
+        (state.store.write(vec![(place, Some(long_ago))], 0).unwrap(), state.store.partition().clone())
+    };
+    written.1.durable(written.0).await.unwrap();
     coordinator.forget_unused().await;
-    assert_eq!(offset(&coordinator, "idle", 0), Some(1));
+    assert_eq!([offset(&coordinator, "committed", 0), offset(&coordinator, "left", 0)], [Some(1), Some(1)]);
+}
+
+// The disk
+
+fn faulty(place: &Place, faults: &Arc<DiskFaults>) -> (Topics, Coordinator) {
+    let topics = Topics::open(place.dir.path(), Arc::clone(faults)).unwrap();
+    let coordinator = Coordinator::open(&topics, place.settings.clone()).unwrap();
+    (topics, coordinator)
+}
+
+#[tokio::test]
+async fn a_commit_is_visible_when_it_is_durable_and_no_sooner() {
+    let place = Place::new();
+    drop(place.open());
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, closed) = (Mutex::new(gate), Arc::new(AtomicBool::new(false)));
+    let hook = {
+        let closed = Arc::clone(&closed);
+        move |point: SyncPoint, _: &std::path::Path| {
+            if point == SyncPoint::Before && closed.load(SeqCst) {
+                let _ = gate.lock().unwrap().recv_timeout(Duration::from_secs(20));
+            }
+            Ok(())
+        }
+    };
+    let (_topics, coordinator) = faulty(&place, &Arc::new(DiskFaults::default().with_sync_hook(hook)));
+    commit(&coordinator, GROUP, 0, 1).await;
+    closed.store(true, SeqCst);
+    let (who, commits) = (Identity::default(), vec![commit_of("t", 0, 2)]);
+    let mut waiting = std::pin::pin!(coordinator.commit(GROUP, &who, -1, commits));
+    let answered = tokio::select! {
+        biased;
+        _ = &mut waiting => true,
+        () = tokio::task::yield_now() => false,
+    };
+    assert!(!answered, "the disk has not answered");
+    assert_eq!(offset(&coordinator, GROUP, 0), Some(1));
+    closed.store(false, SeqCst);
+    go.send(()).unwrap();
+    assert_eq!(waiting.await, Ok(vec![Ok(())]));
+    assert_eq!(offset(&coordinator, GROUP, 0), Some(2));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_commits_and_takes_them_again_when_there_is_space() {
+    let place = Place::new();
+    drop(place.open());
+    let faults = Arc::new(DiskFaults::default());
+    let (_topics, coordinator) = faulty(&place, &faults);
+    commit(&coordinator, GROUP, 0, 1).await;
+    faults.set_space(Some(10));
+    for group in [GROUP, "new"] {
+        let refused = coordinator.commit(group, &Identity::default(), -1, vec![commit_of("t", 0, 2)]).await;
+        assert_eq!(refused, Err(ResponseError::CoordinatorNotAvailable), "the client tries again");
+    }
+    let deleted = coordinator.delete_groups(&[GROUP.to_owned()]).await;
+    assert_eq!(deleted, [Err(ResponseError::CoordinatorNotAvailable)]);
+    assert_eq!((offset(&coordinator, GROUP, 0), names(&coordinator)), (Some(1), vec![GROUP.to_owned()]));
+    faults.set_space(None);
+    commit(&coordinator, GROUP, 0, 3).await;
+    assert_eq!(offset(&coordinator, GROUP, 0), Some(3));
+}
+
+#[tokio::test]
+async fn a_commit_that_may_be_lost_is_neither_answered_nor_visible() {
+    let place = Place::new();
+    drop(place.open());
+    let failing = Arc::new(AtomicBool::new(false));
+    let hook = {
+        let failing = Arc::clone(&failing);
+        move |point: SyncPoint, _: &std::path::Path| match (point, failing.load(SeqCst)) {
+            (SyncPoint::Before, true) => Err(std::io::Error::other("the disk is broken")),
+            _ => Ok(()),
+        }
+    };
+    let (_topics, coordinator) = faulty(&place, &Arc::new(DiskFaults::default().with_sync_hook(hook)));
+    commit(&coordinator, GROUP, 0, 1).await;
+    failing.store(true, SeqCst);
+    let refused = coordinator.commit(GROUP, &Identity::default(), -1, vec![commit_of("t", 0, 2)]).await;
+    assert_eq!(refused, Err(ResponseError::CoordinatorNotAvailable));
+    assert_eq!(offset(&coordinator, GROUP, 0), Some(1));
 }

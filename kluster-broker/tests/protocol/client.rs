@@ -78,11 +78,6 @@ impl Client {
         assert_eq!(self.read().await.unwrap(), None, "the connection ends");
     }
 
-    /// Ends what this side sends.
-    pub async fn shut(&mut self) {
-        self.stream.shutdown().await.unwrap();
-    }
-
     /// The versions that the broker serves of an API and the codec can write.
     pub async fn versions<R: Request>(&mut self) -> std::ops::RangeInclusive<i16> {
         let told = self.call(3, ApiVersionsRequest::default()).await;

@@ -31,6 +31,11 @@ impl Gate {
         (Self { arrived, let_through }, faults)
     }
 
+    /// Until an fdatasync is held.
+    async fn arrived(&mut self) {
+        tokio::time::timeout(Duration::from_secs(20), self.arrived.recv()).await.expect("no fdatasync").unwrap();
+    }
+
     fn store(configs: &[(&str, &str)]) -> (Self, Store) {
         let (gate, faults) = Self::new();
         (gate, Store::with_faults(configs, Arc::new(faults)))
@@ -51,7 +56,7 @@ async fn nothing_is_readable_or_confirmed_before_the_fdatasync() {
     let appended = it.partition.append(batch(&["a"]), 0).unwrap();
     let mut watch = it.partition.watch();
     let mut durable = Box::pin(it.partition.durable(appended.next_offset));
-    gate.arrived.recv().await.unwrap();
+    gate.arrived().await;
     assert!(pending(&mut durable).await);
     assert_eq!((it.partition.offsets().high_watermark, it.partition.offsets().log_end), (0, 1));
     assert!(it.partition.read(0, 1 << 20, true).unwrap().is_empty());
@@ -66,18 +71,21 @@ async fn nothing_is_readable_or_confirmed_before_the_fdatasync() {
 async fn one_fdatasync_serves_all_who_wait() {
     let (mut gate, it) = Gate::store(&[]);
     it.partition.append(batch(&["first"]), 0).unwrap();
-    gate.arrived.recv().await.unwrap();
+    gate.arrived().await;
     let clients: Vec<_> = (0..64)
         .map(|client| {
             let partition = it.partition.clone();
             tokio::spawn(async move { store(&partition, batch(&[&format!("c{client}")])).await.unwrap() })
         })
         .collect();
-    while it.partition.offsets().log_end < 65 {
-        tokio::task::yield_now().await;
-    }
+    let all_written = async {
+        while it.partition.offsets().log_end < 65 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all_written).await.unwrap();
     gate.let_through.send(()).unwrap(); // the first
-    gate.arrived.recv().await.unwrap();
+    gate.arrived().await;
     assert_eq!(it.partition.offsets().high_watermark, 1);
     gate.let_through.send(()).unwrap(); // all the others
     for client in clients {
@@ -146,18 +154,18 @@ async fn a_topic_with_flush_messages_is_acknowledged_with_the_write_and_flushed_
     assert_eq!(it.partition.offsets().high_watermark, 99);
     assert!(gate.arrived.try_recv().is_err());
     store(&it.partition, batch(&["a"])).await.unwrap();
-    gate.arrived.recv().await.unwrap();
+    gate.arrived().await;
     gate.let_through.send(()).unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_was_acknowledged_before_the_disk_had_it_is_flushed_soon() {
-    let (mut gate, it) = Gate::store(&[("flush.messages", "100")]);
+    let (mut gate, it) = Gate::store(&[("flush.messages", "100"), ("flush.ms", "1")]);
     let stop = CancellationToken::new();
     let (topics, stopped) = (it.topics.clone(), stop.clone());
     let upkeep = tokio::spawn(async move { topics.maintain(stopped).await });
     store(&it.partition, batch(&["a"])).await.unwrap();
-    gate.arrived.recv().await.unwrap();
+    gate.arrived().await;
     gate.let_through.send(()).unwrap();
     stop.cancel();
     upkeep.await.unwrap();
