@@ -129,9 +129,9 @@ async fn serve(started: &Started<'_>, signals: &Signals) -> Result<(), KlusterEr
         match prompt {
             true => {
                 let left = Sql::default().run(started.settings, signals).await;
-                eprintln!(
-                    "kluster: the prompt is left, and the cluster ends with it; without a terminal it goes on until SIGTERM"
-                );
+                if !signals.terminated().is_cancelled() {
+                    eprintln!("kluster: the prompt is left, and the cluster ends with it");
+                }
                 left
             }
             false => Ok(signals.asked_to_end().await),
