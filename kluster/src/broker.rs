@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The nodes of a cluster come to ONE's group at about the same time. The first waits so long for the next, so that they share the reads in
 /// one round; otherwise the second round waits for a heartbeat (2 s), and reads with it.
-const TOGETHER: Duration = Duration::from_millis(100);
+const TOGETHER: Duration = Duration::from_millis(50);
 
 /// The manual of the command.
 pub const MANUAL: &str = "\

@@ -1,13 +1,13 @@
 //! up: a whole cluster in this process: the log, nodes beside SQLite files (or databases that are there), and on a terminal the prompt.
 //!
 //! The life of a start, and the modules in that order: the data directory is tried (`directory`), the log opened (`crate::broker`), the cluster
-//! asked for compared with the one that lies there (`plan`), topics made, nodes started and waited for (`nodes`), a first statement answered
-//! (`ready`), and all of it said (`words`). It ends in the opposite order: prompt, nodes, log.
+//! asked for compared with the one that lies there (`plan`), topics made, nodes started and waited for (`nodes`), and all of it said (`words`). It ends in the opposite order: prompt, nodes, log.
 //!
 //! Neighbours: everything that travels goes through the log, as with nodes that are processes of their own; `demo` starts such nodes.
 //!
 //! Invariants
-//! 1. The line `ready …` leaves when a statement would be answered at once, and never before: one was.
+//! 1. The line `ready …` leaves when every node is at the end of the log and counts, so that a statement is answered now, by all of them. No
+//!    statement is asked to find out: its answer would be the first thing that a person finds in RESPONSES.
 //! 2. A node that stops leaves the others alone.
 //! 3. A directory is never taken for another cluster's: what lies there is described, and the description is compared.
 
@@ -15,7 +15,6 @@ pub(crate) mod directory;
 pub(crate) mod ending;
 pub(crate) mod nodes;
 pub(crate) mod plan;
-mod ready;
 pub(crate) mod words;
 
 use crate::broker::{LogServer, Place};
@@ -111,7 +110,7 @@ impl Up {
     }
 }
 
-/// Waits until every node counts and a statement is answered.
+/// Waits until every node is at the end of the log and counts, and those who are to leave have left.
 async fn begin(nodes: &mut Nodes, plan: &Plan, mut home: Home, log: &Log) -> Result<(), KlusterError> {
     nodes.started(|node| home.remember(node)).await?;
     nodes.joined().await?;
@@ -119,7 +118,7 @@ async fn begin(nodes: &mut Nodes, plan: &Plan, mut home: Home, log: &Log) -> Res
         nodes.take_out(node, plan, log).await?;
         home.forget(node)?;
     }
-    ready::ask(log).await
+    Ok(())
 }
 
 /// Says that the cluster answers, and waits until it is to end: on a terminal by leaving the prompt, else by a signal.
@@ -130,9 +129,9 @@ async fn serve(started: &Started<'_>, signals: &Signals) -> Result<(), KlusterEr
         match prompt {
             true => {
                 let left = Sql::default().run(started.settings, signals).await;
-                eprintln!(
-                    "kluster: the prompt is left, and the cluster ends with it; without a terminal it goes on until SIGTERM"
-                );
+                if !signals.terminated().is_cancelled() {
+                    eprintln!("kluster: the prompt is left, and the cluster ends with it");
+                }
                 left
             }
             false => Ok(signals.asked_to_end().await),

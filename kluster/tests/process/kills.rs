@@ -6,6 +6,7 @@ use super::kluster::{PATIENCE, Running, free_port, start, tables};
 use super::load::Load;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,8 +20,15 @@ async fn nothing_is_lost_or_doubled_by_kills() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_by_losses_of_power() {
-    let cut = |dir: &Path| kluster_broker::fault::disk::cut_to_synced(&dir.join("log")).unwrap();
+    let lost = Cell::new(0);
+    let cut = |dir: &Path| {
+        let before = bytes(dir);
+        kluster_broker::fault::disk::cut_to_synced(&dir.join("log")).unwrap();
+        lost.set(lost.get() + before.saturating_sub(bytes(dir)));
+    };
     exactly_once(&["--disk-faults", "power-loss-record"], cut).await;
+    println!("{} bytes were lost with the power", lost.get());
+    assert!(lost.get() > 0, "nothing was lost: this test has not shown what it should");
 }
 
 /// Kills and starts again, with `between` done to the files; in the end compares.
@@ -62,6 +70,14 @@ async fn exactly_once(flags: &[&str], between: impl Fn(&Path)) {
         "killed {serving} times while it served, {starting} times while it started; it answered again after {slowest:.2} s at most"
     );
     compare(running, load, dir.path()).await;
+}
+
+/// The size of the log's partitions.
+fn bytes(dir: &Path) -> u64 {
+    let partitions = std::fs::read_dir(dir.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let files = partitions.filter(|path| path.is_dir()).flat_map(|path| std::fs::read_dir(path).unwrap());
+    let logs = files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "log"));
+    logs.map(|path| path.metadata().unwrap().len()).sum()
 }
 
 /// Starts it and kills it after a while.

@@ -3,7 +3,7 @@
 use super::kluster::{Starting, command, free_port, start, tables, up};
 use kluster_client::ErrorCode;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const TABLE: &str = "create table person(id integer primary key, name varchar(40))";
 
@@ -14,6 +14,9 @@ async fn it_answers_when_it_says_so_drains_and_comes_back() {
     assert_eq!(first.nodes, 3);
     println!("ready {:.2} s after the start", first.took.as_secs_f64());
     let client = first.client().await;
+    let begun = Instant::now();
+    client.query("select 1").eventual().rows().await.unwrap();
+    println!("a first read took {:.3} s more", begun.elapsed().as_secs_f64());
     client.execute(TABLE).all().await.unwrap();
     client.execute("insert into person values (1, 'Jan')").all().await.unwrap();
     let words = first.words();
