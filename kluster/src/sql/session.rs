@@ -110,7 +110,12 @@ impl Session {
 
     /// Runs a text. The first trouble ends it, unless the conversation goes on behind mistakes.
     pub async fn run(&mut self, text: &str) -> Result<Flow, Trouble> {
+        let interrupts = self.signals.interrupts();
         for part in cut(text, self.cluster.dialect)? {
+            if self.signals.interrupts() != interrupts || self.signals.terminated().is_cancelled() {
+                let why = format!("ended by hand: line {} and what stands behind it was not sent", part.line);
+                return Err(Trouble::new(Kind::Interrupted, why));
+            }
             let done = match part.what {
                 What::Statement(sql) => self.statement(sql, part.line).await.map(|()| Flow::On),
                 What::Command(line) => Box::pin(self.command(line)).await,
