@@ -356,6 +356,18 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_has_the_exit_code_of_the_page() {
+        let page = include_str!("../../../docs/sql.md");
+        let kinds =
+            [Kind::Settings, Kind::Differ, Kind::Log, Kind::Refused, Kind::Open, Kind::Output, Kind::Interrupted];
+        for (kind, code) in kinds.into_iter().zip([2, 3, 4, 5, 6, 7, 130]) {
+            assert_eq!(Trouble::new(kind, "x").end().exit_code(), code);
+            assert!(page.contains(&format!("\n| {code} | ")), "docs/sql.md lacks {code}");
+            assert!(crate::sql::MANUAL.contains(&format!(" {code} ")), "the manual lacks {code}");
+        }
+    }
+
+    #[test]
     fn a_read_that_times_out_has_no_effect() {
         let ticket = Ticket { message_id: "m1".into(), since_offset: None };
         let error = ClientError::TimedOut { ticket, outcome: Outcome::NoEffect, answered: Vec::new() };
