@@ -72,6 +72,11 @@ async fn ctrl_c_ends_the_wait_and_not_the_program() {
     person.sees("is open: it may take effect or not");
     person.sees("\\retry asks again");
     person.sees(PROMPT);
+    person.types("\\retry");
+    person.sees("asking again: request ");
+    person.ctrl('c');
+    person.sees("is open: it may take effect or not");
+    person.sees(PROMPT);
     all_nodes(&cluster, "CONT");
     person.types("\\retry");
     person.sees("1 row · offset ");
