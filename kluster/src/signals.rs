@@ -44,6 +44,11 @@ impl Signals {
         }
     }
 
+    /// How often Ctrl-C was pressed so far.
+    pub fn interrupts(&self) -> u64 {
+        *self.interrupts.borrow()
+    }
+
     /// Ends when the process is asked to end, in whatever way.
     pub async fn asked_to_end(&self) {
         let interrupted = self.interrupted();
