@@ -120,10 +120,11 @@ impl Demo {
                 None
             }
         };
-        Ok(match stays {
-            Some(path) => screen.line(&format!("The cluster is kept: kluster up --dir {}", path.display()))?,
-            None => screen.line("Nothing is left behind. A cluster to keep: kluster up")?,
-        })
+        screen.line(&match stays {
+            Some(path) => format!("The cluster is kept: kluster up --dir {}", path.display()),
+            None => "Nothing is left behind. A cluster to keep: kluster up".to_owned(),
+        })?;
+        Ok(())
     }
 }
 

@@ -126,16 +126,15 @@ async fn serve(started: &Started<'_>, signals: &Signals) -> Result<(), KlusterEr
     let prompt = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     started.say(prompt)?;
     let until = async {
-        match prompt {
-            true => {
-                let left = Sql::default().run(started.settings, signals).await;
-                if !signals.terminated().is_cancelled() {
-                    eprintln!("kluster: the prompt is left, and the cluster ends with it");
-                }
-                left
-            }
-            false => Ok(signals.asked_to_end().await),
+        if !prompt {
+            signals.asked_to_end().await;
+            return Ok(());
         }
+        let left = Sql::default().run(started.settings, signals).await;
+        if !signals.terminated().is_cancelled() {
+            eprintln!("kluster: the prompt is left, and the cluster ends with it");
+        }
+        left
     };
     tokio::select! {
         ended = until => ended,
