@@ -86,6 +86,7 @@ async fn ctrl_c_ends_the_wait_and_not_the_program() {
     person.sees("nothing was left open");
     person.sees(PROMPT);
     person.press("select half a line");
+    person.sees("half a line");
     person.ctrl('c');
     person.sees(PROMPT);
     person.ctrl('c');
@@ -153,9 +154,9 @@ async fn nodes_that_differ_are_announced_above_the_line() {
     person.sees("NODES DIFFER: ");
     // Both lines at once: what is typed ahead is not lost.
     person.types("select 5 as five;\rselect 6 as six;");
+    person.sees("\r\n    5\r\n");
     person.sees("main NODES DIFFER> ");
-    person.sees(" five");
-    person.sees(" six");
+    person.sees("\r\n   6\r\n");
     person.types("\\q");
     assert_eq!(person.leaves(), 3);
 }

@@ -3,7 +3,6 @@
 use super::settings::Settings;
 use super::ticket::{OpenRequest, SentTicket};
 use super::trouble::Trouble;
-use crate::signals::Signals;
 use kluster_client::{Client, ClientError, Done, Logged, Outcome, Read, Rows, Ticket, VotersGone};
 
 /// What came back.
@@ -43,36 +42,40 @@ impl From<Trouble> for Unanswered {
     }
 }
 
-/// Sends a read, and waits for its rows.
-pub async fn read(client: &Client, settings: &Settings, sql: &str, signals: &Signals) -> Result<Reply, Trouble> {
+/// Sends a read, and waits for its rows or until the wait is `ended` by hand.
+pub async fn read(
+    client: &Client,
+    settings: &Settings,
+    sql: &str,
+    ended: impl Future<Output = ()>,
+) -> Result<Reply, Trouble> {
     let query = client.query(sql).level(settings.read.level(settings.ack)).timeout(settings.timeout);
     tokio::select! {
         biased;
-        () = signals.asked_to_end() => Err(Trouble::interrupted(None)),
+        () = ended => Err(Trouble::interrupted(None)),
         read = query.rows() => read.map(Reply::Read).map_err(Trouble::from),
     }
 }
 
-/// Sends what may have an effect, and waits for as many answers as the settings say.
+/// Sends what may have an effect, and waits for as many answers as the settings say, or until the wait is `ended` by hand.
 ///
 /// Its ticket is settled before it is sent, so that a wait that is ended by hand can be taken up again.
 pub async fn write(
     client: &Client,
     settings: &Settings,
     request: Request,
-    signals: &Signals,
+    ended: impl Future<Output = ()>,
 ) -> Result<Reply, Unanswered> {
-    let end = signals.asked_to_end();
-    tokio::pin!(end);
+    tokio::pin!(ended);
     let settled = tokio::select! {
         biased;
-        () = &mut end => return Err(Trouble::interrupted(None).into()),
+        () = &mut ended => return Err(Trouble::interrupted(None).into()),
         settled = request.settle(client, settings) => settled.map_err(Trouble::from)?,
     };
     let ((sending, ticket), again) = (settled, request.earlier.is_some());
     let trouble = tokio::select! {
         biased;
-        () = &mut end => Trouble::interrupted(Some(ticket.clone())),
+        () = &mut ended => Trouble::interrupted(Some(ticket.clone())),
         reply = sending.reply(settings) => match reply {
             Ok(reply) => return Ok(reply),
             Err(error) => Trouble::from(if again { reopened(error, &ticket) } else { error }),

@@ -35,6 +35,8 @@ pub struct Session {
     pub screen: Screen,
     /// What ends a wait.
     pub signals: Signals,
+    /// How often Ctrl-C had been pressed when the text was handed in: once more ends it.
+    pub interrupts: u64,
     /// A person types: mistakes are shown and the conversation goes on.
     pub at_prompt: bool,
     /// Statements behind one that failed are sent all the same.
@@ -83,6 +85,7 @@ impl Session {
             cluster,
             settings,
             screen,
+            interrupts: signals.interrupts(),
             signals,
             at_prompt: false,
             go_on: false,
@@ -103,9 +106,8 @@ impl Session {
 
     /// Runs a text. The first trouble ends it, unless the conversation goes on behind mistakes.
     pub async fn run(&mut self, text: &str) -> Result<Flow, Trouble> {
-        let interrupts = self.signals.interrupts();
         for part in cut(text, self.cluster.dialect)? {
-            if self.signals.interrupts() != interrupts || self.signals.terminated().is_cancelled() {
+            if self.signals.interrupts() > self.interrupts || self.signals.terminated().is_cancelled() {
                 let why = format!("ended by hand: line {} and what stands behind it was not sent", part.line);
                 return Err(Trouble::new(Kind::Interrupted, why));
             }
@@ -148,6 +150,12 @@ impl Session {
     pub fn left_over(&self) -> Option<String> {
         let count = self.gathering().filter(|count| *count > 0)?;
         Some(format!("{} gathered since begin, not sent", kluster_admin::show::count(count, "statement")))
+    }
+
+    /// Ends when the wait is ended by hand.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let (signals, before) = (self.signals.clone(), self.interrupts);
+        async move { signals.ended_since(before).await }
     }
 
     fn failed(&mut self, trouble: Trouble) -> Result<(), Trouble> {

@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant};
 impl Session {
     pub(super) async fn read(&mut self, statement: Statement) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let reply = ask::read(&self.cluster.client, &self.settings, &statement.text, &self.signals).await;
+        let reply = ask::read(&self.cluster.client, &self.settings, &statement.text, self.ended()).await;
         match reply {
             Ok(reply) => self.show(&reply, &[statement], false, begun.elapsed()),
             Err(trouble) => Err(self.refused_there(trouble, &[statement])),
@@ -30,7 +30,7 @@ impl Session {
     async fn send(&mut self, request: Request, statements: &[Statement]) -> Result<(), Trouble> {
         let begun = Instant::now();
         let list = request.list;
-        match ask::write(&self.cluster.client, &self.settings, request, &self.signals).await {
+        match ask::write(&self.cluster.client, &self.settings, request, self.ended()).await {
             Ok(reply) => self.show(&reply, statements, list, begun.elapsed()),
             Err(unanswered) => {
                 let trouble = unanswered.trouble.with_way_out(unanswered.open.as_ref(), self.at_prompt);
