@@ -58,8 +58,7 @@ simulate:
 
 bench:
 	cargo build --release -p kluster-test-servers
-	cargo bench -p kluster-broker --bench log
-	cargo bench -p kluster-tests --bench requests
+	cargo bench -p kluster-tests
 
 # In containers: which database stands beside each node, and how many brokers (1 or 3).
 DBMS ?= postgres
