@@ -31,11 +31,13 @@ fn table(page: &mut String, title: &str, command: &Command) {
 fn the_page_says_what_the_programs_take() {
     let mut page = HEAD.to_owned();
     table(&mut page, "kluster-node", &kluster_node::config::Config::command());
-    let admin = kluster_admin::cli::Cli::command();
-    table(&mut page, "kluster-admin, every command", &admin);
-    for command in admin.get_subcommands() {
-        if command.get_arguments().any(|argument| argument.get_long().is_some() && !argument.is_global_set()) {
-            table(&mut page, &format!("kluster-admin {}", command.get_name()), command);
+    for tool in [kluster_admin::cli::Cli::command(), kluster::cli::Cli::command()] {
+        let name = tool.get_name();
+        table(&mut page, &format!("{name}, every command"), &tool);
+        for command in tool.get_subcommands() {
+            if command.get_arguments().any(|argument| argument.get_long().is_some() && !argument.is_global_set()) {
+                table(&mut page, &format!("{name} {}", command.get_name()), command);
+            }
         }
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");

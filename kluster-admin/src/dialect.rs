@@ -44,4 +44,3 @@ pub fn dialect_of(nodes: &Nodes) -> Result<Dialect, AdminError> {
         ))
     })
 }
-

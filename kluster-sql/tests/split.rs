@@ -108,6 +108,7 @@ fn sqlite_triggers_and_commands() {
         pieces(Sqlite, script),
         "1!.mode list\n2 create trigger r after insert on [a;b] begin update t set a = case 1 when 1 then 2 end; select 1; end\n2 select 2\n"
     );
+    assert_eq!(pieces(Sqlite, "select 1;\n\\d person;\nselect 2"), "1 select 1\n2!\\d person;\n3 select 2\n");
 }
 
 /// A shop in the manner of the public sample databases: header, DROP/CREATE DATABASE, tables, keys, long INSERTs.

@@ -44,6 +44,21 @@ impl Signals {
         }
     }
 
+    /// How often Ctrl-C was pressed so far.
+    pub fn interrupts(&self) -> u64 {
+        *self.interrupts.borrow()
+    }
+
+    /// Ends once Ctrl-C was pressed more often than `before` times, or the process is asked to end.
+    pub async fn ended_since(&self, before: u64) {
+        let mut interrupts = self.interrupts.subscribe();
+        tokio::select! {
+            () = self.terminate.cancelled() => {}
+            // The sender lives as long as this handle.
+            _ = interrupts.wait_for(|count| *count > before) => {}
+        }
+    }
+
     /// Ends when the process is asked to end, in whatever way.
     pub async fn asked_to_end(&self) {
         let interrupted = self.interrupted();
@@ -87,6 +102,19 @@ mod tests {
         assert!(futures_util::poll!(&mut interrupted).is_pending());
         signals.interrupt();
         interrupted.await;
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_before_the_wait_counts_where_it_is_asked_for() {
+        let signals = Signals::silent();
+        let before = signals.interrupts();
+        signals.interrupt();
+        signals.ended_since(before).await;
+        let ended = signals.ended_since(signals.interrupts());
+        tokio::pin!(ended);
+        assert!(futures_util::poll!(&mut ended).is_pending());
+        signals.terminate();
+        ended.await;
     }
 
     #[tokio::test]

@@ -44,10 +44,11 @@ use screen::Screen;
 use script::{What, cut};
 use session::{Flow, Session};
 use settings::Settings;
-use std::io::{IsTerminal, Read, stderr, stdin, stdout};
+use std::io::{self, IsTerminal, Read, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ticket::SentTicket;
+use tokio::sync::oneshot;
 use trouble::{Kind, Trouble};
 
 /// The manual of the command.
@@ -65,7 +66,13 @@ For example:
   kluster sql \"select 1\"
   kluster sql -f shop.sql --ack all
   kluster sql --output csv \"select * from person\" > person.csv
-  echo 'select 1; select 2' | kluster sql --output json";
+  echo 'select 1; select 2' | kluster sql --output json
+
+Exit codes: 0 done; 2 wrong settings, or a file that cannot be read; 3 nodes differ; 4 no cluster answers; 5 refused; 6 not answered in time, for a \
+write the outcome is open; 7 the output cannot be written; 130 ended by Ctrl-C or SIGTERM. At the prompt 0, and 3 once nodes were seen to differ.";
+
+/// The wait was ended by hand at the very start.
+const NOTHING_SENT: &str = "ended before anything was sent";
 
 /// What `sql` is asked with.
 #[derive(Debug, Clone, clap::Args)]
@@ -135,19 +142,19 @@ impl Default for Sql {
 impl Sql {
     /// Sends what was given, or opens the prompt.
     pub async fn run(&self, log: &LogSettings, signals: &Signals) -> Result<(), KlusterError> {
-        let texts = self.texts().map_err(Trouble::end)?;
+        let texts = self.texts(signals).await.map_err(Trouble::end)?;
         let client_id = self.retry.as_ref().map(|sent| sent.client_id.clone());
         let reaching = Cluster::reach(log, self.dialect, client_id);
         let cluster = tokio::select! {
             biased;
-            () = signals.asked_to_end() => return Err(KlusterError::Interrupted("ended before anything was sent".to_owned())),
+            () = signals.asked_to_end() => return Err(KlusterError::Interrupted(NOTHING_SENT.to_owned())),
             cluster = reaching => cluster?,
         };
         let announcer = Announcer::watch(&cluster.client, screen().colour);
         let mut session = Session::new(cluster, self.settings(), screen(), signals.clone());
         session.go_on = self.go_on;
         let done = match texts {
-            Some(texts) => self.one_shot(&mut session, &texts).await.map_err(Trouble::end),
+            Some(texts) => self.one_shot(&mut session, &texts, signals).await.map_err(Trouble::end),
             None => prompt::open(&mut session, History::at(self.history.as_deref()), &announcer).await,
         };
         match done {
@@ -168,19 +175,20 @@ impl Sql {
     }
 
     /// What there is to send, in order; None: the prompt is meant.
-    fn texts(&self) -> Result<Option<Vec<String>>, Trouble> {
+    async fn texts(&self, signals: &Signals) -> Result<Option<Vec<String>>, Trouble> {
         let mut texts: Vec<String> = self.text.iter().chain(&self.commands).cloned().collect();
         for file in &self.files {
-            texts.push(if file == Path::new("-") { read_stdin()? } else { commands::read_script(file)? });
+            texts.push(if file == Path::new("-") { read_stdin(signals).await? } else { commands::read_script(file)? });
         }
         match texts.is_empty() {
             false => Ok(Some(texts)),
             true if stdin().is_terminal() => Ok(None),
-            true => Ok(Some(vec![read_stdin()?])),
+            true => Ok(Some(vec![read_stdin(signals).await?])),
         }
     }
 
-    async fn one_shot(&self, session: &mut Session, texts: &[String]) -> Result<(), Trouble> {
+    async fn one_shot(&self, session: &mut Session, texts: &[String], signals: &Signals) -> Result<(), Trouble> {
+        end_at_the_second(signals.clone());
         if self.dialect.is_none() {
             session.cluster.check_live().map_err(|error| Trouble::new(Kind::Log, error.to_string()))?;
         }
@@ -195,6 +203,16 @@ impl Sql {
         }
         session.end()
     }
+}
+
+/// The first Ctrl-C ends a wait. Where there is none, for rows are written to someone who does not read them, the second ends the process.
+fn end_at_the_second(signals: Signals) {
+    let first = signals.interrupted();
+    tokio::spawn(async move {
+        first.await;
+        signals.interrupted().await;
+        std::process::exit(130);
+    });
 }
 
 /// A ticket names one request: one statement, or one transaction.
@@ -223,12 +241,20 @@ fn check_retry(texts: &[String], dialect: Dialect) -> Result<(), Trouble> {
     }
 }
 
-fn read_stdin() -> Result<String, Trouble> {
-    let mut text = String::new();
-    stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Trouble::new(Kind::Settings, format!("stdin cannot be read: {error}")))?;
-    Ok(text)
+/// All of stdin. It is read by a thread that is left behind when the wait is ended: nobody can tell it to stop.
+async fn read_stdin(signals: &Signals) -> Result<String, Trouble> {
+    let (read, done) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        // Who asked may have ended.
+        let _ = read.send(stdin().read_to_string(&mut text).map(|_| text));
+    });
+    let text = tokio::select! {
+        biased;
+        () = signals.asked_to_end() => return Err(Trouble::new(Kind::Interrupted, NOTHING_SENT)),
+        text = done => text.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())),
+    };
+    text.map_err(|error| Trouble::new(Kind::Settings, format!("stdin cannot be read: {error}")))
 }
 
 /// The process's own stdout and stderr.

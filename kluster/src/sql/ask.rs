@@ -3,8 +3,7 @@
 use super::settings::Settings;
 use super::ticket::{OpenRequest, SentTicket};
 use super::trouble::Trouble;
-use crate::signals::Signals;
-use kluster_client::{Client, ClientError, Done, Logged, Read, Rows, Ticket};
+use kluster_client::{Client, ClientError, Done, Logged, Outcome, Read, Rows, Ticket, VotersGone};
 
 /// What came back.
 #[derive(Debug, Clone)]
@@ -43,39 +42,43 @@ impl From<Trouble> for Unanswered {
     }
 }
 
-/// Sends a read, and waits for its rows.
-pub async fn read(client: &Client, settings: &Settings, sql: &str, signals: &Signals) -> Result<Reply, Trouble> {
+/// Sends a read, and waits for its rows or until the wait is `ended` by hand.
+pub async fn read(
+    client: &Client,
+    settings: &Settings,
+    sql: &str,
+    ended: impl Future<Output = ()>,
+) -> Result<Reply, Trouble> {
     let query = client.query(sql).level(settings.read.level(settings.ack)).timeout(settings.timeout);
     tokio::select! {
         biased;
-        () = signals.asked_to_end() => Err(Trouble::interrupted(None)),
+        () = ended => Err(Trouble::interrupted(None)),
         read = query.rows() => read.map(Reply::Read).map_err(Trouble::from),
     }
 }
 
-/// Sends what may have an effect, and waits for as many answers as the settings say.
+/// Sends what may have an effect, and waits for as many answers as the settings say, or until the wait is `ended` by hand.
 ///
 /// Its ticket is settled before it is sent, so that a wait that is ended by hand can be taken up again.
 pub async fn write(
     client: &Client,
     settings: &Settings,
     request: Request,
-    signals: &Signals,
+    ended: impl Future<Output = ()>,
 ) -> Result<Reply, Unanswered> {
-    let end = signals.asked_to_end();
-    tokio::pin!(end);
+    tokio::pin!(ended);
     let settled = tokio::select! {
         biased;
-        () = &mut end => return Err(Trouble::interrupted(None).into()),
+        () = &mut ended => return Err(Trouble::interrupted(None).into()),
         settled = request.settle(client, settings) => settled.map_err(Trouble::from)?,
     };
-    let (sending, ticket) = settled;
+    let ((sending, ticket), again) = (settled, request.earlier.is_some());
     let trouble = tokio::select! {
         biased;
-        () = &mut end => Trouble::interrupted(Some(ticket.clone())),
+        () = &mut ended => Trouble::interrupted(Some(ticket.clone())),
         reply = sending.reply(settings) => match reply {
             Ok(reply) => return Ok(reply),
-            Err(error) => Trouble::from(error),
+            Err(error) => Trouble::from(if again { reopened(error, &ticket) } else { error }),
         },
     };
     // What was refused, or is known to have no effect, need not be asked again.
@@ -85,6 +88,18 @@ pub async fn write(
         list: request.list,
     });
     Err(Unanswered { trouble, open })
+}
+
+/// An attempt without any effect says nothing of the attempt before it.
+fn reopened(error: ClientError, earlier: &Ticket) -> ClientError {
+    let (ticket, outcome) = (earlier.clone(), Outcome::Open);
+    match error {
+        ClientError::TimedOut { answered, .. } => ClientError::TimedOut { ticket, outcome, answered },
+        ClientError::Closed { .. } => ClientError::Closed { ticket: Some(ticket), outcome },
+        ClientError::Log { source, .. } => ClientError::Log { source, ticket: Some(ticket), outcome },
+        ClientError::VotersGone(gone) => ClientError::VotersGone(Box::new(VotersGone { outcome, ..*gone })),
+        other => other,
+    }
 }
 
 /// What is sent through ALL.
@@ -134,6 +149,29 @@ impl Sending {
             (Self::One(execute), None) => execute.logged().await.map(Reply::Logged),
             (Self::List(list), Some(ack)) => list.answered_by(ack).await.map(Reply::Done),
             (Self::List(list), None) => list.logged().await.map(Reply::Logged),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::trouble::Kind;
+    use kluster_client::LogError;
+
+    #[test]
+    fn a_retry_that_reaches_nobody_leaves_the_earlier_attempt_open() {
+        let ticket = Ticket { message_id: "m1".into(), since_offset: None };
+        let outcome = Outcome::NoEffect;
+        let errors = [
+            ClientError::TimedOut { ticket: ticket.clone(), outcome, answered: Vec::new() },
+            ClientError::Closed { ticket: None, outcome },
+            ClientError::Log { source: LogError::Closed, ticket: None, outcome },
+        ];
+        for error in errors {
+            assert!(Trouble::from(error.clone()).ticket.is_none(), "{error}");
+            let trouble = Trouble::from(reopened(error, &ticket));
+            assert_eq!((trouble.kind, trouble.ticket.as_ref()), (Kind::Open, Some(&ticket)));
         }
     }
 }

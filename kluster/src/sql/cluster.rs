@@ -7,8 +7,11 @@ use kluster_client::{Client, ClientId, Log, LogError, LogSettings, Options};
 use kluster_node::report::Clock;
 use kluster_sql::Dialect;
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Kafka answers in milliseconds, and a person waits for it; a new leader is elected in less, mostly.
 const KAFKA_ANSWERS_IN: Duration = Duration::from_secs(5);
@@ -37,8 +40,10 @@ impl Cluster {
         client_id: Option<ClientId>,
     ) -> Result<Self, KlusterError> {
         let settings = LogSettings { deadline: settings.deadline.min(KAFKA_ANSWERS_IN), ..settings.clone() };
-        let unreachable = |error: LogError| nobody_answers(&settings, error);
-        let log = Log::connect(settings.clone()).await.map_err(unreachable)?;
+        if nobody_listens(&settings.bootstrap).await {
+            return Err(no_cluster(&settings));
+        }
+        let log = Log::connect(settings.clone()).await.map_err(|error| nobody_answers(&settings, error))?;
         let clock: Clock =
             Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64));
         let options = Options { client_id, ..Options::default() };
@@ -92,13 +97,30 @@ fn about(nodes: &Nodes) -> String {
     }
 }
 
+/// Every address refuses a connection. Kafka's client would go on trying until its deadline; a person would wait for that.
+async fn nobody_listens(bootstrap: &str) -> bool {
+    for address in bootstrap.split(',') {
+        match timeout(KAFKA_ANSWERS_IN, TcpStream::connect(address)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            // It listens, or only Kafka's client can tell.
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    true
+}
+
+fn no_cluster(settings: &LogSettings) -> KlusterError {
+    KlusterError::Log(format!(
+        "no cluster answers at {}. `kluster up` starts one on this machine; --bootstrap says where another is",
+        settings.bootstrap
+    ))
+}
+
 fn nobody_answers(settings: &LogSettings, error: LogError) -> KlusterError {
     let at = &settings.bootstrap;
     match error {
         LogError::Settings(what) => KlusterError::Settings(what),
-        LogError::Unreachable { .. } => KlusterError::Log(format!(
-            "no cluster answers at {at}. `kluster up` starts one on this machine; --bootstrap says where another is"
-        )),
+        LogError::Unreachable { .. } => no_cluster(settings),
         LogError::MissingTopic { name } => KlusterError::Log(format!(
             "Kafka answers at {at}, but has no topic {name:?}, so no database `{}` of Kluster. `kluster up` starts a cluster on this machine; else \
              check --bootstrap, --database and --topic-prefix, or create the topics with `kluster-admin topics create`",

@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_lists_the_commands_as_they_are() {
+        let page = include_str!("../../../docs/sql.md");
+        for entry in COMMANDS {
+            let synopsis = format!("{} {}", entry.name, entry.arguments.replace('|', "\\|"));
+            let row = format!("| `{}` | {} |", synopsis.trim_end(), entry.does);
+            assert!(page.contains(&row), "docs/sql.md lacks {row}");
+        }
+    }
+
+    #[test]
     fn an_unknown_command_names_the_nearest() {
         let hint = |line: &str| parse(line).unwrap_err().hint.clone().unwrap_or_default();
         assert!(hint("\\node").contains("did you mean \\nodes?"), "{}", hint("\\node"));

@@ -77,7 +77,7 @@ impl Session {
         let begun = Instant::now();
         let read = tokio::select! {
             biased;
-            () = self.signals.asked_to_end() => return Err(Trouble::interrupted(None)),
+            () = self.ended() => return Err(Trouble::interrupted(None)),
             read = query.rows() => read?,
         };
         let count = read.rows.len();
@@ -100,15 +100,15 @@ impl Session {
             _ => Format::Table,
         };
         let colour = self.screen.look().colour;
-        let (signals, screen) = (&self.signals, &mut self.screen);
-        let (data, notes) = screen.both();
+        let (signals, interrupts) = (self.signals.clone(), self.interrupts);
+        let (data, notes) = self.screen.both();
         let mut out = Output::new(format, data, notes);
         out.colour = colour;
         let status = Status { watch: false };
         let stop = CancellationToken::new();
         let seen = tokio::select! {
             biased;
-            () = signals.asked_to_end() => return Err(Trouble::interrupted(None)),
+            () = signals.ended_since(interrupts) => return Err(Trouble::interrupted(None)),
             seen = status.run(&log, &clock, &mut out, &stop) => seen,
         };
         match seen {

@@ -49,6 +49,7 @@ async fn talk(session: &mut Session, history: History, announcer: &Announcer) ->
         match typed {
             Typed::Text(text) => {
                 interrupts = 0;
+                session.interrupts = session.signals.interrupts();
                 if answer(session, &text).await? == Flow::Leave {
                     return leave(session);
                 }

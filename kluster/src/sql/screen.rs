@@ -2,10 +2,14 @@
 
 use super::settings::{Form, Settings};
 use super::show::{Grid, Look, csv, expanded, table};
+use comfy_table::Table;
 use kluster_admin::output::{Tone, painted};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+/// Rows are cut to no less: below it nothing of them would be left.
+const NARROWEST: u16 = 20;
 
 /// Where words go.
 pub struct Screen {
@@ -88,7 +92,8 @@ impl Screen {
     /// What the place that rows go to can do.
     pub fn look(&self) -> Look {
         match self.shows_data && self.file.is_none() {
-            true => Look { colour: self.colour, width: comfy_table::Table::new().width() },
+            // A terminal that was never told its size says 0.
+            true => Look { colour: self.colour, width: Table::new().width().filter(|width| *width >= NARROWEST) },
             false => Look::default(),
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! Neighbours: `judge`, `script` and `ask` make troubles; the session shows them, or ends the program with one ([`KlusterError`]).
 
+mod of_client;
+
 use super::place::Place;
 use super::ticket::OpenRequest;
 use crate::error::KlusterError;
-use kluster_client::{ClientError, ErrorCode, LogError, NodeId, Offset, Outcome, ResponseError, Ticket};
+use kluster_client::{NodeId, Offset, Outcome, Ticket};
 use kluster_sql::Refusal;
 use serde_json::{Map, Value, json};
 use std::io;
@@ -124,17 +126,6 @@ impl Trouble {
         self.with(|facts| facts.place = Some(place))
     }
 
-    fn by_nodes(error: ResponseError, offset: Option<Offset>, nodes: Vec<NodeId>) -> Self {
-        // What the rules refuse has the way out behind its message already.
-        Self::of(Kind::Refused, error.code.as_str(), error.message).with(|facts| {
-            facts.sql_state = error.sql_state;
-            facts.position = error.position.and_then(|position| usize::try_from(position).ok());
-            facts.statement_index = error.statement_index.and_then(|index| usize::try_from(index).ok());
-            facts.hint = hint_of(error.code).map(str::to_owned);
-            (facts.nodes, facts.offset) = (nodes, offset);
-        })
-    }
-
     /// For people: what, where, what to do, each on lines of its own.
     pub fn text(&self) -> String {
         let mut text = self.head();
@@ -208,76 +199,7 @@ impl Trouble {
     }
 }
 
-/// What helps against a refusal by the DBMS or a node, where the message alone does not say it.
-fn hint_of(code: ErrorCode) -> Option<&'static str> {
-    match code {
-        ErrorCode::NotYet => Some("the node is behind what this session has seen: ask again, or \\read eventual"),
-        ErrorCode::Expired => Some("the request is older than what outcomes are remembered for: look at the data"),
-        ErrorCode::Unavailable => Some("the node's database does not answer: ask again; \\nodes shows who is there"),
-        ErrorCode::ResultTooLarge => Some("ask for less at once: with LIMIT, or by ranges of the key"),
-        _ => None,
-    }
-}
-
-impl From<ClientError> for Trouble {
-    fn from(error: ClientError) -> Self {
-        let message = error.to_string();
-        match error {
-            ClientError::Refused { error, offset, nodes } => Self::by_nodes(error, offset, nodes),
-            ClientError::TimedOut { ticket, outcome, answered } => {
-                let answers = match answered.len() {
-                    0 => "no answer in time".to_owned(),
-                    _ => format!("only {} answered in time", joined(&answered)),
-                };
-                Self::unanswered(answers, Some(ticket), outcome)
-            }
-            ClientError::NoVoters { ticket, .. } => Self::new(Kind::Open, message)
-                .hinted("\\ack first trusts the one that answers")
-                .with(|facts| facts.ticket = Some(ticket)),
-            ClientError::Diverged { .. } => Self::new(Kind::Differ, message),
-            ClientError::VotersGone(gone) => {
-                let trouble = Self::new(Kind::Open, message);
-                match gone.answered.is_empty() && gone.outcome == Outcome::Open {
-                    true => trouble.with(|facts| facts.ticket = Some(gone.ticket)),
-                    false => trouble.hinted("\\nodes shows who is there; \\ack first or quorum waits for fewer"),
-                }
-            }
-            ClientError::Closed { ticket, outcome } => {
-                Self::unanswered("the connection was closed".to_owned(), ticket, outcome)
-            }
-            ClientError::Log { source, ticket, outcome } => match source {
-                LogError::Settings(what) => Self::new(Kind::Settings, what),
-                source if outcome == Outcome::Open => Self::unanswered(source.to_string(), ticket, outcome),
-                source => Self::new(Kind::Log, source.to_string()),
-            },
-            ClientError::ResultTooLarge { limit } => {
-                let message = format!("the result has more than {} MiB, and a prompt holds it in memory", limit >> 20);
-                Self::of(Kind::Refused, ErrorCode::ResultTooLarge.as_str(), message)
-                    .hinted("ask for less at once: with LIMIT, or by ranges of the key")
-            }
-            ClientError::Invalid(what) => Self::new(Kind::Settings, what),
-            ClientError::StreamBroken { .. }
-            | ClientError::ResultGone
-            | ClientError::NoRow
-            | ClientError::Decode(_) => Self::new(Kind::Refused, message),
-        }
-    }
-}
-
 impl Trouble {
-    fn unanswered(what: String, ticket: Option<Ticket>, outcome: Outcome) -> Self {
-        match (outcome, ticket) {
-            (Outcome::Open, Some(ticket)) => {
-                let id = &ticket.message_id;
-                let message = format!("{what}; the outcome of request {id} is open: it may take effect or not");
-                Self::new(Kind::Open, message).with(|facts| facts.ticket = Some(ticket))
-            }
-            (Outcome::Open, None) => Self::new(Kind::Open, format!("{what}; the outcome is open")),
-            (Outcome::NoEffect, _) => Self::new(Kind::Open, format!("{what}; it has no effect"))
-                .hinted("is a node running? \\nodes, or kluster-admin status, shows them"),
-        }
-    }
-
     /// The wait was ended by hand. `ticket`: what was sent; None: nothing that could have an effect.
     pub fn interrupted(ticket: Option<Ticket>) -> Self {
         let outcome = if ticket.is_some() { Outcome::Open } else { Outcome::NoEffect };
@@ -297,13 +219,10 @@ impl Trouble {
     }
 }
 
-fn joined(nodes: &[NodeId]) -> String {
-    nodes.iter().map(NodeId::as_str).collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kluster_client::{ClientError, ErrorCode, ResponseError};
 
     #[test]
     fn a_refusal_says_what_where_who_and_what_to_do() {
@@ -353,6 +272,18 @@ mod tests {
         assert_eq!(trouble.end().exit_code(), 6);
         assert_eq!(Trouble::interrupted(Some(ticket)).end().exit_code(), 130);
         assert!(Trouble::interrupted(None).text().contains("it has no effect"));
+    }
+
+    #[test]
+    fn every_kind_has_the_exit_code_of_the_page() {
+        let page = include_str!("../../../docs/sql.md");
+        let kinds =
+            [Kind::Settings, Kind::Differ, Kind::Log, Kind::Refused, Kind::Open, Kind::Output, Kind::Interrupted];
+        for (kind, code) in kinds.into_iter().zip([2, 3, 4, 5, 6, 7, 130]) {
+            assert_eq!(Trouble::new(kind, "x").end().exit_code(), code);
+            assert!(page.contains(&format!("\n| {code} | ")), "docs/sql.md lacks {code}");
+            assert!(crate::sql::MANUAL.contains(&format!(" {code} ")), "the manual lacks {code}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl History {
     }
 }
 
-/// `kluster/history` among the user's state (https://specifications.freedesktop.org/basedir-spec: relative paths do not count).
+/// `kluster/history` among the user's state (<https://specifications.freedesktop.org/basedir-spec>: relative paths do not count).
 fn usual(state: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     let state = state.filter(|path| path.is_absolute());
     let state = state.or_else(|| home.map(|home| home.join(".local/state")))?;

@@ -9,7 +9,7 @@ use crate::sql::script::is_complete;
 use crate::sql::trouble::{Kind, Trouble};
 use kluster_sql::Dialect;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
-use rustyline::config::CompletionType;
+use rustyline::config::{Behavior, CompletionType};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -18,6 +18,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, ExternalPrinter, Helper};
 use std::borrow::Cow;
 use std::fs::create_dir_all;
+use std::io::{IsTerminal, stdout};
 use std::sync::mpsc;
 use tokio::sync::oneshot;
 
@@ -49,11 +50,15 @@ impl LineReader {
     pub fn start(dialect: Dialect, vocabulary: Shared, history: History) -> Result<(Self, Printer), Trouble> {
         let broken = |error: ReadlineError| Trouble::new(Kind::Output, format!("the terminal cannot be used: {error}"));
         let mut editor = editor(dialect, vocabulary).map_err(broken)?;
-        let mut outside = editor.create_external_printer().map_err(broken)?;
+        let outside = editor.create_external_printer();
         let (asked, prompts) = mpsc::channel();
         std::thread::spawn(move || read_lines(editor, &history, &prompts));
-        // A terminal that is gone reads nothing.
-        let printer: Printer = Box::new(move |line| drop(outside.print(line)));
+        let printer: Printer = match outside {
+            // A terminal that is gone reads nothing.
+            Ok(mut outside) => Box::new(move |line| drop(outside.print(line))),
+            // TERM=dumb and its kin: there is no line under way that could be moved.
+            Err(_) => Box::new(|line| eprint!("{line}")),
+        };
         Ok((Self { asked }, printer))
     }
 
@@ -70,7 +75,10 @@ impl LineReader {
 type LineEditor = Editor<Assistant, FileHistory>;
 
 fn editor(dialect: Dialect, vocabulary: Shared) -> Result<LineEditor, ReadlineError> {
+    // Where rows go to a file, the line under way still belongs on the terminal.
+    let behavior = if stdout().is_terminal() { Behavior::Stdio } else { Behavior::PreferTerm };
     let config = Config::builder()
+        .behavior(behavior)
         .completion_type(CompletionType::List)
         .max_history_size(REMEMBERED)?
         .history_ignore_dups(true)?

@@ -33,14 +33,17 @@ pub fn table(grid: &Grid, look: Look) -> String {
         false => cell,
     };
     let header = grid.columns.iter().map(|column| Cell::new(printable(&column.name)).add_attribute(Attribute::Bold));
-    table.set_header(header.enumerate().map(|(index, cell)| align(cell, index)));
-    for row in &grid.rows {
-        let cells = row.iter().enumerate().map(|(index, value)| align(cell(value), index));
-        let mut row = Row::from(cells.collect::<Vec<_>>());
+    let one_line = |cells: Vec<Cell>| {
+        let mut row = Row::from(cells);
         if look.width.is_some() {
             row.max_height(1);
         }
-        table.add_row(row);
+        row
+    };
+    table.set_header(one_line(header.enumerate().map(|(index, cell)| align(cell, index)).collect()));
+    for row in &grid.rows {
+        let cells = row.iter().enumerate().map(|(index, value)| align(cell(value), index));
+        table.add_row(one_line(cells.collect()));
     }
     lines(&table)
 }
