@@ -5,8 +5,10 @@ use std::process::Stdio;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_ends_with_one_checksum() {
-    let told =
-        command(&["demo", "--speed", "fast"]).stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let mut demo = command(&["demo", "--speed", "fast", "--dir", path]);
+    let told = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.unwrap();
     let (story, trouble) = (String::from_utf8(told.stdout).unwrap(), String::from_utf8_lossy(&told.stderr));
     assert!(told.status.success(), "{story}\n{trouble}");
     let line =
