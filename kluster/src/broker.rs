@@ -5,7 +5,8 @@
 use crate::error::KlusterError;
 use crate::signals::Signals;
 use crate::up::directory::{Directory, cannot_use};
-use crate::up::{ending, words};
+use crate::up::ending::Ending;
+use crate::up::words;
 use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::{BrokerError, BrokerSettings, GroupSettings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// The nodes of a cluster come to ONE's group at about the same time. The first waits so long for the next, so that they share the reads in
 /// one round; otherwise the second round waits for a heartbeat (2 s), and reads with it.
@@ -86,14 +86,14 @@ pub struct Broker {
 impl Broker {
     /// Serves until it is asked to end.
     pub async fn run(&self, signals: &Signals) -> Result<(), KlusterError> {
+        let ending = Ending::new(signals);
         let directory = Directory::open(&self.place.dir)?;
-        let log = LogServer::open(&self.place, &directory).await?;
+        let opening = LogServer::open(&self.place, &directory);
+        let Some(log) = ending.unless_asked(opening).await? else { return Ok(()) };
         eprintln!("A log on {}, its files in {}.\n{}", log.advertised(), directory.log().display(), words::DURABLE);
         words::ready_line(&format!("ready bootstrap={}", log.advertised()))?;
         signals.asked_to_end().await;
-        let draining = CancellationToken::new();
-        ending::at_once_when_asked_again(draining.clone());
-        draining.cancel();
+        ending.begins();
         eprintln!("kluster: draining");
         log.stop().await
     }

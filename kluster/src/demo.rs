@@ -27,6 +27,7 @@ use crate::broker::{LogServer, Place};
 use crate::error::KlusterError;
 use crate::signals::Signals;
 use crate::up::directory::{Directory, cannot_use};
+use crate::up::ending::Ending;
 use screen::Screen;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -84,14 +85,13 @@ impl Demo {
             advertise: None,
             disk_faults: String::new(),
         };
+        let ending = Ending::new(signals);
         let log = LogServer::open(&place, &directory).await?;
         let mut story = Story::new(&directory, &log, screen);
-        let told = tokio::select! {
-            told = story.tell() => told,
-            () = signals.asked_to_end() => Err(KlusterError::Interrupted("the story was ended before its end".to_owned())),
-        };
+        let told = ending.unless_asked(story.tell()).await;
+        ending.begins();
         story.end().await;
-        told.and(log.stop().await)
+        told.and_then(|told| told.ok_or_else(before_its_end)).and(log.stop().await)
     }
 
     fn directory(&self) -> Result<Dir, KlusterError> {
@@ -126,6 +126,10 @@ impl Demo {
         })?;
         Ok(())
     }
+}
+
+fn before_its_end() -> KlusterError {
+    KlusterError::Interrupted("the story was ended before its end".to_owned())
 }
 
 /// Where the files lie.

@@ -22,12 +22,12 @@ use crate::error::KlusterError;
 use crate::signals::Signals;
 use crate::sql::Sql;
 use directory::{Directory, Home};
+use ending::Ending;
 use kluster_log::{Log, LogSettings, TopicSettings};
 use nodes::Nodes;
 use plan::{Asked, Plan};
 use std::io::IsTerminal;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use words::Started;
 
 /// The manual of the command.
@@ -61,61 +61,74 @@ pub struct Up {
 impl Up {
     /// Starts the cluster and serves until it is asked to end.
     pub async fn run(&self, settings: &LogSettings, signals: &Signals) -> Result<(), KlusterError> {
-        let begun = Instant::now();
+        let (begun, ending) = (Instant::now(), Ending::new(signals));
         if settings.bootstrap != LogSettings::default().bootstrap {
             eprintln!("kluster: --bootstrap is not used: this command starts a log of its own");
         }
         let directory = Directory::open(&self.place.dir)?;
-        let broker = LogServer::open(&self.place, &directory).await?;
+        let opening = LogServer::open(&self.place, &directory);
+        let Some(broker) = ending.unless_asked(opening).await? else { return Ok(()) };
         let settings = LogSettings { bootstrap: broker.bootstrap(), kafka_config: None, ..settings.clone() };
-        let draining = CancellationToken::new();
-        ending::at_once_when_asked_again(draining.clone());
-        let ran = self.on_log(&settings, &directory, signals, begun, &draining).await;
+        let ran = match ending.unless_asked(self.prepare(&settings, &directory)).await {
+            Ok(Some(prepared)) => {
+                self.run_nodes(prepared, &settings, broker.advertised(), signals, &ending, begun).await
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
         ran.and(broker.stop().await)
     }
 
-    /// The nodes' part, between the log's beginning and its end.
-    async fn on_log(
-        &self,
-        settings: &LogSettings,
-        directory: &Directory,
-        signals: &Signals,
-        begun: Instant,
-        draining: &CancellationToken,
-    ) -> Result<(), KlusterError> {
+    /// What lies there, what is to run, and the log with its topics.
+    async fn prepare(&self, settings: &LogSettings, directory: &Directory) -> Result<Prepared, KlusterError> {
         let home = directory.of_database(&settings.database)?;
         let asked = Asked { nodes: self.nodes, urls: &self.node, without: &self.without };
         let plan = Plan::make(&asked, &home)?;
         let log = Log::connect(settings.clone()).await?;
         log.create_topics(&TopicSettings::development()).await?;
-        let mut nodes = Nodes::start(&plan, &log);
-        let began = tokio::select! {
-            biased;
-            began = begin(&mut nodes, &plan, home, &log) => began.map(|()| true),
-            () = signals.asked_to_end() => Ok(false),
-        };
-        let served = match began {
-            Ok(true) => {
-                let started =
-                    Started { place: &self.place, plan: &plan, nodes: &nodes, settings, took: begun.elapsed() };
+        Ok(Prepared { home, plan, log })
+    }
+
+    /// The nodes' part, between the log's beginning and its end.
+    async fn run_nodes(
+        &self,
+        prepared: Prepared,
+        settings: &LogSettings,
+        bootstrap: String,
+        signals: &Signals,
+        ending: &Ending<'_>,
+        begun: Instant,
+    ) -> Result<(), KlusterError> {
+        let mut nodes = Nodes::start(&prepared.plan, &prepared.log);
+        let (plan, place) = (prepared.plan.clone(), &self.place);
+        let served = match ending.unless_asked(begin(&mut nodes, prepared)).await {
+            Ok(Some(())) => {
+                let started = Started { place, plan: &plan, nodes: &nodes, settings, bootstrap, took: begun.elapsed() };
                 serve(&started, signals).await
             }
-            Ok(false) => Ok(()),
+            Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        draining.cancel();
+        ending.begins();
         eprintln!("kluster: draining");
-        let drained = nodes.drain().await;
-        served.and(drained)
+        served.and(nodes.drain().await)
     }
 }
 
+/// A log with its topics, and the nodes that are to run.
+struct Prepared {
+    home: Home,
+    plan: Plan,
+    log: Log,
+}
+
 /// Waits until every node is at the end of the log and counts, and those who are to leave have left.
-async fn begin(nodes: &mut Nodes, plan: &Plan, mut home: Home, log: &Log) -> Result<(), KlusterError> {
+async fn begin(nodes: &mut Nodes, prepared: Prepared) -> Result<(), KlusterError> {
+    let Prepared { mut home, plan, log } = prepared;
     nodes.started(|node| home.remember(node)).await?;
     nodes.joined().await?;
     for node in &plan.absent {
-        nodes.take_out(node, plan, log).await?;
+        nodes.take_out(node, &plan, &log).await?;
         home.forget(node)?;
     }
     Ok(())

@@ -139,7 +139,7 @@ impl<'a> Story<'a> {
         let bar = self.screen.bar(from, end);
         loop {
             let at = node.said().next;
-            bar.set_position(at.saturating_sub(from));
+            bar.set_position(at.min(end).saturating_sub(from));
             if at >= end {
                 break;
             }

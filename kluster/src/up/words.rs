@@ -16,8 +16,10 @@ pub(crate) struct Started<'a> {
     pub(crate) plan: &'a Plan,
     /// The nodes.
     pub(crate) nodes: &'a Nodes,
-    /// How the log is reached.
+    /// How the log is reached from this process.
     pub(crate) settings: &'a LogSettings,
+    /// How it is reached from elsewhere.
+    pub(crate) bootstrap: String,
     /// From the start of the command to the first answer.
     pub(crate) took: Duration,
 }
@@ -26,16 +28,24 @@ impl Started<'_> {
     /// Says all of it; `prompt`: one follows.
     pub(crate) fn say(&self, prompt: bool) -> std::io::Result<()> {
         eprint!("{}", self.text(prompt));
-        let (bootstrap, nodes) = (&self.settings.bootstrap, self.plan.nodes.len());
+        let (bootstrap, nodes) = (&self.bootstrap, self.plan.nodes.len());
         ready_line(&format!("ready bootstrap={bootstrap} nodes={nodes}"))
     }
 
     fn text(&self, prompt: bool) -> String {
         let mut text = String::new();
-        let bootstrap = &self.settings.bootstrap;
+        let bootstrap = &self.bootstrap;
         // Writing to a String does not fail.
         let _ = writeln!(text, "A cluster in this process, ready after {:.2} s.", self.took.as_secs_f64());
-        let _ = writeln!(text, "{DURABLE}\n");
+        let _ = writeln!(text, "{DURABLE}");
+        if !self.place.listen.is_loopback() {
+            let _ = writeln!(
+                text,
+                "It listens on {}: whoever reaches that may read and write everything.",
+                self.place.listen
+            );
+        }
+        let _ = writeln!(text);
         let _ = writeln!(text, "  log   {bootstrap}   files in {}", self.place.dir.display());
         for node in self.nodes.each() {
             let http = node.http.map_or_else(String::new, |http| format!("   http://{http}/metrics"));
@@ -52,9 +62,9 @@ impl Started<'_> {
 
     fn command(&self) -> String {
         let default = LogSettings::default();
-        let bootstrap = match self.settings.bootstrap.rsplit_once(':') {
+        let bootstrap = match self.bootstrap.rsplit_once(':') {
             Some(("127.0.0.1" | "localhost", "9092")) => String::new(),
-            _ => format!(" --bootstrap {}", self.settings.bootstrap),
+            _ => format!(" --bootstrap {}", self.bootstrap),
         };
         let database = match self.settings.database == default.database {
             true => String::new(),
