@@ -1,7 +1,9 @@
 //! A broker and nothing else: `cargo run -p kluster-broker --example serve -- DIR [ADDRESS]` serves the data in DIR (on 127.0.0.1:9092) until
-//! Ctrl-C, and prints the address that it listens on. `RUST_LOG` sets how much it says, `KLUSTER_BROKER_FAULTS` what shall go wrong.
+//! Ctrl-C, and prints the address that it listens on. `RUST_LOG` sets how much it says, `KLUSTER_BROKER_FAULTS` and
+//! `KLUSTER_BROKER_DISK_FAULTS` what shall go wrong (see `fault`).
 
 use std::error::Error;
+use std::sync::Arc;
 
 use kluster_broker::fault::Faults;
 use kluster_broker::{Broker, BrokerSettings};
@@ -19,6 +21,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Ok(rules) = std::env::var("KLUSTER_BROKER_FAULTS") {
         settings.faults = Faults::parse(&rules)?;
+    }
+    if let Ok(faults) = std::env::var("KLUSTER_BROKER_DISK_FAULTS") {
+        settings.disk_faults = Arc::new(faults.parse()?);
     }
     let broker = Broker::open(settings).await?;
     println!("bootstrap.servers={}", broker.address());

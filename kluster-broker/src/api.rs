@@ -106,7 +106,7 @@ impl<R> From<R> for Answer<R> {
 pub(crate) enum CallError {
     #[error("a request's header is malformed: {0}")]
     Header(#[source] Malformed),
-    #[error("API key {0} is not served")]
+    #[error("API key {0} ({name}) is not served", name = name(*.0))]
     Key(i16),
     #[error("{key:?} version {version} is not served; versions {min} to {max} are")]
     Version { key: ApiKey, version: i16, min: i16, max: i16 },
@@ -114,6 +114,10 @@ pub(crate) enum CallError {
     Malformed { key: ApiKey, version: i16, reason: String },
     #[error("the answer to {key:?} version {version} can't be written: {reason}; this is a mistake of the broker")]
     Answer { key: ApiKey, version: i16, reason: String },
+}
+
+fn name(key: i16) -> String {
+    ApiKey::try_from(key).map_or_else(|()| "unknown".to_owned(), |key| format!("{key:?}"))
 }
 
 /// An API that is served.

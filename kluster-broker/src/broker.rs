@@ -1,6 +1,8 @@
 //! A broker from its start to its stop: the data directory is locked and recovered, the socket is bound, clients are served, requests under way
 //! are answered, everything is flushed, the lock is given back.
 
+mod error;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,41 +21,17 @@ use crate::api::LARGEST_ANSWER;
 use crate::coordinator::Coordinator;
 use crate::fault::Faults;
 use crate::frame::shape::LARGE_ELEMENTS;
-use crate::offsets::OffsetsError;
 use crate::partition::AppendError;
 use crate::server;
 use crate::settings::BrokerSettings;
-use crate::topics::{OpenError, Topics};
+use crate::topics::Topics;
+
+pub use error::BrokerError;
 
 /// The only broker's number. Clients are told it and never give it a meaning.
 pub(crate) const NODE_ID: BrokerId = BrokerId(1);
 /// One broker leads every partition for ever.
 pub(crate) const LEADER_EPOCH: i32 = crate::batch::LEADER_EPOCH;
-
-/// Why a broker can't be opened, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum BrokerError {
-    /// Another program listens there.
-    #[error("{address} is in use by another program; stop that one, or listen on another port")]
-    PortInUse {
-        /// Where the broker was told to listen.
-        address: SocketAddr,
-    },
-    /// The address is not this machine's, or may not be listened on.
-    #[error("can't listen on {address}: {source}; give an address of this machine, and a port that this user may open")]
-    Listen {
-        /// Where the broker was told to listen.
-        address: SocketAddr,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// The data directory is in use, can't be used, or is damaged.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The committed offsets of groups can't be had.
-    #[error(transparent)]
-    Offsets(#[from] OffsetsError),
-}
 
 /// A broker that serves. Dropped without [`Broker::stop`], it closes its connections at once and leaves the rest to the next start's recovery.
 #[derive(Debug)]

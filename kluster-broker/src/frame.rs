@@ -36,7 +36,9 @@ pub(crate) struct Frame {
 /// Why no further frame can be read from a connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
-    #[error("a request of {length} bytes is over the bound of {bound} bytes (max_frame_bytes)")]
+    #[error(
+        "a request of {length} bytes is over the bound of {bound} bytes (max_frame_bytes), or none of Kafka's (TLS, HTTP)"
+    )]
     TooLong { length: u32, bound: usize },
     #[error("the connection ended within a request, {missing} bytes before its end")]
     CutOff { missing: usize },

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// Name of the locked file; its content is the holder's process id.
 const LOCK_FILE: &str = "lock";
 
-/// The lock, held until dropped.
+/// The lock, held until released or dropped.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 /// Why the lock was not got.
@@ -57,6 +57,14 @@ impl DirectoryLock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Gives the directory back, although this may be kept by someone who has nothing more to do there.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn release(&self) -> io::Result<()> {
+        self.file.unlock()
     }
 }

@@ -79,7 +79,7 @@ pub(crate) struct Backing {
     /// Upkeep has something to do.
     pub upkeep: Arc<Upkeep>,
     /// Held as long as any partition is in use.
-    pub _lock: Arc<DirectoryLock>,
+    pub lock: Arc<DirectoryLock>,
 }
 
 /// What wakes the upkeep of a data directory.

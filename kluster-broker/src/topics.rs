@@ -58,7 +58,7 @@ impl Topics {
         fs::create_dir_all(dir).map_err(io)?;
         let lock = Arc::new(DirectoryLock::take(dir)?);
         let disk = Disk::new(faults);
-        let backing = Backing { disk, flushers: Flushers::default(), upkeep: Arc::default(), _lock: lock };
+        let backing = Backing { disk, flushers: Flushers::default(), upkeep: Arc::default(), lock };
         remove_retired(dir).map_err(io)?;
         let catalogue = Catalogue::open(dir, &backing.disk)?;
         let mut topics = BTreeMap::new();

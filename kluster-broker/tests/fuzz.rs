@@ -10,6 +10,7 @@ mod client;
 mod requests;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -22,11 +23,17 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Frames of a run. They take a few seconds.
 const FRAMES: usize = 20_000;
 /// After so many frames a client asks whether it is still served, and memory is measured.
 const CHECK_EVERY: usize = 1_000;
+/// Who send at the same time.
+const STRANGERS: usize = 20;
+/// How long a stranger stays for an answer. Long polls take longer; they are left.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// By how much resident memory may grow after the first check: the bounds on requests below, and what an allocator keeps of what it got back.
 const GROWTH_BYTES: usize = 64 * 1024 * 1024;
 /// The bound on one request.
@@ -58,26 +65,34 @@ async fn no_frame_breaks_the_broker() {
     let seed = number("KLUSTER_FUZZ_SEED", 1);
     let frames = number("KLUSTER_FUZZ_FRAMES", FRAMES);
     println!("seed {seed}, {frames} frames");
-    let mut random = StdRng::seed_from_u64(seed as u64);
     let dir = TempDir::new().unwrap();
     let broker = serve(&dir).await;
-    let valid = requests::valid();
+    let valid = Arc::new(requests::valid());
     let mut at_first = 0;
-    for sent in 0..frames {
-        if sent % CHECK_EVERY == 0 {
-            assert_served(broker.address()).await;
-            let resident = resident_bytes();
-            // What the first frames make is there to stay: threads, caches, the table of topics.
-            at_first = if sent <= CHECK_EVERY { resident } else { at_first };
-            let grown = resident.saturating_sub(at_first);
-            assert!(grown < GROWTH_BYTES, "seed {seed}, frame {sent}: {grown} bytes more than at first");
+    for round in 0..frames.div_ceil(CHECK_EVERY) {
+        let mut strangers = JoinSet::new();
+        for stranger in 0..STRANGERS {
+            let random = StdRng::seed_from_u64((seed + (round * STRANGERS + stranger) * 1_000_003) as u64);
+            strangers.spawn(bother(broker.address(), Arc::clone(&valid), random, CHECK_EVERY / STRANGERS));
         }
-        let frame = wild(&valid, &mut random);
-        send(broker.address(), &frame).await;
-        assert_eq!(PANICS.load(Ordering::Relaxed), 0, "seed {seed}, frame {sent}: {frame:?}");
+        strangers.join_all().await;
+        assert_eq!(PANICS.load(Ordering::Relaxed), 0, "seed {seed}, round {round}: see the panic above");
+        assert_served(broker.address()).await;
+        let resident = resident_bytes();
+        // What the first round makes is there to stay: threads, caches, a few topics.
+        at_first = if round == 0 { resident } else { at_first };
+        let grown = resident.saturating_sub(at_first);
+        assert!(grown < GROWTH_BYTES, "seed {seed}, round {round}: {grown} bytes more than at first");
     }
-    assert_served(broker.address()).await;
     broker.stop().await.unwrap();
+}
+
+/// One stranger's frames, each from a connection of its own.
+async fn bother(address: SocketAddr, valid: Arc<Vec<Vec<u8>>>, mut random: StdRng, frames: usize) {
+    for _ in 0..frames {
+        let frame = wild(&valid, &mut random);
+        send(address, &frame, random.random_bool(0.5)).await;
+    }
 }
 
 #[tokio::test]
@@ -100,14 +115,18 @@ async fn claimed_lengths_take_no_memory_and_no_turn_for_ever() {
     broker.stop().await.unwrap();
 }
 
-/// Sends a frame from a new connection, ends it, and takes what comes.
-async fn send(address: SocketAddr, frame: &[u8]) {
+/// Sends a frame from a new connection, and takes what comes. Some leave at once; the others stay for an answer, though not for long.
+async fn send(address: SocketAddr, frame: &[u8], leaves: bool) {
     let mut stranger = TcpStream::connect(address).await.unwrap();
     // The broker may have closed before all was written.
     let _ = stranger.write_all(frame).await;
-    let _ = stranger.shutdown().await;
     let mut taken = [0; 4096];
-    while stranger.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {}
+    if leaves {
+        let _ = stranger.shutdown().await;
+        while stranger.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {}
+    } else {
+        let _ = timeout(PATIENCE, stranger.read(&mut taken)).await;
+    }
 }
 
 async fn assert_served(address: SocketAddr) {

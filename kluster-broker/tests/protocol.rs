@@ -1,18 +1,24 @@
 //! The broker over real sockets, asked by a small client of the protocol: what each API answers in its lowest and its highest version and those
 //! between, how connections behave, what strangers can and can't do, what a restart keeps.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "protocol/bounds.rs"]
+mod bounds;
 #[path = "protocol/client.rs"]
 mod client;
 #[path = "protocol/configs.rs"]
 mod configs;
 #[path = "protocol/connections.rs"]
 mod connections;
+#[path = "protocol/consumers.rs"]
+mod consumers;
 #[path = "protocol/faults.rs"]
 mod faults;
 #[path = "protocol/fetching.rs"]
 mod fetching;
+#[path = "protocol/groups.rs"]
+mod groups;
 #[path = "protocol/offsets.rs"]
 mod offsets;
 #[path = "protocol/producing.rs"]
@@ -31,26 +37,26 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// A broker on a free port, with a directory of its own.
-pub struct Served {
-    pub broker: Broker,
-    pub dir: TempDir,
+struct Served {
+    broker: Broker,
+    dir: TempDir,
 }
 
-pub async fn serve() -> Served {
+async fn serve() -> Served {
     serve_with(|_| {}).await
 }
 
-pub async fn serve_with(change: impl FnOnce(&mut BrokerSettings)) -> Served {
+async fn serve_with(change: impl FnOnce(&mut BrokerSettings)) -> Served {
     let dir = TempDir::new().unwrap();
     let broker = open(&dir, change).await;
     Served { broker, dir }
 }
 
-pub async fn open(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> Broker {
+async fn open(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> Broker {
     Broker::open(settings(dir, change)).await.unwrap()
 }
 
-pub fn settings(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> BrokerSettings {
+fn settings(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> BrokerSettings {
     let mut settings = BrokerSettings::new(dir.path());
     settings.listen.set_port(0);
     change(&mut settings);
@@ -58,27 +64,27 @@ pub fn settings(dir: &TempDir, change: impl FnOnce(&mut BrokerSettings)) -> Brok
 }
 
 impl Served {
-    pub async fn client(&self) -> Client {
+    async fn client(&self) -> Client {
         Client::connect(self.broker.address()).await
     }
 
     /// A client, and a topic of that many partitions.
-    pub async fn with_topic(&self, name: &str, partitions: i32) -> Client {
+    async fn with_topic(&self, name: &str, partitions: i32) -> Client {
         let mut client = self.client().await;
         create(&mut client, name, partitions, &[]).await;
         client
     }
 }
 
-pub fn text(text: &str) -> StrBytes {
+fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-pub fn topic_name(name: &str) -> TopicName {
+fn topic_name(name: &str) -> TopicName {
     TopicName(text(name))
 }
 
-pub fn creatable(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreatableTopic {
+fn creatable(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreatableTopic {
     let config = |(name, value): &(&str, &str)| {
         CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
     };
@@ -89,13 +95,13 @@ pub fn creatable(name: &str, partitions: i32, configs: &[(&str, &str)]) -> Creat
         .with_configs(configs.iter().map(config).collect())
 }
 
-pub async fn create(client: &mut Client, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+async fn create(client: &mut Client, name: &str, partitions: i32, configs: &[(&str, &str)]) {
     let request = CreateTopicsRequest::default().with_topics(vec![creatable(name, partitions, configs)]);
     let response = client.call(7, request).await;
     assert_eq!(response.topics[0].error_code, 0, "{response:?}");
 }
 
-pub async fn topic_id(client: &mut Client, name: &str) -> Uuid {
+async fn topic_id(client: &mut Client, name: &str) -> Uuid {
     let asked =
         kafka_protocol::messages::metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)));
     client.call(12, MetadataRequest::default().with_topics(Some(vec![asked]))).await.topics[0].topic_id

@@ -4,14 +4,11 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
+use super::member::sized;
 use super::refuse::Refuse;
 use super::{Answer, Call, wire};
 use crate::coordinator::{Described, DescribedMember};
 
-/// From this version on it is told which operations are allowed.
-const OPERATIONS: i16 = 3;
-/// From this version on static members are told.
-const STATIC: i16 = 4;
 /// From this version on a group that is not there is an error; before, it is described as dead.
 const NOT_FOUND: i16 = 6;
 /// All that can be done to a group, as bits: read (3), delete (6), describe (8). This broker has no other rights than everybody's.
@@ -19,34 +16,32 @@ const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 /// Nobody asked.
 const NO_OPERATIONS: i32 = i32::MIN;
 
-pub(super) async fn answer(call: &Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub(super) async fn answer(call: &Call, request: DescribeGroupsRequest) -> Answer<DescribeGroupsResponse> {
     let version = call.version;
     let operations = if request.include_authorized_operations { ALL_OPERATIONS } else { NO_OPERATIONS };
     let describe = |group: GroupId| {
         let described = match call.shared.coordinator.describe(&group) {
-            Some(described) => known(&described, version),
+            Some(described) => known(&described),
             None => unknown(version),
         };
-        let operations = if version >= OPERATIONS { operations } else { NO_OPERATIONS };
         described.with_group_id(group).with_authorized_operations(operations)
     };
-    DescribeGroupsResponse::default()
-        .with_groups(wire::distinct(request.groups, GroupId::clone).into_iter().map(describe).collect())
+    let groups = wire::distinct(request.groups, GroupId::clone).into_iter().map(describe).collect();
+    sized(call, DescribeGroupsResponse::default().with_groups(groups)).await
 }
 
-fn known(group: &Described, version: i16) -> DescribedGroup {
+fn known(group: &Described) -> DescribedGroup {
     DescribedGroup::default()
         .with_group_state(wire::text(group.state))
         .with_protocol_type(wire::text(&group.protocol_type))
         .with_protocol_data(wire::text(&group.protocol))
-        .with_members(group.members.iter().map(|of| member(of, version)).collect())
+        .with_members(group.members.iter().map(member).collect())
 }
 
-fn member(member: &DescribedMember, version: i16) -> DescribedGroupMember {
-    let instance = member.instance_id.as_deref().filter(|_| version >= STATIC).map(wire::text);
+fn member(member: &DescribedMember) -> DescribedGroupMember {
     DescribedGroupMember::default()
         .with_member_id(wire::text(&member.member_id))
-        .with_group_instance_id(instance)
+        .with_group_instance_id(member.instance_id.as_deref().map(wire::text))
         .with_client_id(wire::text(&member.client_id))
         .with_client_host(wire::text(&member.client_host))
         .with_member_metadata(member.metadata.clone())

@@ -12,7 +12,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use super::{Answer, Call, wire};
@@ -25,6 +25,11 @@ const BY_ID: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 /// Bytes that one answer takes at most, beside a first batch that is larger. What a client asks for beyond that it gets with its next request.
 pub(crate) const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
+
+/// Reading again what was too little is held to so many bytes for each millisecond.
+const READ_AGAIN_BYTES_PER_MS: usize = 64 * 1024;
+/// The longest wait, whatever is asked for: a peer that left is found out by then at the latest.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
 pub(super) async fn answer(call: &Call, request: FetchRequest) -> Answer<FetchResponse> {
     if request.session_id != 0 && request.session_epoch > 0 {
@@ -40,9 +45,9 @@ pub(super) async fn answer(call: &Call, request: FetchRequest) -> Answer<FetchRe
         if enough || Instant::now() >= deadline || call.shared.stop.is_cancelled() {
             return round.answer(topics, list_aborted);
         }
-        let missing = bounds.least - round.bytes;
-        drop(round);
-        wait(call, &mut topics, missing, deadline).await;
+        let read_in_vain = round.bytes;
+        drop(round); // its memory is others' meanwhile
+        wait(call, &mut topics, read_in_vain, deadline).await;
     }
 }
 
@@ -60,7 +65,7 @@ impl Bounds {
             bytes,
             // More than fits an answer can't be waited for.
             least: usize::try_from(request.min_bytes).unwrap_or_default().min(bytes),
-            wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or_default()),
+            wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or_default()).min(LONGEST_WAIT),
         }
     }
 }
@@ -83,10 +88,6 @@ struct Wanted {
 struct Source {
     partition: Partition,
     moved: watch::Receiver<i64>,
-    /// The high watermark that was seen last.
-    seen: i64,
-    /// The partition's size when it was read last, by which more of it is noticed without reading.
-    size: u64,
 }
 
 impl Topic {
@@ -108,7 +109,7 @@ impl Source {
         let partition = wire::partition(call, topic, asked.partition)?;
         wire::check_epoch(&partition, asked.current_leader_epoch)?;
         let moved = partition.watch();
-        Ok(Self { partition, moved, seen: 0, size: 0 })
+        Ok(Self { partition, moved })
     }
 }
 
@@ -124,8 +125,7 @@ impl Wanted {
     fn read(&mut self, max_bytes: usize, at_least_one: bool) -> Result<Bytes, ResponseError> {
         let source = self.from.as_mut().map_err(|error| *error)?;
         // Seen before it is read: what comes after wakes the wait.
-        source.seen = *source.moved.borrow_and_update();
-        source.size = source.partition.size_bytes();
+        source.moved.borrow_and_update();
         source.partition.read(self.offset, max_bytes, at_least_one).map_err(|error| {
             if matches!(error, ReadError::Damaged { .. } | ReadError::Storage(_)) {
                 tracing::error!(%error, "records can't be read");
@@ -195,50 +195,32 @@ fn partition_data(wanted: &Wanted, read: Result<Bytes, ResponseError>, list_abor
     }
 }
 
-/// Until about `missing` more bytes are there to read, the deadline has come, or the broker stops.
-async fn wait(call: &Call, topics: &mut [Topic], missing: usize, deadline: Instant) {
-    loop {
-        let mut sources: Vec<&mut Source> = topics
-            .iter_mut()
-            .flat_map(|topic| &mut topic.wanted)
-            .filter_map(|wanted| wanted.from.as_mut().ok())
-            .collect();
-        let ended = tokio::select! {
-            index = any(&mut sources) => sources[index].stands_still(),
-            () = sleep_until(deadline) => true,
-            () = call.shared.stop.cancelled() => true,
-        };
-        if ended || enough_more(&sources, missing) {
-            return;
+/// Until a high watermark has moved (or a topic is gone), the deadline has come, or the broker stops.
+///
+/// A client that asks for many bytes at least has all of them read again each time. So that this stays cheap, it waits the longer the more was
+/// read in vain; one that takes whatever there is never waits for this.
+async fn wait(call: &Call, topics: &mut [Topic], read_in_vain: usize, deadline: Instant) {
+    let moved = async {
+        any(topics).await;
+        let pause = u64::try_from(read_in_vain / READ_AGAIN_BYTES_PER_MS).unwrap_or(u64::MAX);
+        if pause > 0 {
+            sleep(Duration::from_millis(pause)).await;
         }
+    };
+    tokio::select! {
+        () = moved => {}
+        () = sleep_until(deadline) => {}
+        () = call.shared.stop.cancelled() => {}
     }
 }
 
-/// The place of one that moved.
-async fn any(sources: &mut [&mut Source]) -> usize {
-    if sources.is_empty() {
+async fn any(topics: &mut [Topic]) {
+    let wanted = topics.iter_mut().flat_map(|topic| &mut topic.wanted);
+    let moved = wanted.filter_map(|wanted| wanted.from.as_mut().ok()).map(|source| Box::pin(source.moved.changed()));
+    let moved: Vec<_> = moved.collect();
+    if moved.is_empty() {
         return std::future::pending().await;
     }
     // A sender that is gone is found out by reading.
-    select_all(sources.iter_mut().map(|source| Box::pin(source.moved.changed()))).await.1
-}
-
-impl Source {
-    /// Whether it woke its readers although the high watermark is where it was: then something else has happened, and reading tells what.
-    fn stands_still(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.seen, *self.moved.borrow());
-        self.seen == before
-    }
-}
-
-/// Whether the partitions have grown by so much since they were read. A log that shrank (retention) is read again to be sure.
-fn enough_more(sources: &[&mut Source], missing: usize) -> bool {
-    let mut more = 0;
-    for source in sources {
-        match source.partition.size_bytes().checked_sub(source.size) {
-            Some(grown) => more += grown,
-            None => return true,
-        }
-    }
-    more >= u64::try_from(missing).unwrap_or(u64::MAX)
+    let _ = select_all(moved).await;
 }

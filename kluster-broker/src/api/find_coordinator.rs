@@ -12,8 +12,6 @@ use crate::broker::NODE_ID;
 
 /// From this version on several keys are asked for at once.
 const MANY: i16 = 4;
-/// From this version on an error comes with words.
-const WITH_MESSAGE: i16 = 1;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
@@ -52,10 +50,9 @@ fn respond(mut found: Vec<Coordinator>, version: i16) -> FindCoordinatorResponse
         return FindCoordinatorResponse::default().with_coordinators(found);
     }
     let Coordinator { node_id, host, port, error_code, error_message, .. } = found.pop().unwrap_or_default();
-    let message = if version >= WITH_MESSAGE { error_message } else { None };
     FindCoordinatorResponse::default()
         .with_error_code(error_code)
-        .with_error_message(message)
+        .with_error_message(error_message)
         .with_node_id(node_id)
         .with_host(host)
         .with_port(port)

@@ -4,31 +4,28 @@ use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
-use super::member::{copied, identity, milliseconds};
+use super::member::{copied, identity, milliseconds, sized};
 use super::refuse::Refuse;
 use super::{Answer, Call, wire};
 use crate::group::{Join, JoinAnswer, JoinedMember, Protocol};
 
-/// From this version on a member has a timeout for rebalances; before, its session timeout was both.
-const REBALANCE_TIMEOUT: i16 = 1;
 /// From this version on a new member gets its id first.
 const ID_FIRST: i16 = 4;
-/// From this version on there are static members.
-const STATIC: i16 = 5;
-/// From this version on the answer says the protocol's type, and has none of either in an error.
-const PROTOCOL_TYPE: i16 = 7;
+/// From this version on an error comes without a protocol's name.
+const NO_NAME: i16 = 7;
 /// From this version on a leader can be told to leave the assignment as it is.
 const SKIP_ASSIGNMENT: i16 = 9;
 
-pub(super) async fn answer(call: &Call, request: JoinGroupRequest) -> JoinGroupResponse {
+pub(super) async fn answer(call: &Call, request: JoinGroupRequest) -> Answer<JoinGroupResponse> {
     let group = request.group_id.to_string();
     let answer = call.shared.coordinator.join(&group, join(call, request)).await;
-    respond(answer, call.version)
+    sized(call, respond(answer, call.version)).await
 }
 
 fn join(call: &Call, request: JoinGroupRequest) -> Join {
     let session_timeout = milliseconds(request.session_timeout_ms);
-    let has_own = call.version >= REBALANCE_TIMEOUT && request.rebalance_timeout_ms > 0;
+    // Version 0 has one timeout for both.
+    let has_own = request.rebalance_timeout_ms > 0;
     Join {
         who: identity(&request.member_id, request.group_instance_id.as_ref()),
         client_id: call.client_id.clone(),
@@ -48,31 +45,27 @@ fn protocol(protocol: &JoinGroupRequestProtocol) -> Protocol {
 
 fn respond(answer: JoinAnswer, version: i16) -> JoinGroupResponse {
     match answer {
-        Ok(joined) => {
-            let response = JoinGroupResponse::default()
-                .with_generation_id(joined.generation)
-                .with_protocol_name(Some(wire::text(&joined.protocol)))
-                .with_leader(wire::text(&joined.leader))
-                .with_member_id(wire::text(&joined.member_id))
-                .with_members(joined.members.iter().map(|of| member(of, version)).collect())
-                .with_skip_assignment(joined.skip_assignment);
-            let protocol_type = (version >= PROTOCOL_TYPE).then(|| wire::text(&joined.protocol_type));
-            response.with_protocol_type(protocol_type)
-        }
+        Ok(joined) => JoinGroupResponse::default()
+            .with_generation_id(joined.generation)
+            .with_protocol_type(Some(wire::text(&joined.protocol_type)))
+            .with_protocol_name(Some(wire::text(&joined.protocol)))
+            .with_leader(wire::text(&joined.leader))
+            .with_member_id(wire::text(&joined.member_id))
+            .with_members(joined.members.iter().map(member).collect())
+            .with_skip_assignment(joined.skip_assignment),
         Err(refused) => refusal(refused.error.code(), version).with_member_id(wire::text(&refused.member_id)),
     }
 }
 
-fn member(member: &JoinedMember, version: i16) -> JoinGroupResponseMember {
-    let instance = member.instance_id.as_deref().filter(|_| version >= STATIC).map(wire::text);
+fn member(member: &JoinedMember) -> JoinGroupResponseMember {
     JoinGroupResponseMember::default()
         .with_member_id(wire::text(&member.member_id))
-        .with_group_instance_id(instance)
+        .with_group_instance_id(member.instance_id.as_deref().map(wire::text))
         .with_metadata(member.metadata.clone())
 }
 
 fn refusal(code: i16, version: i16) -> JoinGroupResponse {
-    let protocol_name = (version < PROTOCOL_TYPE).then(Default::default);
+    let protocol_name = (version < NO_NAME).then(Default::default);
     JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(protocol_name)
 }
 

@@ -8,10 +8,6 @@ use super::refuse::Refuse;
 use super::{Answer, Call, wire};
 use crate::coordinator::Listed;
 
-/// From this version on states are told.
-const STATES: i16 = 4;
-/// From this version on types are told.
-const TYPES: i16 = 5;
 /// The only type of group here: of the classic protocol.
 const CLASSIC: &str = "classic";
 
@@ -22,16 +18,15 @@ pub(super) async fn answer(call: &Call, request: ListGroupsRequest) -> ListGroup
     let groups = call.shared.coordinator.list().into_iter();
     let groups = groups.filter(|group| passes(&request.states_filter, group.state));
     let groups = groups.filter(|_| passes(&request.types_filter, CLASSIC));
-    ListGroupsResponse::default().with_groups(groups.map(|group| listed(&group, call.version)).collect())
+    ListGroupsResponse::default().with_groups(groups.map(|group| listed(&group)).collect())
 }
 
-fn listed(group: &Listed, version: i16) -> ListedGroup {
-    let since = |first: i16, what: &str| if version >= first { wire::text(what) } else { StrBytes::default() };
+fn listed(group: &Listed) -> ListedGroup {
     ListedGroup::default()
         .with_group_id(GroupId(wire::text(&group.group)))
         .with_protocol_type(wire::text(&group.protocol_type))
-        .with_group_state(since(STATES, group.state))
-        .with_group_type(since(TYPES, CLASSIC))
+        .with_group_state(wire::text(group.state))
+        .with_group_type(wire::text(CLASSIC))
 }
 
 impl Refuse for ListGroupsRequest {

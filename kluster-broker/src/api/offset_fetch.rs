@@ -1,27 +1,30 @@
 //! OffsetFetch: what groups have committed. Whether only stable offsets are wanted makes no difference: without transactions all are.
 
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse};
 
+use super::member::{memory, with_memory};
 use super::refuse::Refuse;
 use super::{Answer, Call, wire};
-use crate::offsets::Committed;
+use crate::offsets::{Committed, Offsets};
 
 /// From this version on several groups are asked for at once.
 const MANY: i16 = 8;
-/// From this version on there is an error code for the whole answer.
-const ERROR_CODE: i16 = 2;
-/// From this version on offsets have a leader epoch.
-const EPOCH: i16 = 5;
 
-pub(super) async fn answer(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
-    let groups = groups(request, call.version);
+pub(super) async fn answer(call: &Call, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
+    let groups = wire::distinct(groups(request, call.version), |group| group.group_id.clone());
+    // Copies are made of what is found, so memory for the most there can be is taken before.
+    let memory = memory(call, call.shared.coordinator.committed(Offsets::bytes)).await;
     let found = groups.into_iter().map(|group| fetch(call, group)).collect();
-    respond(found, call.version)
+    with_memory(respond(found, call.version), memory)
 }
 
 /// All versions' requests in the newest form.
@@ -30,7 +33,7 @@ fn groups(request: OffsetFetchRequest, version: i16) -> Vec<OffsetFetchRequestGr
         return request.groups;
     }
     let topics = request.topics.map(|topics| {
-        let topic = |topic: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic| {
+        let topic = |topic: OffsetFetchRequestTopic| {
             OffsetFetchRequestTopics::default().with_name(topic.name).with_partition_indexes(topic.partition_indexes)
         };
         topics.into_iter().map(topic).collect()
@@ -40,27 +43,28 @@ fn groups(request: OffsetFetchRequest, version: i16) -> Vec<OffsetFetchRequestGr
 
 fn fetch(call: &Call, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
     let coordinator = &call.shared.coordinator;
-    let group = &asked.group_id;
     let topics = match asked.topics {
-        Some(topics) => coordinator.committed(|offsets| {
-            let find = |topic: OffsetFetchRequestTopics| {
-                let name = topic.name.as_str();
-                let found = topic.partition_indexes.iter();
-                let found = found.map(|index| partition(*index, offsets.get(group, name, *index))).collect();
-                OffsetFetchResponseTopics::default().with_partitions(found).with_name(topic.name)
-            };
-            topics.into_iter().map(find).collect()
-        }),
-        None => {
-            let all = coordinator.all_committed(group);
-            let topic = |(name, of_topic): (&String, &std::collections::BTreeMap<i32, Committed>)| {
-                let found = of_topic.iter().map(|(index, committed)| partition(*index, Some(committed))).collect();
-                OffsetFetchResponseTopics::default().with_name(wire::topic_name(name)).with_partitions(found)
-            };
-            all.iter().map(topic).collect()
-        }
+        Some(topics) => coordinator.committed(|offsets| named(offsets, &asked.group_id, topics)),
+        None => coordinator.committed(|offsets| all(offsets, &asked.group_id)),
     };
     OffsetFetchResponseGroup::default().with_group_id(asked.group_id).with_topics(topics)
+}
+
+fn named(offsets: &Offsets, group: &str, topics: Vec<OffsetFetchRequestTopics>) -> Vec<OffsetFetchResponseTopics> {
+    let find = |topic: OffsetFetchRequestTopics| {
+        let indexes = wire::distinct(topic.partition_indexes, |index| *index);
+        let found = indexes.into_iter().map(|index| partition(index, offsets.get(group, &topic.name, index))).collect();
+        OffsetFetchResponseTopics::default().with_partitions(found).with_name(topic.name)
+    };
+    wire::distinct(topics, |topic| topic.name.clone()).into_iter().map(find).collect()
+}
+
+fn all(offsets: &Offsets, group: &str) -> Vec<OffsetFetchResponseTopics> {
+    let topic = |(name, of_topic): (&String, &BTreeMap<i32, Committed>)| {
+        let found = of_topic.iter().map(|(index, committed)| partition(*index, Some(committed))).collect();
+        OffsetFetchResponseTopics::default().with_name(wire::topic_name(name)).with_partitions(found)
+    };
+    offsets.of_group(group).into_iter().flatten().map(topic).collect()
 }
 
 /// Offset −1: there is none.
@@ -80,19 +84,18 @@ fn respond(mut groups: Vec<OffsetFetchResponseGroup>, version: i16) -> OffsetFet
     }
     let group = groups.pop().unwrap_or_default();
     let topic = |topic: OffsetFetchResponseTopics| {
-        let partitions = topic.partitions.into_iter().map(|partition| older(partition, version)).collect();
+        let partitions = topic.partitions.into_iter().map(older).collect();
         OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions)
     };
-    let code = if version >= ERROR_CODE { group.error_code } else { 0 };
-    OffsetFetchResponse::default().with_topics(group.topics.into_iter().map(topic).collect()).with_error_code(code)
+    let topics = group.topics.into_iter().map(topic).collect();
+    OffsetFetchResponse::default().with_topics(topics).with_error_code(group.error_code)
 }
 
-fn older(partition: OffsetFetchResponsePartitions, version: i16) -> OffsetFetchResponsePartition {
-    let epoch = if version >= EPOCH { partition.committed_leader_epoch } else { -1 };
+fn older(partition: OffsetFetchResponsePartitions) -> OffsetFetchResponsePartition {
     OffsetFetchResponsePartition::default()
         .with_partition_index(partition.partition_index)
         .with_committed_offset(partition.committed_offset)
-        .with_committed_leader_epoch(epoch)
+        .with_committed_leader_epoch(partition.committed_leader_epoch)
         .with_metadata(partition.metadata)
         .with_error_code(partition.error_code)
 }

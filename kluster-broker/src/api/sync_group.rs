@@ -8,9 +8,6 @@ use super::refuse::Refuse;
 use super::{Answer, Call, wire};
 use crate::group::Sync;
 
-/// From this version on requests and answers name the protocol.
-const PROTOCOL: i16 = 5;
-
 pub(super) async fn answer(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
     let assignments = request.assignments.iter();
     let sync = Sync {
@@ -21,13 +18,10 @@ pub(super) async fn answer(call: &Call, request: SyncGroupRequest) -> SyncGroupR
         assignments: assignments.map(|of| (of.member_id.to_string(), copied(&of.assignment))).collect(),
     };
     match call.shared.coordinator.sync(&request.group_id, sync).await {
-        Ok(synced) => {
-            let named = |name: &str| (call.version >= PROTOCOL).then(|| wire::text(name));
-            SyncGroupResponse::default()
-                .with_protocol_type(named(&synced.protocol_type))
-                .with_protocol_name(named(&synced.protocol))
-                .with_assignment(synced.assignment)
-        }
+        Ok(synced) => SyncGroupResponse::default()
+            .with_protocol_type(Some(wire::text(&synced.protocol_type)))
+            .with_protocol_name(Some(wire::text(&synced.protocol)))
+            .with_assignment(synced.assignment),
         Err(error) => SyncGroupResponse::default().with_error_code(error.code()),
     }
 }

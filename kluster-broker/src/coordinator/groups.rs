@@ -11,6 +11,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
+/// A rough price of a group beside its name and members.
+const OVERHEAD_BYTES: usize = 512;
+
 #[derive(Debug)]
 pub(super) struct Groups {
     limits: Limits,
@@ -77,7 +80,7 @@ impl Groups {
             next.map(|next| due.insert((next, name.to_owned())));
             slot.due = next;
         }
-        let now_takes = name.len() + slot.group.bytes();
+        let now_takes = OVERHEAD_BYTES + name.len() + slot.group.bytes();
         *bytes = *bytes + now_takes - std::mem::replace(&mut slot.bytes, now_takes);
         Some(result)
     }
@@ -190,5 +193,53 @@ fn deliver(
         if let Some(waiter) = syncs.remove(&token) {
             let _ = waiter.send(answer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{Identity, Join, Protocol};
+    use bytes::Bytes;
+    use std::time::Duration;
+
+    fn join(client: &str) -> Join {
+        Join {
+            who: Identity::default(),
+            client_id: client.to_owned(),
+            client_host: String::new(),
+            session_timeout: Duration::from_secs(10),
+            rebalance_timeout: Duration::from_secs(10),
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![Protocol { name: "range".to_owned(), metadata: Bytes::from_static(&[0; 100]) }],
+            id_first: false,
+            may_skip_assignment: false,
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_group_stays_when_it_goes() {
+        let mut groups = Groups::new(&GroupSettings::default());
+        let began = Instant::now();
+        for (index, name) in ["one", "two", "one"].into_iter().enumerate() {
+            let (token, _answer) = groups.await_join();
+            groups.with_new(began, name, |group| group.join(began, token, join("a"), &format!("id-{index}")));
+        }
+        assert_eq!(groups.due.len(), 2, "one deadline for each group");
+        assert!(groups.bytes > 300);
+        for name in ["one", "two"] {
+            let members: Vec<String> = groups.slots[name].group.members().map(|(id, _)| id.to_owned()).collect();
+            for id in members {
+                groups.with(name, |group| group.leave(began, &[Identity::member(&id)]));
+            }
+        }
+        assert_eq!((groups.next_due(), groups.joins.len()), (None, 0), "all have left, and all were answered");
+        groups.with("one", |group| {
+            group.join(began, Token(9), Join { id_first: true, ..join("b") }, "promised");
+        });
+        assert!(groups.next_due().is_some());
+        groups.remove("one");
+        groups.remove("two");
+        assert_eq!((groups.next_due(), groups.bytes), (None, 0));
     }
 }

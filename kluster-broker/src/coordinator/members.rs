@@ -51,7 +51,7 @@ impl Coordinator {
         if state.drained {
             return Err(ResponseError::CoordinatorNotAvailable);
         }
-        let bytes: usize = join.protocols.iter().map(|protocol| protocol.name.len() + protocol.metadata.len()).sum();
+        let bytes = join.bytes();
         if !state.groups.has_room(bytes) {
             tracing::warn!(group, bytes, "a join is refused: groups take all the memory they may");
             return Err(ResponseError::PolicyViolation);

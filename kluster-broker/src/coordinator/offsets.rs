@@ -3,7 +3,7 @@
 use super::{Coordinator, MAX_GROUP_ID_BYTES, State, now};
 use crate::broker::now_ms;
 use crate::group::{CONSUMER, Group, Identity};
-use crate::offsets::{Change, Committed, OfGroup, Offsets, Place};
+use crate::offsets::{Change, Committed, Offsets, Place};
 use crate::partition::{AppendError, Partition};
 use kafka_protocol::ResponseError;
 use std::time::Duration;
@@ -91,11 +91,6 @@ impl Coordinator {
     /// Looks committed offsets up; what is not there was never committed, or is forgotten.
     pub(crate) fn committed<R>(&self, look: impl FnOnce(&Offsets) -> R) -> R {
         look(self.state().store.offsets())
-    }
-
-    /// All that a group has committed.
-    pub(crate) fn all_committed(&self, group: &str) -> OfGroup {
-        self.committed(|offsets| offsets.of_group(group).cloned().unwrap_or_default())
     }
 
     /// All groups.

@@ -7,6 +7,9 @@ use super::{Group, Limits};
 use kafka_protocol::ResponseError;
 use std::time::Instant;
 
+/// Protocols that one member may know. Clients know one to three; the time to select one grows with them.
+const MAX_PROTOCOLS: usize = 50;
+
 impl Group {
     /// A join. It is answered under `token`, now or when the generation begins. `fresh_id` is the member's id if it needs one; nobody has it yet.
     pub(crate) fn join(&mut self, now: Instant, token: Token, join: Join, fresh_id: &str) {
@@ -25,6 +28,9 @@ impl Group {
     fn check_join(&self, join: &Join) -> Result<(), ResponseError> {
         if self.state == State::Dead {
             return Err(ResponseError::CoordinatorNotAvailable);
+        }
+        if join.protocols.len() > MAX_PROTOCOLS {
+            return Err(ResponseError::InvalidRequest);
         }
         if protocol_bytes(&join.protocols) > self.limits.member_bytes {
             return Err(ResponseError::MessageTooLarge);

@@ -146,6 +146,15 @@ pub(super) fn protocol_bytes(protocols: &[Protocol]) -> usize {
     protocols.iter().map(|protocol| protocol.name.len() + protocol.metadata.len()).sum()
 }
 
+impl Join {
+    /// Bytes of memory that the member would take, roughly; its name is part of its id too.
+    pub(crate) fn bytes(&self) -> usize {
+        let names = 2 * self.client_id.len() + self.client_host.len() + self.who.member_id.len();
+        let instance = 2 * self.who.instance_id.as_ref().map_or(0, String::len);
+        OVERHEAD_BYTES + names + instance + protocol_bytes(&self.protocols)
+    }
+}
+
 impl Identity {
     #[cfg(test)]
     pub(crate) fn member(member_id: &str) -> Self {

@@ -178,6 +178,9 @@ fn metadata_beyond_the_limit_is_refused() {
     let long = Protocol { name: "range".to_owned(), metadata: Bytes::from(vec![0; LIMITS.member_bytes]) };
     let token = stage.join(Join { protocols: vec![long], ..dynamic("a") });
     assert_eq!(stage.refused(token), MessageTooLarge);
+    let many = Protocol { name: "range".to_owned(), metadata: Bytes::new() };
+    let token = stage.join(Join { protocols: vec![many; 51], ..dynamic("a") });
+    assert_eq!(stage.refused(token), InvalidRequest);
     assert_eq!(stage.group.bytes(), 0);
 }
 

@@ -61,8 +61,6 @@ impl Store {
     pub(crate) fn write(&mut self, changes: Vec<Change>, now_ms: i64) -> Result<i64, AppendError> {
         let batch = record::encode(&changes, now_ms).map_err(|error| AppendError::Storage(error.to_string()))?;
         let appended = self.partition.append(batch, now_ms)?;
-        // What was written from here on before is gone: the disk failed, and the log was cut.
-        self.under_way.retain(|(next, _)| *next <= appended.base_offset);
         self.under_way.push_back((appended.next_offset, changes));
         Ok(appended.next_offset)
     }

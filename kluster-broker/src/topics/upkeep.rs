@@ -60,13 +60,16 @@ impl Topics {
         self.state().topics.values().flat_map(|topic| topic.partitions.clone()).collect()
     }
 
-    /// Makes everything durable, writes the recovery points and ends all writing.
+    /// Makes everything durable, writes the recovery points, ends all writing, and gives the directory back.
     ///
     /// # Errors
     /// The first partition whose disk failed; the others are closed all the same.
     pub async fn close(&self) -> Result<(), AppendError> {
         let partitions = self.partitions();
         let close = move || partitions.iter().map(Partition::close).fold(Ok(()), Result::and);
-        tokio::task::spawn_blocking(close).await.unwrap_or_else(|error| Err(AppendError::Storage(error.to_string())))
+        let closed = tokio::task::spawn_blocking(close).await;
+        // A thread that has just synced may keep a partition, and so the lock, for a moment more.
+        let released = self.0.backing.lock.release().map_err(|error| AppendError::Storage(error.to_string()));
+        closed.unwrap_or_else(|error| Err(AppendError::Storage(error.to_string()))).and(released)
     }
 }

@@ -74,13 +74,13 @@ impl Client {
         timeout(DEADLINE, read).await.expect("an answer in time")
     }
 
-    pub async fn assert_closed(&mut self) {
-        assert_eq!(self.read().await.unwrap(), None, "the connection ends");
+    /// Whether nothing comes for so long. What does come is left to be read.
+    pub async fn hears_nothing(&mut self, time: Duration) -> bool {
+        timeout(time, self.stream.peek(&mut [0])).await.is_err()
     }
 
-    /// Ends what this side sends.
-    pub async fn shut(&mut self) {
-        self.stream.shutdown().await.unwrap();
+    pub async fn assert_closed(&mut self) {
+        assert_eq!(self.read().await.unwrap(), None, "the connection ends");
     }
 
     /// The versions that the broker serves of an API and the codec can write.

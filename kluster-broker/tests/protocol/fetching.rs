@@ -1,15 +1,18 @@
 //! Fetch: what is read, how much, and how long it waits.
 
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::{FetchRequest, MetadataRequest, ProduceRequest};
 
-use crate::client::{Client, batch, records};
+use kluster_broker::fault::disk::{DiskFaults, SyncPoint};
+
+use crate::client::{Client, DEADLINE, batch, records};
 use crate::producing::produce;
-use crate::{serve, topic_id, topic_name};
+use crate::{serve, serve_with, topic_id, topic_name};
 
 pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
     let wanted = FetchPartition::default()
@@ -172,6 +175,35 @@ async fn a_waiting_fetch_wakes_when_any_of_its_partitions_gets_a_record() {
         let got = &answer.responses[0].partitions[usize::try_from(partition).unwrap()];
         assert_eq!(records(got.records.as_ref().unwrap()).len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_fetch_that_comes_between_write_and_flush_wakes_too() {
+    let (entered, has_entered) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let disk = DiskFaults::default().with_sync_hook(move |point, path| {
+        if point == SyncPoint::Before && path.to_string_lossy().contains("between-0") {
+            let _ = entered.send(());
+            let _ = released.lock().unwrap().recv();
+        }
+        Ok(())
+    });
+    let served = serve_with(|settings| settings.disk_faults = Arc::new(disk)).await;
+    let mut producer = served.with_topic("between", 1).await;
+    let mut consumer = served.client().await;
+    let written = producer.send(9, &crate::producing::produce_request("between", 0, batch(&["come"]))).await;
+    tokio::task::spawn_blocking(move || has_entered.recv_timeout(DEADLINE).unwrap()).await.unwrap();
+    let request = fetch_request("between", 0, 0).with_max_wait_ms(15_000).with_min_bytes(1);
+    let correlation = consumer.send(12, &request).await;
+    // The broker runs on this thread: when it has answered a later request, the fetch has read nothing and waits.
+    served.client().await.call(12, MetadataRequest::default()).await;
+    let started = Instant::now();
+    drop(release);
+    producer.receive::<ProduceRequest>(9, written).await;
+    let answer = consumer.receive::<FetchRequest>(12, correlation).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "it woke when the record was durable");
+    assert_eq!(records(answer.responses[0].partitions[0].records.as_ref().unwrap()).len(), 1);
 }
 
 #[tokio::test]

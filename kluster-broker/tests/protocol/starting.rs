@@ -1,8 +1,10 @@
 //! Starts and stops: what a restart keeps, what a start refuses and says, what a stop waits for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, InitProducerIdRequest, MetadataRequest};
+use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::{Broker, BrokerError};
 use tempfile::TempDir;
 
@@ -125,4 +127,36 @@ async fn a_stop_does_not_wait_for_ever() {
     let started = Instant::now();
     served.broker.stop().await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_with_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let disk = Arc::new(DiskFaults::default());
+    disk.set_space(Some(0));
+    let faults = Arc::clone(&disk);
+    let refused = Broker::open(settings(&dir, |settings| settings.disk_faults = faults)).await.unwrap_err();
+    assert!(matches!(refused, BrokerError::File { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("free some space"), "{refused}");
+    disk.set_space(None);
+    open(&dir, |_| {}).await.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_named_with_its_place() {
+    let dir = TempDir::new().unwrap();
+    let broker = open(&dir, |_| {}).await;
+    let mut client = Client::connect(broker.address()).await;
+    create(&mut client, "damaged", 1, &[]).await;
+    for _ in 0..3 {
+        produce(&mut client, 9, "damaged", 0, batch(&[&"x".repeat(100)])).await;
+    }
+    broker.stop().await.unwrap();
+    let file = dir.path().join("damaged-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[80] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    std::fs::remove_file(file.with_extension("index")).unwrap();
+    let refused = Broker::open(settings(&dir, |_| {})).await.unwrap_err().to_string();
+    assert!(refused.contains(file.to_str().unwrap()) && refused.contains("byte 0"), "{refused}");
 }
