@@ -6,27 +6,29 @@
 mod catalogue;
 mod directory;
 mod error;
+mod topic;
 mod upkeep;
 
 pub use error::{OpenError, TopicError};
+pub use topic::TopicInfo;
+pub(crate) use topic::check_name;
 
 use crate::disk::Disk;
 use crate::fault::disk::DiskFaults;
 use crate::lock::DirectoryLock;
 use crate::partition::{Backing, Flushers, Partition};
 use crate::topic_config::{ConfigChange, TopicConfig};
-use catalogue::{CATALOGUE_FILE, Catalogue, Entry};
+use catalogue::{CATALOGUE_FILE, Catalogue};
 use directory::{partition_dir, remove_retired, retire};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use topic::{Topic, check_count};
 use uuid::Uuid;
 
 /// Producer ids are taken from the disk so many at a time; what a crash leaves of them is never given.
 const PRODUCER_IDS_AT_ONCE: i64 = 1000;
-/// Most partitions of one topic: each is a directory with open files.
-const MAX_PARTITIONS: i32 = 10_000;
 
 /// All topics of a data directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,34 +38,17 @@ pub struct Topics(Arc<Shared>);
 struct Shared {
     dir: PathBuf,
     backing: Backing,
-    state: Mutex<State>,
+    cluster_id: String,
+    /// Held while a change is on its way to the disk; taken before `topics`.
+    stored: Mutex<Stored>,
+    /// Never held while the disk is waited for: every request looks here.
+    topics: RwLock<BTreeMap<String, Topic>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Stored {
     catalogue: Catalogue,
-    topics: BTreeMap<String, Topic>,
     next_producer_id: i64,
-}
-
-#[derive(Debug, Clone)]
-struct Topic {
-    id: Uuid,
-    config: TopicConfig,
-    partitions: Vec<Partition>,
-}
-
-/// What is known of a topic.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TopicInfo {
-    /// Its name.
-    pub name: String,
-    /// The same for the topic's whole life.
-    pub topic_id: Uuid,
-    /// Numbered from 0.
-    pub partitions: i32,
-    /// Its settings.
-    pub configs: TopicConfig,
 }
 
 impl Topics {
@@ -83,22 +68,35 @@ impl Topics {
         for (name, entry) in &catalogue.topics {
             topics.insert(name.clone(), Topic::open(dir, &backing, name, entry)?);
         }
-        let next_producer_id = catalogue.next_producer_id;
-        let state = Mutex::new(State { catalogue, topics, next_producer_id });
-        Ok(Self(Arc::new(Shared { dir: dir.to_owned(), backing, state })))
+        let (cluster_id, next_producer_id) = (catalogue.cluster_id.clone(), catalogue.next_producer_id);
+        let stored = Mutex::new(Stored { catalogue, next_producer_id });
+        let topics = RwLock::new(topics);
+        Ok(Self(Arc::new(Shared { dir: dir.to_owned(), backing, cluster_id, stored, topics })))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.0.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn topics(&self) -> RwLockReadGuard<'_, BTreeMap<String, Topic>> {
+        self.0.topics.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn topics_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Topic>> {
+        self.0.topics.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn topic(&self, name: &str) -> Result<Topic, TopicError> {
+        self.topics().get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))
     }
 
     /// Writes the catalogue, then takes it.
-    fn store(&self, state: &mut State, catalogue: Catalogue) -> Result<(), TopicError> {
+    fn store(&self, stored: &mut Stored, catalogue: Catalogue) -> Result<(), TopicError> {
         let path = || self.0.dir.join(CATALOGUE_FILE);
         catalogue
             .store(&self.0.dir, &self.0.backing.disk)
             .map_err(|source| TopicError::Storage { path: path(), source })?;
-        state.catalogue = catalogue;
+        stored.catalogue = catalogue;
         Ok(())
     }
 
@@ -115,7 +113,7 @@ impl Topics {
         check_name(name)?;
         check_count(partitions)?;
         let configs = TopicConfig::parse(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-        if self.state().topics.contains_key(name) {
+        if self.topics().contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
         Ok(TopicInfo { name: name.to_owned(), topic_id: Uuid::nil(), partitions, configs })
@@ -129,17 +127,12 @@ impl Topics {
         check_name(name)?;
         check_count(partitions)?;
         let config = TopicConfig::parse(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-        let mut state = self.state();
-        if state.topics.contains_key(name) {
+        let mut stored = self.stored();
+        if stored.catalogue.topics.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
         let topic = Topic { id: Uuid::new_v4(), partitions: self.make(name, 0..partitions, &config)?, config };
-        let mut catalogue = state.catalogue.clone();
-        catalogue.topics.insert(name.to_owned(), topic.entry());
-        self.store(&mut state, catalogue)?;
-        let info = topic.info(name);
-        state.topics.insert(name.to_owned(), topic);
-        Ok(info)
+        self.change(&mut stored, name, topic)
     }
 
     /// New, empty partitions; what lies there of a topic that the catalogue does not name is removed.
@@ -169,12 +162,12 @@ impl Topics {
     /// # Errors
     /// There is none of that name, or the disk failed.
     pub fn delete(&self, name: &str) -> Result<(), TopicError> {
-        let mut state = self.state();
-        let mut catalogue = state.catalogue.clone();
+        let mut stored = self.stored();
+        let mut catalogue = stored.catalogue.clone();
         catalogue.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
-        self.store(&mut state, catalogue)?;
-        let topic = state.topics.remove(name);
-        // Under the lock, lest a new topic of that name makes its directories meanwhile.
+        self.store(&mut stored, catalogue)?;
+        let topic = self.topics_mut().remove(name);
+        // Under the lock of what is stored, lest a new topic of that name makes its directories meanwhile.
         for (index, partition) in topic.iter().flat_map(|topic| &topic.partitions).enumerate() {
             partition.delete();
             let dir = partition_dir(&self.0.dir, name, i32::try_from(index).unwrap_or_default());
@@ -189,8 +182,8 @@ impl Topics {
     /// There is no such topic, it has that many already, or the disk failed.
     pub fn add_partitions(&self, name: &str, total: i32) -> Result<TopicInfo, TopicError> {
         check_count(total)?;
-        let mut state = self.state();
-        let mut topic = state.topics.get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        let mut stored = self.stored();
+        let mut topic = self.topic(name)?;
         let count = topic.count();
         if total <= count {
             let message =
@@ -198,7 +191,7 @@ impl Topics {
             return Err(TopicError::Partitions(message));
         }
         topic.partitions.extend(self.make(name, count..total, &topic.config)?);
-        self.change(&mut state, name, topic)
+        self.change(&mut stored, name, topic)
     }
 
     /// Changes some settings of a topic (IncrementalAlterConfigs). Blocks on the disk.
@@ -206,10 +199,10 @@ impl Topics {
     /// # Errors
     /// There is no such topic, a change is refused, or the disk failed; then none takes place.
     pub fn alter(&self, name: &str, changes: &[(String, ConfigChange)]) -> Result<TopicInfo, TopicError> {
-        let mut state = self.state();
-        let mut topic = state.topics.get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        let mut stored = self.stored();
+        let mut topic = self.topic(name)?;
         topic.config = topic.config.changed(changes.iter().map(|(name, change)| (name.as_str(), change)))?;
-        self.change(&mut state, name, topic)
+        self.change(&mut stored, name, topic)
     }
 
     /// Replaces all settings of a topic (AlterConfigs). Blocks on the disk.
@@ -218,55 +211,55 @@ impl Topics {
     /// As for [`alter`](Self::alter).
     pub fn replace_configs(&self, name: &str, configs: &[(String, String)]) -> Result<TopicInfo, TopicError> {
         let config = TopicConfig::parse(configs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-        let mut state = self.state();
-        let topic = state.topics.get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
-        self.change(&mut state, name, Topic { config, ..topic })
+        let mut stored = self.stored();
+        let topic = self.topic(name)?;
+        self.change(&mut stored, name, Topic { config, ..topic })
     }
 
     /// Stores and takes a topic's new form.
-    fn change(&self, state: &mut State, name: &str, topic: Topic) -> Result<TopicInfo, TopicError> {
-        let mut catalogue = state.catalogue.clone();
+    fn change(&self, stored: &mut Stored, name: &str, topic: Topic) -> Result<TopicInfo, TopicError> {
+        let mut catalogue = stored.catalogue.clone();
         catalogue.topics.insert(name.to_owned(), topic.entry());
-        self.store(state, catalogue)?;
+        self.store(stored, catalogue)?;
         for partition in &topic.partitions {
             partition.reconfigure(topic.config.clone());
         }
         let info = topic.info(name);
-        state.topics.insert(name.to_owned(), topic);
+        self.topics_mut().insert(name.to_owned(), topic);
         Ok(info)
     }
 
     /// All topics, by name.
     pub fn list(&self) -> Vec<TopicInfo> {
-        self.state().topics.iter().map(|(name, topic)| topic.info(name)).collect()
+        self.topics().iter().map(|(name, topic)| topic.info(name)).collect()
     }
 
     /// The topic of this name.
     pub fn get(&self, name: &str) -> Option<TopicInfo> {
-        self.state().topics.get(name).map(|topic| topic.info(name))
+        self.topics().get(name).map(|topic| topic.info(name))
     }
 
     /// The topic of this id.
     pub fn by_id(&self, topic_id: Uuid) -> Option<TopicInfo> {
-        let state = self.state();
-        let (name, topic) = state.topics.iter().find(|(_, topic)| topic.id == topic_id)?;
+        let topics = self.topics();
+        let (name, topic) = topics.iter().find(|(_, topic)| topic.id == topic_id)?;
         Some(topic.info(name))
     }
 
     /// The name of the topic of this id.
     pub fn name_of(&self, topic_id: Uuid) -> Option<String> {
-        let state = self.state();
-        state.topics.iter().find(|(_, topic)| topic.id == topic_id).map(|(name, _)| name.clone())
+        let topics = self.topics();
+        topics.iter().find(|(_, topic)| topic.id == topic_id).map(|(name, _)| name.clone())
     }
 
     /// One partition of a topic.
     pub fn partition(&self, name: &str, index: i32) -> Option<Partition> {
-        self.state().topics.get(name)?.partitions.get(usize::try_from(index).ok()?).cloned()
+        self.topics().get(name)?.partitions.get(usize::try_from(index).ok()?).cloned()
     }
 
     /// Made with the directory, the same ever after.
     pub fn cluster_id(&self) -> String {
-        self.state().catalogue.cluster_id.clone()
+        self.0.cluster_id.clone()
     }
 
     /// An id for an idempotent producer, never given twice, not even by another run of the broker. Blocks on the disk once in a thousand times.
@@ -274,53 +267,14 @@ impl Topics {
     /// # Errors
     /// The disk failed.
     pub fn next_producer_id(&self) -> Result<i64, TopicError> {
-        let mut state = self.state();
-        let id = state.next_producer_id;
-        if id >= state.catalogue.next_producer_id {
-            let mut catalogue = state.catalogue.clone();
+        let mut stored = self.stored();
+        let id = stored.next_producer_id;
+        if id >= stored.catalogue.next_producer_id {
+            let mut catalogue = stored.catalogue.clone();
             catalogue.next_producer_id = id + PRODUCER_IDS_AT_ONCE;
-            self.store(&mut state, catalogue)?;
+            self.store(&mut stored, catalogue)?;
         }
-        state.next_producer_id = id + 1;
+        stored.next_producer_id = id + 1;
         Ok(id)
     }
-}
-
-impl Topic {
-    fn open(dir: &Path, backing: &Backing, name: &str, entry: &Entry) -> Result<Self, OpenError> {
-        let pairs = entry.configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let config = TopicConfig::parse(pairs).map_err(|error| OpenError::Config {
-            path: dir.join(CATALOGUE_FILE),
-            topic: name.to_owned(),
-            error,
-        })?;
-        let open = |index| Partition::open(&partition_dir(dir, name, index), backing, config.clone());
-        let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
-        Ok(Self { id: entry.topic_id, config, partitions })
-    }
-
-    fn count(&self) -> i32 {
-        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
-    }
-
-    fn entry(&self) -> Entry {
-        let configs = self.config.explicit().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Entry { topic_id: self.id, partitions: self.count(), configs }
-    }
-
-    fn info(&self, name: &str) -> TopicInfo {
-        TopicInfo { name: name.to_owned(), topic_id: self.id, partitions: self.count(), configs: self.config.clone() }
-    }
-}
-
-/// Kafka's rule for names.
-pub(crate) fn check_name(name: &str) -> Result<(), TopicError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let fits = (1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != "..";
-    fits.then_some(()).ok_or_else(|| TopicError::Name(name.to_owned()))
-}
-
-fn check_count(partitions: i32) -> Result<(), TopicError> {
-    let message = || TopicError::Partitions(format!("{partitions} partitions: must be 1 to {MAX_PARTITIONS}"));
-    (1..=MAX_PARTITIONS).contains(&partitions).then_some(()).ok_or_else(message)
 }

@@ -104,7 +104,7 @@ impl Producers {
     /// Forgets the tenth that has been silent longest.
     fn forget_silent(&mut self) {
         let mut seen: Vec<i64> = self.0.values().map(|producer| producer.last_seen).collect();
-        let (_, limit, _) = seen.select_nth_unstable(MOST_PRODUCERS / 10);
+        let (_, limit, _) = seen.select_nth_unstable(MOST_PRODUCERS / 10 - 1);
         let limit = *limit;
         let mut left = MOST_PRODUCERS / 10;
         self.0.retain(|_, producer| {

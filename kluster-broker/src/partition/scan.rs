@@ -95,6 +95,12 @@ impl<'a> Scan<'a> {
         }
         let position = self.position;
         let announced = batch::announced_size(self.fill(batch::HEADER_BYTES)?).unwrap_or(batch::HEADER_BYTES);
+        let there = usize::try_from(self.end - position).unwrap_or(usize::MAX);
+        if announced > there {
+            // A damaged length is not believed so far as to read the rest of the file for it.
+            let error = BatchError::Truncated { present: there, expected: announced };
+            return Err(ScanError::Damaged { position, error });
+        }
         let header = batch::check(self.fill(announced.max(batch::HEADER_BYTES))?)
             .map_err(|error| ScanError::Damaged { position, error })?;
         let at = self.buffered_from();
@@ -138,7 +144,7 @@ pub(super) fn find_batch(file: &DiskFile, from: u64, end: u64, least: i64) -> io
             };
             if window[batch::MAGIC] == 2
                 && BatchHeader::parse(window).is_ok_and(|header| plausible(&header))
-                && Scan::new(file, position, end).next_batch().is_ok_and(|batch| batch.is_some())
+                && Scan::new(file, position, end).with_chunk(0).next_batch().is_ok_and(|batch| batch.is_some())
             {
                 return Ok(Some(position));
             }

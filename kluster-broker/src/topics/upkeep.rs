@@ -37,7 +37,7 @@ impl Topics {
     async fn keep_flushing(&self) {
         loop {
             self.0.backing.upkeep.unsynced.notified().await;
-            let shortest = self.state().topics.values().map(|topic| topic.config.flush_ms).min().unwrap_or(i64::MAX);
+            let shortest = self.topics().values().map(|topic| topic.config.flush_ms).min().unwrap_or(i64::MAX);
             let flush_after = u64::try_from(shortest).map_or(FLUSH_AFTER, Duration::from_millis).min(FLUSH_AFTER);
             tokio::time::sleep(flush_after).await;
             for partition in self.partitions() {
@@ -57,7 +57,7 @@ impl Topics {
     }
 
     fn partitions(&self) -> Vec<Partition> {
-        self.state().topics.values().flat_map(|topic| topic.partitions.clone()).collect()
+        self.topics().values().flat_map(|topic| topic.partitions.clone()).collect()
     }
 
     /// Makes everything durable, writes the recovery points, ends all writing, and gives the directory back.

@@ -2,12 +2,15 @@
 
 use super::batches::{Store, all, batch, reopened, store};
 use kafka_protocol::error::ResponseError;
+use kluster_broker::fault::disk::{DiskFaults, SyncPoint};
 use kluster_broker::partition::AppendError;
 use kluster_broker::topic_config::{ConfigChange, ConfigKind};
 use kluster_broker::topics::{OpenError, TopicError, Topics};
 use std::collections::HashSet;
 use std::fs;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 fn pairs(configs: &[(&str, &str)]) -> Vec<(String, String)> {
     configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -165,4 +168,31 @@ fn settings_are_changed_listed_and_described() {
     assert_eq!(explicit.len(), 1);
     assert_eq!((explicit[0].name, explicit[0].value.as_str(), explicit[0].kind), ("segment.ms", "9", ConfigKind::Long));
     assert!(entries.iter().all(|entry| entry.explicit || entry.value == entry.default));
+}
+
+#[test]
+fn requests_do_not_wait_while_a_change_of_topics_waits_for_the_disk() {
+    let (arrives, arrived) = mpsc::channel();
+    let (let_through, passes) = mpsc::channel::<()>();
+    let passes = Mutex::new(passes);
+    let held = Arc::new(AtomicBool::new(false));
+    let hold = Arc::clone(&held);
+    let faults = DiskFaults::default().with_sync_hook(move |point, _| {
+        if point == SyncPoint::Before && hold.load(Ordering::SeqCst) {
+            let _ = arrives.send(());
+            let _ = passes.lock().unwrap().recv();
+        }
+        Ok(())
+    });
+    let it = Store::with_faults(&[], Arc::new(faults));
+    held.store(true, Ordering::SeqCst);
+    let topics = it.topics.clone();
+    let creating = std::thread::spawn(move || topics.create("u", 1, &[]).map(drop));
+    arrived.recv_timeout(Duration::from_secs(20)).unwrap();
+    let (found, looked) = mpsc::channel();
+    let topics = it.topics.clone();
+    std::thread::spawn(move || found.send((topics.partition("t", 0).is_some(), topics.get("u").is_none())));
+    assert_eq!(looked.recv_timeout(Duration::from_secs(20)), Ok((true, true)));
+    drop(let_through);
+    creating.join().unwrap().unwrap();
 }
