@@ -1,6 +1,7 @@
 # Everything one does with this repository. `make check` is exactly what CI runs.
 #
-#   make            builds the programs
+#   make            compiles, and starts a cluster of three nodes with a prompt: no Kafka, no Docker, no configuration
+#   make build      compiles the programs into target/release
 #   make setup      gets what is missing on this machine (docs/development.md)
 #   make test       all tests, against real Kafka, PostgreSQL and MariaDB
 #   make check      format, lint, test, documentation, dependencies
@@ -9,14 +10,23 @@
 #   make compose-up a cluster in containers: make compose-up DBMS=postgres|mariadb|sqlite BROKERS=1|3 (compose/README.md)
 #   make compose-down ends it, given the same; its data stay
 
-.DEFAULT_GOAL := build
-.PHONY: build setup test check format lint docs deny simulate bench compose-up compose-down
+.DEFAULT_GOAL := up
+.PHONY: up build setup test check format lint docs deny simulate bench compose-up compose-down
 
 # How many seeds, and the first of them.
 SEEDS ?= 100
 FROM ?= 1
 
+# Where the cluster's data lie.
+DIR ?= kluster-data
+
+up:
+	@scripts/setup --compiler
+	cargo build --release -p kluster
+	@target/release/kluster up --dir "$(DIR)"
+
 build:
+	@scripts/setup --compiler
 	cargo build --workspace --release
 	@echo
 	@echo "The programs are in target/release. Go on with README.md; each program's --help is its manual."
@@ -48,8 +58,7 @@ simulate:
 
 bench:
 	cargo build --release -p kluster-test-servers
-	cargo bench -p kluster-broker --bench log
-	cargo bench -p kluster-tests --bench requests
+	cargo bench -p kluster-tests
 
 # In containers: which database stands beside each node, and how many brokers (1 or 3).
 DBMS ?= postgres

@@ -104,7 +104,9 @@ impl Cli {
         if let Command::Completions(completions) = &self.command {
             return completions.run(output);
         }
-        let log = Log::connect(self.log.clone()).await?;
+        let terminal = output.progress;
+        let wait = |wait: &str| drop(terminal.then(|| output.note(wait)));
+        let log = Log::connect_saying(self.log.clone(), wait).await?;
         match &self.command {
             Command::Topics(topics) => topics.run(&log, output).await,
             Command::Status(status) => status.run(&log, clock, output, stop).await,

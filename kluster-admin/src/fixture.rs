@@ -72,6 +72,7 @@ pub(crate) fn node(name: &str) -> Node {
         chain: None,
         points: Vec::new(),
         membership: members(3, &["n1", "n2", "n3"]),
+        window: None,
         dbms: "SQLite".into(),
         dbms_version: "3.50".into(),
         version: "0.1.0".into(),
@@ -104,6 +105,11 @@ impl Node {
 
     pub(crate) fn members(mut self, membership: Membership) -> Self {
         self.0.membership = membership;
+        self
+    }
+
+    pub(crate) fn window(mut self, window: u64) -> Self {
+        self.0.window = Some(window);
         self
     }
 

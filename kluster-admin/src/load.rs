@@ -47,7 +47,7 @@ is not plain DML is awaited alone. When the DBMS refuses one, nothing more is se
 told. With --in-flight 1 nothing is ever behind it.
 
 A load that ended early (Ctrl-C, a crash, no answer in time) is gone on with by --resume: every statement is executed once, as long as the cluster \
-remembers outcomes (2^18 records). After a refusal mend the script or the data and begin at that line with --from-line, which is a load of its own.";
+remembers outcomes (for 2^18 records of ALL, unless its nodes say otherwise). After a refusal mend the script or the data and begin at that line with --from-line, which is a load of its own.";
 
 /// What `load` is asked with.
 #[derive(Debug, Clone, clap::Args)]
@@ -116,10 +116,10 @@ impl Load {
         stop: &CancellationToken,
     ) -> Result<(), AdminError> {
         let text = read(&self.file)?;
+        let mut nodes = Nodes::read(log, clock).await?;
         let dialect = match self.dialect {
             Some(dialect) => dialect,
             None => {
-                let mut nodes = Nodes::read(log, clock).await?;
                 let dialect = dialect_of(&nodes)?;
                 nodes.listen().await?;
                 check_live(&nodes)?;
@@ -129,7 +129,7 @@ impl Load {
         let script = Script::cut(&self.file, &text, dialect, self.from_line)?;
         report::tell_passed(&script, output)?;
         let client_id = ClientId::new(self.client_id.clone());
-        let earlier = Earlier::look(log, &client_id, &script.load_id).await?;
+        let earlier = Earlier::look(log, nodes.window(), &client_id, &script.load_id).await?;
         self.check(&script, &earlier)?;
         let options =
             Options { client_id: Some(client_id), timeout: Duration::from_secs(self.timeout), ..Options::default() };
@@ -156,7 +156,7 @@ impl Load {
             (None, true) if !earlier.saw_all() => Err(AdminError::Refused(format!(
                 "the newest {} records of ALL hold nothing of a load of {} with this --client-id and --from-line, and older ones are not remembered: \
                  if it was surely never begun, load it without --resume",
-                kluster_protocol::DEFAULT_WINDOW,
+                earlier.window(),
                 script.name
             ))),
             (Some(_), true) | (None, _) => Ok(()),

@@ -5,7 +5,7 @@ use crate::output::Output;
 use crate::source::{Source, Start};
 use kluster_log::{Log, LogError, Record};
 use kluster_node::report::Clock;
-use kluster_protocol::{Heartbeat, Membership, NodeId, Topic};
+use kluster_protocol::{DEFAULT_WINDOW, Heartbeat, Membership, NodeId, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -88,6 +88,14 @@ impl Nodes {
     pub fn membership(&self) -> Membership {
         let memberships = self.heard.values().map(|heard| &heard.heartbeat.membership);
         memberships.max_by_key(|membership| membership.version).cloned().unwrap_or_default()
+    }
+
+    /// For how many offsets every one of those who should be heard of remembers outcomes: the fewest that any of them says, or what a new cluster
+    /// has if none does.
+    pub fn window(&self) -> u64 {
+        let expected = self.expected();
+        let heard = self.heard.iter().filter(|(node, _)| expected.contains(node));
+        heard.filter_map(|(_, heard)| heard.heartbeat.window).min().unwrap_or(DEFAULT_WINDOW)
     }
 
     /// Those who should be heard of: the members, or before the first join everyone who ever was.

@@ -44,6 +44,7 @@ impl Disk {
 
     /// Creates an empty file; one of that name is emptied. Its name is durable after [`sync_dir`](Self::sync_dir).
     pub fn create(&self, path: &Path) -> io::Result<DiskFile> {
+        self.faults.at_change()?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         if self.faults.power_loss_record() {
             disk::created(path)?;
@@ -66,6 +67,7 @@ impl Disk {
 
     /// Creates a directory; its name is durable after [`sync_dir`](Self::sync_dir) of the one it is in.
     pub fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.faults.at_change()?;
         fs::create_dir(path)?;
         if self.faults.power_loss_record() { disk::created(path) } else { Ok(()) }
     }
@@ -89,11 +91,13 @@ impl Disk {
 
     /// Gives a file another name; a file of that name is replaced. Durable after [`sync_dir`](Self::sync_dir).
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faults.at_change()?;
         if self.faults.power_loss_record() { disk::renamed(from, to) } else { fs::rename(from, to) }
     }
 
     /// Removes a file, if it is there. Durable after [`sync_dir`](Self::sync_dir).
     pub fn remove(&self, path: &Path) -> io::Result<()> {
+        self.faults.at_change()?;
         let record = self.faults.power_loss_record();
         match if record { disk::removed(path) } else { fs::remove_file(path) } {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -103,6 +107,7 @@ impl Disk {
 
     /// Makes the names in a directory durable.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.faults.at_change()?;
         let unsettled = self.faults.power_loss_record().then(|| Unsettled::list(dir)).transpose()?;
         File::open(dir)?.sync_all()?;
         unsettled.map_or(Ok(()), Unsettled::settle)
@@ -120,6 +125,7 @@ impl DiskFile {
 
     /// Writes all of it, or fails with a part written.
     pub fn write_at(&self, content: &[u8], position: u64) -> io::Result<()> {
+        self.faults.at_change()?;
         let room = self.faults.room_for(content.len());
         self.file.write_all_at(&content[..room], position)?;
         if room < content.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
@@ -131,6 +137,7 @@ impl DiskFile {
 
     /// Shortens the file to this length.
     pub fn cut(&self, length: u64) -> io::Result<()> {
+        self.faults.at_change()?;
         let mut noted = self.noted();
         *noted = (*noted).min(length);
         self.file.set_len(length)
@@ -143,6 +150,7 @@ impl DiskFile {
     /// Makes all that was written before the call durable. After an error nothing is known of it, and calling again proves nothing: the kernel
     /// may have dropped what it could not write.
     pub fn sync(&self) -> io::Result<()> {
+        self.faults.at_change()?;
         let length = self.faults.power_loss_record().then(|| self.len()).transpose()?;
         self.faults.at_sync(SyncPoint::Before, &self.path)?;
         self.file.sync_data()?;

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A request's way: `server` accepts, `connection` reads a frame (`frame`), `api` decodes it and answers from [`topics`], whose
-//! [`partition`]s are files; `connection` writes the answer.
+//! [`partition`]s are files, or from the `coordinator`, which keeps groups of consumers and their offsets; `connection` writes the answer.
 
 mod api;
 pub mod batch;

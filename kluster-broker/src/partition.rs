@@ -188,7 +188,7 @@ impl Partition {
     /// Until everything below `next` is durable. Where the topic's flush.messages is above 1: until it is written, which it is.
     ///
     /// # Errors
-    /// The disk failed: what was appended may be lost.
+    /// The disk failed: what was appended may be lost. Or nothing was ever written there.
     pub async fn durable(&self, next: i64) -> Result<(), AppendError> {
         let durable = {
             let mut log = self.log();
@@ -197,6 +197,9 @@ impl Partition {
             }
             if let Some(error) = &log.failed {
                 return Err(error.clone());
+            }
+            if log.log_end() < next {
+                return Err(AppendError::Storage(format!("offset {next} is beyond the log's end, {}", log.log_end())));
             }
             let (answer, durable) = oneshot::channel();
             log.waiters.push(Waiter { next, answer });

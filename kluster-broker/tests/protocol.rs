@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "protocol/bounds.rs"]
+mod bounds;
 #[path = "protocol/client.rs"]
 mod client;
 #[path = "protocol/configs.rs"]

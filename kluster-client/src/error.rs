@@ -59,7 +59,7 @@ pub enum ClientError {
     },
     /// Two nodes answered one request at one offset with different chains: their data differ. Stop writing and compare the nodes.
     #[error(
-        "request {message_id}: nodes {} and {} differ at offset {offset}: stop writing and have the nodes compared (kluster-admin verify)",
+        "request {message_id}: nodes {} and {} differ at offset {offset}: stop writing, and keep the databases as they are until it is known why (kluster-admin status shows who differs)",
         one.node_id, other.node_id
     )]
     Diverged {

@@ -114,6 +114,7 @@ mod tests {
             applied: None,
             chain: None,
             points: vec![],
+            window: None,
             membership: Membership {
                 version,
                 voters: voters.iter().map(|name| NodeId::from(*name)).collect(),

@@ -38,11 +38,14 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A place behind the end is looked up again so often: a new leader may not know its end yet.
 const LOOKS: usize = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+
+/// A first answer that takes longer is not only slow.
+const FIRST_LOOK: Duration = Duration::from_millis(1500);
 
 /// A handle of the log on Kafka. Clones share its clients.
 #[derive(Debug, Clone)]
@@ -61,7 +64,7 @@ struct Inner {
 }
 
 impl KafkaLog {
-    pub(crate) async fn connect(settings: LogSettings) -> Result<Self, LogError> {
+    pub(crate) async fn connect(settings: LogSettings, waits: impl FnMut(&str)) -> Result<Self, LogError> {
         let config = Config::new(&settings)?;
         let log = Self(Arc::new(Inner {
             names: settings.names(),
@@ -72,14 +75,32 @@ impl KafkaLog {
             config,
             groups: Mutex::default(),
         }));
-        match log.partitions(Topic::All).await {
-            // Whether the topics are there is asked by who needs them.
-            Ok(_) | Err(LogError::MissingTopic { .. }) => Ok(log),
-            Err(LogError::Unreachable { reason, .. }) => {
-                let doing = format!("connecting to {}", log.0.bootstrap);
-                Err(LogError::Unreachable { doing, reason })
+        log.first_answer(settings.connecting, waits).await?;
+        Ok(log)
+    }
+
+    /// Waits so long for any answer; while there is none, what keeps it back is looked at every 1.5 s, and said once.
+    async fn first_answer(&self, patience: Duration, mut waits: impl FnMut(&str)) -> Result<(), LogError> {
+        let (until, name) = (Instant::now() + patience, self.0.names.name(Topic::All));
+        let mut said = false;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let reason = match self.metadata(&self.0.asker.within(left.min(FIRST_LOOK)), &name).await {
+                // Whether the topics are there is asked by who needs them.
+                Ok(_) | Err(LogError::MissingTopic { .. }) => return Ok(()),
+                Err(LogError::Unreachable { reason, .. }) => reason,
+                Err(error) => return Err(error),
+            };
+            if Instant::now() >= until {
+                return Err(LogError::Unreachable { doing: format!("connecting to {}", self.0.bootstrap), reason });
             }
-            Err(error) => Err(error),
+            if !std::mem::replace(&mut said, true) {
+                waits(&format!(
+                    "waiting for Kafka at {} (at most {} s): {reason}. Does it run there? Another address is given by --bootstrap",
+                    self.0.bootstrap,
+                    patience.as_secs()
+                ));
+            }
         }
     }
 
@@ -102,7 +123,7 @@ impl KafkaLog {
     }
 
     pub(crate) async fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
-        Ok(self.metadata(&self.0.names.name(topic)).await?.partitions)
+        Ok(self.metadata(&self.0.asker, &self.0.names.name(topic)).await?.partitions)
     }
 
     pub(crate) async fn range(&self, topic: Topic, partition: u32) -> Result<Range, LogError> {
@@ -187,7 +208,7 @@ impl KafkaLog {
     pub(crate) async fn identity(&self) -> Result<LogIdentity, LogError> {
         let name = self.0.names.name(Topic::All);
         // Says in its errors whether the broker is away or the topic missing, which the two questions below do not.
-        self.metadata(&name).await?;
+        self.metadata(&self.0.asker, &name).await?;
         let question = {
             let name = name.clone();
             move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {

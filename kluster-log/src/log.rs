@@ -54,9 +54,15 @@ pub enum Created {
 }
 
 impl Log {
-    /// Connects to Kafka and waits for its first answer; `settings.deadline` at most, then [`LogError::Unreachable`].
+    /// Connects to Kafka and waits for its first answer; `settings.connecting` at most, then [`LogError::Unreachable`]. A wait of more than
+    /// 1.5 s is said in the log lines.
     pub async fn connect(settings: LogSettings) -> Result<Self, LogError> {
-        Ok(Self::Kafka(KafkaLog::connect(settings).await?))
+        Self::connect_saying(settings, |wait| tracing::warn!("{wait}")).await
+    }
+
+    /// The same; a wait of more than 1.5 s is said, once, to `waits`: for whom and why, and what to do.
+    pub async fn connect_saying(settings: LogSettings, waits: impl FnMut(&str)) -> Result<Self, LogError> {
+        Ok(Self::Kafka(KafkaLog::connect(settings, waits).await?))
     }
 
     /// The log in this process.

@@ -38,7 +38,11 @@ pub struct LogSettings {
     #[arg(long, env = "KLUSTER_KAFKA_CONFIG", value_name = "FILE")]
     pub kafka_config: Option<PathBuf>,
 
-    /// How long a call waits for Kafka before it gives up as unreachable.
+    /// How long to wait at the start for Kafka's first answer before giving up
+    #[arg(long = "log-deadline", env = "KLUSTER_LOG_DEADLINE", value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub connecting: Duration,
+
+    /// How long a later call waits for Kafka before it gives up as unreachable.
     #[arg(skip = Self::DEADLINE)]
     pub deadline: Duration,
 }
@@ -52,6 +56,7 @@ impl fmt::Debug for LogSettings {
             .field("names", &self.names())
             .field("kafka_properties", &properties)
             .field("kafka_config", &self.kafka_config)
+            .field("connecting", &self.connecting)
             .field("deadline", &self.deadline)
             .finish()
     }
@@ -65,6 +70,8 @@ impl Default for LogSettings {
 
 impl LogSettings {
     const BOOTSTRAP: &str = "localhost:9092";
+    /// A broker that runs answers in less than one second; whoever mistyped an address does not want to wait.
+    const CONNECTING: Duration = Duration::from_secs(10);
     /// Longer than the election of a new leader takes.
     const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -77,6 +84,7 @@ impl LogSettings {
             topics: Vec::new(),
             kafka_properties: Vec::new(),
             kafka_config: None,
+            connecting: Self::CONNECTING,
             deadline: Self::DEADLINE,
         }
     }
@@ -132,6 +140,13 @@ fn parse_bootstrap(text: &str) -> Result<String, String> {
     };
     let brokers: Vec<String> = list.split(',').map(broker).collect::<Result<_, _>>()?;
     Ok(brokers.join(","))
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("{text:?} is no number of seconds from 1 to 86400")),
+    }
 }
 
 fn parse_prefix(text: &str) -> Result<String, String> {
@@ -200,6 +215,8 @@ mod tests {
             (["--topic", "ALLE=x"], "there are ALL, ONE"),
             (["--topic", "ALL"], "expected TOPIC=NAME"),
             (["--topic-prefix", "a b"], "\"a b\" cannot be part of a topic's name"),
+            (["--log-deadline", "soon"], "\"soon\" is no number of seconds"),
+            (["--log-deadline", "0"], "from 1 to 86400"),
             (["--kafka-property", "linger.ms"], "expected name=value"),
             (["--kafka-property", "acks=1"], "acks cannot be set: a write counts only when all in-sync copies have it"),
         ] {

@@ -22,6 +22,7 @@ use crate::retry::Retry;
 use crate::start::{self, Held};
 use crate::status::Status;
 use crate::step::{Step, Steps};
+use crate::waiting::Waiting;
 use kluster_log::{Log, LogIdentity, Reader, Record};
 use kluster_protocol::{ErrorClass, MAX_BATCH, NodeId, NodeState, Offset};
 use std::collections::VecDeque;
@@ -55,6 +56,8 @@ pub struct AllLane {
     pub status: Status,
     /// Where trouble is reported.
     pub reporter: Reporter,
+    /// Tells people when a batch waits for somebody else's lock.
+    pub waiting: Waiting,
     /// Makes this node a member once it has caught up.
     pub joiner: Joiner,
     /// Outcomes are remembered for this many offsets, where the database is new.
@@ -165,6 +168,7 @@ impl AllLane {
                 Ok(count) => {
                     pending.drain(..count);
                     retry.passed();
+                    self.waiting.passed();
                     match held.state.applied.next() >= end {
                         true => self.caught_up(held).await,
                         false => self.status.is(NodeState::CatchingUp),

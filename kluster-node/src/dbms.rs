@@ -10,6 +10,7 @@
 //! 4. After any [`Fault`] no transaction of this adapter is open, unless the connection is lost.
 //! 5. User SQL can reach neither Kluster's own tables nor the server.
 
+mod locks;
 pub mod mariadb;
 pub mod postgres;
 pub mod sqlite;
@@ -19,8 +20,12 @@ use crate::rows::Rows;
 use crate::step::Steps;
 use kluster_protocol::Offset;
 use kluster_sql::Dialect;
+pub use locks::{Held, Locks};
 use serde_json::Value;
 use std::time::Duration;
+
+/// So many reads of ONE at once, unless told otherwise: more than two processors have use for, few enough for any server.
+pub const DEFAULT_READS: usize = 8;
 
 /// How to reach the DBMS.
 #[derive(Debug, Clone)]
@@ -39,6 +44,21 @@ pub struct DbmsSettings {
     pub inline: bool,
     /// Where tests may stop the node.
     pub steps: Steps,
+}
+
+impl DbmsSettings {
+    /// The database of `node_id` at this address, and everything else by default: the node makes its logins, on threads of its own.
+    pub fn at(url: impl Into<String>, node_id: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            app_url: None,
+            read_url: None,
+            node_id: node_id.into(),
+            max_reads: DEFAULT_READS,
+            inline: false,
+            steps: Steps::default(),
+        }
+    }
 }
 
 /// What the DBMS is, for heartbeats and people.
@@ -230,6 +250,15 @@ impl Dbms {
             Self::Postgres(db) => Reads::Postgres(db.reads()),
             Self::MariaDb(db) => Reads::MariaDb(db.reads()),
             Self::Sqlite(db) => Reads::Sqlite(db.reads()),
+        }
+    }
+
+    /// Tells who holds what a batch waits for.
+    pub fn locks(&self) -> Locks {
+        match self {
+            Self::Postgres(db) => Locks::Postgres(db.locks()),
+            Self::MariaDb(db) => Locks::MariaDb(Box::new(db.locks())),
+            Self::Sqlite(_) => Locks::None,
         }
     }
 

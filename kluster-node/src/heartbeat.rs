@@ -50,6 +50,7 @@ impl Pulse {
             chain: now.chain,
             points: now.points,
             membership: now.membership,
+            window: now.window,
             dbms: self.info.name.to_owned(),
             dbms_version: self.info.version.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -21,6 +21,7 @@ pub mod admit;
 pub mod plan;
 pub mod retry;
 pub mod start;
+pub mod waiting;
 
 pub mod outcome;
 pub mod state;

@@ -21,6 +21,8 @@ pub struct Now {
     pub points: Vec<ChainPoint>,
     /// The members as it knows them.
     pub membership: Membership,
+    /// For how many offsets it remembers outcomes.
+    pub window: Option<u64>,
     /// Offsets that no record came for: holes left by the log.
     pub holes: u64,
 }
@@ -38,6 +40,7 @@ impl Default for Status {
             chain: None,
             points: Vec::new(),
             membership: Membership::default(),
+            window: None,
             holes: 0,
         };
         Self(watch::Sender::new(now))
@@ -69,6 +72,7 @@ impl Status {
         self.0.send_modify(|now| {
             now.applied = Some(state.applied);
             now.chain = Some(state.chain);
+            now.window = Some(state.window);
             if now.points.first() != state.points.first() {
                 now.points.clone_from(&state.points);
             }

@@ -22,6 +22,9 @@ pub struct Heartbeat {
     pub points: Vec<ChainPoint>,
     /// The members as it knows them.
     pub membership: Membership,
+    /// For how many offsets it remembers outcomes; absent before the first, and from nodes that did not say so yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
     /// The DBMS's name: `PostgreSQL`, `MariaDB`, `SQLite`.
     pub dbms: String,
     /// The DBMS's version.

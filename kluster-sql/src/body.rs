@@ -2,8 +2,11 @@
 //!
 //! Shared by `split` (where does the next statement begin) and `admit` (is this one statement).
 
+mod blocks;
+
 use crate::dialect::Dialect;
 use crate::token::{Kind, Token};
+use blocks::Blocks;
 
 /// What the statement so far can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +26,10 @@ enum Head {
 pub(crate) struct Body {
     dialect: Dialect,
     head: Head,
-    /// BEGINs and CASEs that are open.
+    /// BEGINs and CASEs that are open, in PostgreSQL and SQLite.
     depth: u32,
+    /// What is open in a trigger or routine of MariaDB.
+    blocks: Option<Blocks>,
     parentheses: u32,
     previous: Previous,
 }
@@ -36,15 +41,11 @@ enum Previous {
     Semicolon,
     Dot,
     Begin,
-    /// Something behind which a name or value stands, so that BEGIN is one.
-    BeforeName,
-    /// An END that closed something (`true`), or one too many.
-    End(bool),
 }
 
 impl Body {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self { dialect, head: Head::Start, depth: 0, parentheses: 0, previous: Previous::Other }
+        Self { dialect, head: Head::Start, depth: 0, blocks: None, parentheses: 0, previous: Previous::Other }
     }
 
     /// Takes the next token that carries meaning; true if it is a `;` that ends the statement.
@@ -54,24 +55,38 @@ impl Body {
         match token.kind {
             Kind::Word if before != Previous::Dot => self.word(raw, before),
             Kind::Symbol => return self.symbol(raw),
-            _ => self.count_down(),
+            kind => match &mut self.blocks {
+                Some(blocks) => blocks.value(kind),
+                None => self.count_down(),
+            },
         }
         false
     }
 
     fn symbol(&mut self, symbol: &str) -> bool {
+        // Behind `@` stands a variable's name, whatever the word is.
+        if symbol == "." || symbol == "@" && self.dialect == Dialect::MariaDb {
+            self.previous = Previous::Dot;
+        }
+        if let Some(blocks) = &mut self.blocks {
+            return match symbol {
+                ";" => blocks.semicolon(),
+                _ => {
+                    blocks.symbol(symbol);
+                    false
+                }
+            };
+        }
         match symbol {
             "(" => self.parentheses += 1,
             ")" => self.parentheses = self.parentheses.saturating_sub(1),
-            "." => self.previous = Previous::Dot,
-            ":" => {}
             ";" => {
                 self.previous = Previous::Semicolon;
                 // PostgreSQL's rules hold several statements in parentheses.
                 let inside = self.dialect == Dialect::Postgres && self.parentheses > 0;
                 return self.depth == 0 && !inside;
             }
-            _ => self.previous = Previous::BeforeName,
+            _ => {}
         }
         self.count_down();
         false
@@ -93,7 +108,8 @@ impl Body {
             // DEFINER = `a`@`b` and other options are fewer tokens than these.
             Head::Start => self.head = if is("create") { Head::Create(16) } else { Head::Plain },
             Head::Create(_) if is("trigger") || is("function") || is("procedure") || is("event") || is("package") => {
-                (self.head, self.previous) = (Head::Routine, Previous::BeforeName);
+                self.head = Head::Routine;
+                self.blocks = (self.dialect == Dialect::MariaDb).then(|| Blocks::of(word));
             }
             Head::Create(_)
                 if is("table") || is("view") || is("index") || is("sequence") || is("type") || is("schema") =>
@@ -101,10 +117,14 @@ impl Body {
                 self.head = Head::Plain;
             }
             Head::Create(_) => self.count_down(),
-            Head::Routine => self.routine_word(word, before),
+            Head::Routine => match &mut self.blocks {
+                Some(blocks) => blocks.word(word),
+                None => self.routine_word(word, before),
+            },
         }
     }
 
+    /// A word of a trigger or routine of PostgreSQL or SQLite.
     fn routine_word(&mut self, word: &str, before: Previous) {
         let is = |other: &str| word.eq_ignore_ascii_case(other);
         match self.dialect {
@@ -114,33 +134,10 @@ impl Body {
             Dialect::Sqlite => {}
             Dialect::Postgres if is("begin") => self.previous = Previous::Begin,
             Dialect::Postgres if is("atomic") && before == Previous::Begin => self.depth += 1,
-            Dialect::Postgres if self.depth == 0 => {}
-            Dialect::Postgres | Dialect::MariaDb => self.nested(word, before),
-        }
-    }
-
-    /// BEGIN … END and CASE … END `[CASE]`. END IF, END LOOP and kin close what was not counted.
-    fn nested(&mut self, word: &str, before: Previous) {
-        let is = |other: &str| word.eq_ignore_ascii_case(other);
-        let behind_end = matches!(before, Previous::End(_));
-        if is("end") {
-            self.previous = Previous::End(self.depth > 0);
-            self.depth = self.depth.saturating_sub(1);
-        } else {
-            let uncounted =
-                before == Previous::End(true) && ["if", "loop", "while", "repeat", "for"].iter().any(|w| is(w));
-            let opens = is("begin") && before != Previous::BeforeName || is("case") && !behind_end;
-            self.depth += u32::from(opens || uncounted);
-            if BEFORE_NAMES.iter().any(|w| is(w)) {
-                self.previous = Previous::BeforeName;
-            }
+            // BEGIN ATOMIC … END, and CASE … END within.
+            Dialect::Postgres if self.depth > 0 && is("case") => self.depth += 1,
+            Dialect::Postgres if is("end") => self.depth = self.depth.saturating_sub(1),
+            Dialect::Postgres | Dialect::MariaDb => {}
         }
     }
 }
-
-/// Words behind which MariaDB takes `begin` for a name.
-const BEFORE_NAMES: &[&str] = &[
-    "exists", "on", "from", "into", "update", "table", "follows", "precedes", "set", "select", "and", "or", "not",
-    "where", "by", "as", "declare", "join", "limit", "fetch", "open", "close", "call", "iterate", "leave", "before",
-    "after", "insert", "delete", "in", "return",
-];

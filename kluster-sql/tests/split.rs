@@ -74,6 +74,8 @@ select 2 $$
 delimiter ;
 insert into t values (\\N);
 create trigger r before insert on t for each row begin if new.a then set new.a = 1; end if; set new.end = 2; end; select 3;
+create trigger q before insert on t for each row if new.a then set new.a = if(new.b, 1, 2); else set new.b = 1; end if; select 4;
+create procedure p() while a do set b = 1; end while; create procedure q() repeat set b = 1; until a end repeat; select 5;
 /*!40101 SET @old = @@character_set_client */;
 /*!40000 ALTER TABLE `t` DISABLE KEYS */;
 /*!50001 create view v as select 1 */;
@@ -92,11 +94,16 @@ set names utf8mb4; create schema x;
 7 insert into t values (\\N)
 8 create trigger r before insert on t for each row begin if new.a then set new.a = 1; end if; set new.end = 2; end
 8 select 3
-9!/*!40101 SET @old = @@character_set_client */
-10!/*!40000 ALTER TABLE `t` DISABLE KEYS */
-11 /*!50001 create view v as select 1 */
-12!set names utf8mb4
-12!create schema x
+9 create trigger q before insert on t for each row if new.a then set new.a = if(new.b, 1, 2); else set new.b = 1; end if
+9 select 4
+10 create procedure p() while a do set b = 1; end while
+10 create procedure q() repeat set b = 1; until a end repeat
+10 select 5
+11!/*!40101 SET @old = @@character_set_client */
+12!/*!40000 ALTER TABLE `t` DISABLE KEYS */
+13 /*!50001 create view v as select 1 */
+14!set names utf8mb4
+14!create schema x
 "
     );
 }

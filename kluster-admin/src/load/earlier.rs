@@ -4,7 +4,7 @@
 
 use crate::source::{Source, Start};
 use kluster_log::{Log, LogError, Record};
-use kluster_protocol::{ClientId, DEFAULT_WINDOW, Offset, Request, Topic};
+use kluster_protocol::{ClientId, Offset, Request, Topic};
 use std::collections::HashMap;
 
 /// The id of a record of ours lies within so many bytes: it is the first field that the client writes.
@@ -15,6 +15,8 @@ const ID_WITHIN: usize = 256;
 pub(super) struct Earlier {
     /// By the statement's number.
     found: HashMap<usize, Found>,
+    /// So many records were looked at: those whose outcomes nodes remember.
+    window: u64,
     /// The whole log was looked at.
     saw_all: bool,
 }
@@ -28,9 +30,10 @@ struct Found {
 }
 
 impl Earlier {
-    pub(super) async fn look(log: &Log, client_id: &ClientId, load_id: &str) -> Result<Self, LogError> {
+    /// Looks at the newest `window` records.
+    pub(super) async fn look(log: &Log, window: u64, client_id: &ClientId, load_id: &str) -> Result<Self, LogError> {
         let range = log.range(Topic::All, 0).await?;
-        let from = range.end.back(DEFAULT_WINDOW);
+        let from = range.end.back(window);
         let mut source = Source::open(log, Topic::All, Start::Place(from)).await?;
         let mut found = HashMap::new();
         while let Some(record) = source.past().await? {
@@ -38,7 +41,7 @@ impl Earlier {
                 found.entry(number).or_insert(Found { offset: record.offset, since });
             }
         }
-        Ok(Self { found, saw_all: from <= range.start })
+        Ok(Self { found, window, saw_all: from <= range.start })
     }
 
     /// Where the first record of the load lies, if any was found.
@@ -54,6 +57,11 @@ impl Earlier {
     /// The whole log was looked at.
     pub(super) fn saw_all(&self) -> bool {
         self.saw_all
+    }
+
+    /// So many records were looked at.
+    pub(super) fn window(&self) -> u64 {
+        self.window
     }
 
     /// Whether the statement is in the log, and if so with which `sinceOffset`.

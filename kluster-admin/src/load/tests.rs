@@ -267,3 +267,18 @@ async fn what_nodes_have_forgotten_is_not_sent_again() {
     assert!(error.to_string().contains("older ones are not remembered"), "{error}");
     assert_eq!(error.exit_code(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn how_long_nodes_remember_is_what_the_nodes_say() {
+    let mut loading = Loading::of(&inserts(5)).await;
+    play_node(&loading.cluster);
+    loading.run(Format::Table).await.1.unwrap();
+    loading.load.resume = true;
+    loading.cluster.memory.leave_hole(Topic::All, 0, 7);
+    for (window, sent) in [(10, 3), (20, 5)] {
+        let before = loading.sent().len();
+        loading.cluster.beat(&node("n1").window(window).members(members(1, &["n1"]))).await;
+        loading.run(Format::Table).await.1.unwrap();
+        assert_eq!(loading.sent().len() - before, sent, "of the newest {window} records");
+    }
+}

@@ -175,6 +175,7 @@ impl Drawn {
             "dbms": heartbeat.map(|beat| &beat.dbms),
             "dbmsVersion": heartbeat.map(|beat| &beat.dbms_version),
             "version": heartbeat.map(|beat| &beat.version),
+            "window": heartbeat.and_then(|beat| beat.window),
             "ruleSet": heartbeat.map(|beat| beat.rule_set),
             "http": heartbeat.and_then(|beat| beat.http.as_ref()),
             "instanceId": heartbeat.map(|beat| &beat.instance_id),

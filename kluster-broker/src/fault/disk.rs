@@ -9,6 +9,7 @@
 //! | `fail-sync=N` | the Nth fdatasync fails with EIO |
 //! | `full-after=BYTES` | the disk is full when so much has been written |
 //! | `full-while=PATH` | the disk is full while that file exists |
+//! | `dead-after=N` | the first N changes of files or directories succeed, all later ones fail: what is on disk stays as it is |
 //! | `power-loss-record` | what is durable is noted beside each file, for [`cut_to_synced`] |
 
 mod power_loss;
@@ -43,6 +44,7 @@ pub struct DiskFaults {
     fail_sync: Countdown,
     full_after: Space,
     full_while: Option<PathBuf>,
+    dead_after: Space,
     power_loss_record: bool,
 }
 
@@ -62,6 +64,21 @@ impl DiskFaults {
     /// The disk is full when so many more bytes have been written; None: never.
     pub fn set_space(&self, bytes: Option<u64>) {
         self.full_after.0.store(bytes.unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// The disk takes so many more changes and then none; None: all. A test stops a deed at any moment so.
+    pub fn set_changes(&self, changes: Option<u64>) {
+        self.dead_after.0.store(changes.unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// How many more changes the disk takes.
+    pub fn changes_left(&self) -> u64 {
+        self.dead_after.0.load(Ordering::SeqCst)
+    }
+
+    /// Before any change of a file or directory.
+    pub(crate) fn at_change(&self) -> io::Result<()> {
+        if self.dead_after.take(1) == 1 { Ok(()) } else { Err(io::Error::other("the disk is dead by order of a test")) }
     }
 
     pub(crate) fn at_sync(&self, point: SyncPoint, path: &Path) -> io::Result<()> {
@@ -98,7 +115,7 @@ impl fmt::Debug for DiskFaults {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is no fault of the disk; there are crash-before-sync=N, crash-after-sync=N, fail-sync=N, full-after=BYTES, full-while=PATH, \
-     power-loss-record"
+     dead-after=N, power-loss-record"
 )]
 pub struct UnknownFault(String);
 
@@ -116,6 +133,7 @@ impl FromStr for DiskFaults {
                 "crash-after-sync" => faults.crash_after_sync = Countdown(number()?.into()),
                 "fail-sync" => faults.fail_sync = Countdown(number()?.into()),
                 "full-after" => faults.full_after = Space(number()?.into()),
+                "dead-after" => faults.dead_after = Space(number()?.into()),
                 "full-while" if !value.is_empty() => faults.full_while = Some(value.into()),
                 "power-loss-record" if value.is_empty() => faults.power_loss_record = true,
                 _ => return Err(unknown()),
@@ -136,7 +154,7 @@ impl Countdown {
     }
 }
 
-/// Bytes that may still be written.
+/// What may still be used up: bytes, changes.
 struct Space(AtomicU64);
 
 impl Default for Space {
@@ -167,6 +185,8 @@ mod tests {
         assert_eq!((faults.room_for(7), faults.room_for(7), faults.room_for(7)), (7, 3, 0));
         faults.set_space(None);
         assert_eq!(faults.room_for(7), 7);
+        let faults: DiskFaults = "dead-after=1".parse().unwrap();
+        assert!(faults.at_change().is_ok() && faults.at_change().is_err() && faults.at_change().is_err());
         for wrong in ["full-after", "full-after=x", "full-while=", "power-loss-record=1", "fire"] {
             assert!(wrong.parse::<DiskFaults>().is_err(), "{wrong}");
         }

@@ -74,6 +74,11 @@ impl Client {
         timeout(DEADLINE, read).await.expect("an answer in time")
     }
 
+    /// Whether nothing comes for so long. What does come is left to be read.
+    pub async fn hears_nothing(&mut self, time: Duration) -> bool {
+        timeout(time, self.stream.peek(&mut [0])).await.is_err()
+    }
+
     pub async fn assert_closed(&mut self) {
         assert_eq!(self.read().await.unwrap(), None, "the connection ends");
     }

@@ -10,6 +10,7 @@ use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::lock::LockError;
 use kluster_broker::partition::{AppendError, Appended, Partition};
 use kluster_broker::topics::{OpenError, Topics};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -199,8 +200,28 @@ pub fn partition_dir(dir: &TempDir) -> PathBuf {
 
 /// The files of that directory with this extension, by name.
 pub fn files(dir: &TempDir, extension: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(partition_dir(dir)).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(partition_dir(dir)).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
     files.sort();
     files
+}
+
+/// A copy of a directory, so that each attempt has its own.
+pub fn copied(dir: &TempDir) -> TempDir {
+    let copied = tempfile::tempdir().unwrap();
+    copy(dir.path(), copied.path());
+    copied
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let source = entry.unwrap().path();
+        let target = to.join(source.file_name().unwrap());
+        if source.is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&source, &target);
+        } else {
+            fs::copy(&source, &target).unwrap();
+        }
+    }
 }

@@ -6,11 +6,14 @@ use super::batches::{
 };
 use bytes::Bytes;
 use kafka_protocol::records::Record;
+use kluster_broker::batch::BatchHeader;
 use kluster_broker::partition::Partition;
 use kluster_broker::topic_config::ConfigChange;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
 
 /// Small segments, compacted as soon as anything is new.
 const EAGER: [(&str, &str); 3] =
@@ -21,14 +24,14 @@ fn eager(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static s
 }
 
 /// Everything that may be read: offset, key, value.
-fn kept(partition: &Partition) -> Vec<(i64, String, Option<String>)> {
+pub fn kept(partition: &Partition) -> Vec<(i64, String, Option<String>)> {
     let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
     let kept = |record: Record| (record.offset, record.key.map_or_else(String::new, text), record.value.map(text));
     all_records(partition).into_iter().map(kept).collect()
 }
 
 /// What a reader from the start holds at the end: a tombstone takes the key away.
-fn replayed(partition: &Partition) -> BTreeMap<String, String> {
+pub fn replayed(partition: &Partition) -> BTreeMap<String, String> {
     let mut state = BTreeMap::new();
     for (_, key, value) in kept(partition) {
         match value {
@@ -172,7 +175,7 @@ async fn records_without_a_key_go_when_the_policy_becomes_compact() {
     it.topics.alter("t", &changes).unwrap();
     it.topics.upkeep(1000);
     let left = kept(&it.partition);
-    let active: i64 = files(&it.dir, "log").last().unwrap().file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let active = base_of(files(&it.dir, "log").last().unwrap());
     assert!(left.iter().all(|(offset, key, _)| !key.is_empty() || *offset >= active));
     assert_eq!(left.iter().filter(|(_, key, _)| !key.is_empty()).count(), 20);
     store(&it.partition, batch(&["refused"])).await.unwrap_err();
@@ -181,8 +184,15 @@ async fn records_without_a_key_go_when_the_policy_becomes_compact() {
 #[tokio::test]
 async fn a_crash_between_the_rename_and_the_removals_leaves_nothing_twice() {
     let it = Store::new(&eager(&[]));
-    for round in 0..60 {
-        store(&it.partition, batch_of(&[keyed(&format!("k{}", round % 7), Some(&format!("{round}")))])).await.unwrap();
+    // In each segment one key stays, so that the second compaction finds small segments and puts them together.
+    for phase in 0..2 {
+        for round in 0..60 {
+            let key = if round % 5 == 0 { format!("{phase}-{round}") } else { "often".into() };
+            store(&it.partition, batch_of(&[keyed(&key, Some("x"))])).await.unwrap();
+        }
+        if phase == 0 {
+            it.topics.upkeep(1000);
+        }
     }
     let expected = replayed(&it.partition);
     let old: Vec<_> = files(&it.dir, "log").iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
@@ -198,9 +208,25 @@ async fn a_crash_between_the_rename_and_the_removals_leaves_nothing_twice() {
         let topics = reopened(dir.path());
         let partition = topics.partition("t", 0).unwrap();
         assert_eq!(replayed(&partition), expected, "{left} segments left");
+        let covered = gone.iter().filter(|(path, _)| path.exists() && base_of(path) < end_of_first(&dir)).count();
+        assert_eq!(covered, 0, "of {left} segments left");
         topics.upkeep(2000);
         assert_eq!(kept(&partition), compacted, "{left} segments left");
     }
+}
+
+fn base_of(log: &Path) -> i64 {
+    log.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// The offset after the last batch of the first log file.
+fn end_of_first(dir: &TempDir) -> i64 {
+    let bytes = fs::read(&files(dir, "log")[0]).unwrap();
+    let (mut at, mut end) = (0, 0);
+    while let Some(header) = bytes.get(at..).and_then(|rest| BatchHeader::parse(rest).ok()) {
+        (at, end) = (at + header.size, header.next_offset());
+    }
+    end
 }
 
 /// What a producer writes; None: a tombstone.

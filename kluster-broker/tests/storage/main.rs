@@ -7,6 +7,7 @@ mod compacting;
 mod crashing;
 mod deleting;
 mod disk_full;
+mod dying;
 mod group_commit;
 mod killed;
 mod producing;

@@ -1,6 +1,6 @@
 //! What a start makes of a torn end, of damage, and of a missing or wrong index.
 
-use super::batches::{Store, all, batch, files, partition_dir, store, try_reopened};
+use super::batches::{Store, all, batch, copied, files, partition_dir, store, try_reopened};
 use kluster_broker::topics::OpenError;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,35 +54,11 @@ async fn a_torn_end_is_cut_off_at_the_last_whole_batch() {
     let whole = fs::read(files(&dir, "log").pop().unwrap()).unwrap();
     for length in 0..whole.len() {
         change_log(&dir, |bytes| *bytes = whole[..length].to_vec());
-        let it = Store::open(TempDir::new().unwrap().replaced_by(&dir));
+        let it = Store::open(copied(&dir));
         assert_eq!(all(&it.partition), abc(length / size), "cut at byte {length}");
     }
     change_log(&dir, |bytes| *bytes = whole[..whole.len() - 1].to_vec());
     starts_with(dir, 2).await;
-}
-
-/// Copies of a directory, so that each attempt has its own.
-trait ReplacedBy {
-    fn replaced_by(self, from: &TempDir) -> TempDir;
-}
-
-impl ReplacedBy for TempDir {
-    fn replaced_by(self, from: &TempDir) -> TempDir {
-        copy(from.path(), self.path());
-        self
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let (source, target) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if source.is_dir() {
-            fs::create_dir(&target).unwrap();
-            copy(&source, &target);
-        } else {
-            fs::copy(&source, &target).unwrap();
-        }
-    }
 }
 
 #[tokio::test]
@@ -98,13 +74,13 @@ async fn garbage_after_the_last_batch_is_cut_off() {
 #[tokio::test]
 async fn a_flipped_bit_in_the_last_batch_cuts_it() {
     for clean in [false, true] {
-        let (it, size) = three(&[]).await;
+        let (it, size) = three(&[("index.interval.bytes", "1")]).await;
         if clean {
             it.topics.close().await.unwrap();
         }
         let dir = it.crash();
         for byte in 0..size {
-            let copied = TempDir::new().unwrap().replaced_by(&dir);
+            let copied = copied(&dir);
             change_log(&copied, |bytes| bytes[2 * size + byte] ^= 1);
             let it = Store::open(copied);
             let epoch = (12..16).contains(&byte); // outside the checksum, and nobody's
@@ -116,13 +92,13 @@ async fn a_flipped_bit_in_the_last_batch_cuts_it() {
 #[tokio::test]
 async fn a_flipped_bit_before_good_batches_is_refused_and_the_error_tells_where_and_what_to_do() {
     for clean in [false, true] {
-        let (it, size) = three(&[]).await;
+        let (it, size) = three(&[("index.interval.bytes", "1")]).await;
         if clean {
             it.topics.close().await.unwrap();
         }
         let dir = it.crash();
         for byte in (0..size).filter(|byte| !(12..16).contains(byte)) {
-            let copied = TempDir::new().unwrap().replaced_by(&dir);
+            let copied = copied(&dir);
             let log = change_log(&copied, |bytes| bytes[size + byte] ^= 1);
             let text = refused(copied.path()).to_string();
             let says = |part: &str| assert!(text.contains(part), "byte {byte}: {part} is not in: {text}");
@@ -185,7 +161,7 @@ async fn a_missing_or_wrong_index_is_made_anew() {
         &|path, _| fs::write(path, &first).unwrap(), // another segment's
     ];
     for wrong in wrongs {
-        let copied = TempDir::new().unwrap().replaced_by(&dir);
+        let copied = copied(&dir);
         for index in files(&copied, "index") {
             let bytes = fs::read(&index).unwrap();
             wrong(&index, bytes);

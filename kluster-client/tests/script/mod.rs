@@ -108,6 +108,7 @@ impl Script {
             applied,
             chain,
             points: vec![],
+            window: None,
             membership: Membership { version: 3, voters, observers: vec![] },
             dbms: "SQLite".into(),
             dbms_version: "3".into(),

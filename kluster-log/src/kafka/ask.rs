@@ -32,6 +32,11 @@ impl Asker {
         Ok(Self { client: Arc::new(Apart::new(client)), deadline })
     }
 
+    /// The same client for questions that wait so long.
+    pub(super) fn within(&self, deadline: Duration) -> Self {
+        Self { deadline, ..self.clone() }
+    }
+
     /// Asks until there is an answer, an error that stays, or the deadline. `doing` and `topic` are for the error.
     pub(super) async fn ask<T: Send + 'static>(
         &self,

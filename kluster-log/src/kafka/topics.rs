@@ -2,6 +2,7 @@
 
 use super::KafkaLog;
 use super::apart::Apart;
+use super::ask::Asker;
 use super::config::refused;
 use super::context::Context;
 use super::fault::{is_denied, is_transient, of_call};
@@ -48,7 +49,7 @@ impl KafkaLog {
         let until = tokio::time::Instant::now() + self.deadline();
         for name in names {
             loop {
-                let missing = match self.metadata(name).await {
+                let missing = match self.metadata(self.asker(), name).await {
                     Ok(found) if found.led => break,
                     Ok(_) => LogError::MissingTopic { name: name.clone() },
                     Err(error @ LogError::MissingTopic { .. }) => error,
@@ -66,7 +67,7 @@ impl KafkaLog {
     pub(crate) async fn check_topics(&self, settings: &TopicSettings) -> Result<TopicCheck, LogError> {
         let mut found = BTreeMap::new();
         for topic in Topic::EACH {
-            match self.metadata(&self.names().name(topic)).await {
+            match self.metadata(self.asker(), &self.names().name(topic)).await {
                 Ok(shape) => drop(found.insert(topic, shape)),
                 Err(LogError::MissingTopic { .. }) => {}
                 Err(error) => return Err(error),
@@ -116,12 +117,13 @@ impl KafkaLog {
     }
 
     /// A topic's partitions and copies.
-    pub(super) async fn metadata(&self, name: &str) -> Result<Shape, LogError> {
+    /// What the brokers say of a topic, asked by `asker`.
+    pub(super) async fn metadata(&self, asker: &Asker, name: &str) -> Result<Shape, LogError> {
         let topic = name.to_owned();
         let question = move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
             shape_of(&client.fetch_metadata(Some(&topic), timeout)?, &topic)
         };
-        self.asker().ask(format!("looking for topic {name}"), name.to_owned(), question).await
+        asker.ask(format!("looking for topic {name}"), name.to_owned(), question).await
     }
 
     fn admin(&self) -> Result<Apart<AdminClient<Context>>, LogError> {

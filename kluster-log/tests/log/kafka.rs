@@ -3,9 +3,10 @@
 use crate::kinds::{created, settings_on_kafka};
 use kluster_log::{Log, LogError, LogSettings, NewRecord, TopicSettings};
 use kluster_protocol::{Offset, Topic};
-use kluster_test_servers::{KafkaOptions, KafkaServer, require, shared_kafka};
+use kluster_test_servers::{KafkaOptions, KafkaServer, LogServer, require, shared_kafka};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -171,6 +172,9 @@ async fn an_open_transaction_is_a_stall() {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", shared_kafka().await.bootstrap()).set("transactional.id", &name);
     let foreign: BaseProducer = config.create().unwrap();
+    if LogServer::chosen() == LogServer::Broker {
+        return transactions_are_refused(foreign).await;
+    }
     let foreign = tokio::task::spawn_blocking(move || {
         foreign.init_transactions(PATIENCE).unwrap();
         foreign.begin_transaction().unwrap();
@@ -196,12 +200,19 @@ async fn an_open_transaction_is_a_stall() {
     assert_eq!(timeout(PATIENCE, reader.next()).await.unwrap().unwrap().offset, behind.offset.next().next());
 }
 
+/// The embedded broker has none, and says so at once: there, nothing can stall behind one.
+async fn transactions_are_refused(foreign: BaseProducer) {
+    let refused = tokio::task::spawn_blocking(move || foreign.init_transactions(PATIENCE).unwrap_err());
+    let code = refused.await.unwrap().rdkafka_error_code();
+    assert_eq!(code, Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed));
+}
+
 #[tokio::test]
 async fn bad_settings_and_a_wrong_address_say_what_to_do() {
     let bad = |name: &str, value: &str| {
         let mut settings = LogSettings::at("127.0.0.1:1");
         settings.kafka_properties = vec![(name.into(), value.into())];
-        settings.deadline = Duration::from_millis(300);
+        settings.connecting = Duration::from_millis(300);
         Log::connect(settings)
     };
     let error = bad("no.such.name", "1").await.unwrap_err().to_string();
@@ -212,6 +223,25 @@ async fn bad_settings_and_a_wrong_address_say_what_to_do() {
     assert!(error.contains("sasl.jaas.config") && !error.contains("geheim"), "{error}");
     let error = bad("linger.ms", "1").await.unwrap_err();
     assert!(matches!(&error, LogError::Unreachable { doing, .. } if doing == "connecting to 127.0.0.1:1"), "{error}");
+}
+
+/// Nothing listens there: said while it is waited for, with the reason, and long before the wait is over.
+#[tokio::test]
+async fn a_wait_for_kafka_is_said_with_its_reason() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = LogSettings { connecting: Duration::from_secs(4), ..LogSettings::at(free.to_string()) };
+    let (begun, mut said) = (Instant::now(), Vec::new());
+    let error = Log::connect_saying(settings, |wait| said.push((begun.elapsed(), wait.to_owned()))).await.unwrap_err();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(4) && took < Duration::from_secs(8), "{took:?}");
+    let [(after, wait)] = said.as_slice() else { panic!("said once: {said:?}") };
+    assert!(*after < Duration::from_secs(3), "{after:?}");
+    for part in
+        [format!("waiting for Kafka at {free} (at most 4 s)"), "Connection refused".into(), "--bootstrap".into()]
+    {
+        assert!(wait.contains(&part), "{part} in {wait}");
+    }
+    assert!(error.to_string().contains("Connection refused"), "{error}");
 }
 
 /// librdkafka passes over a batch that it cannot read; a reader must end before it instead.

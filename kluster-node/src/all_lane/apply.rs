@@ -15,17 +15,15 @@ impl AllLane {
     pub(super) async fn apply(&mut self, held: &mut Held, records: &[Record], max: usize) -> Result<usize, Fault> {
         let max = if self.dbms.checks_late() { 1 } else { max };
         let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, max)?;
-        let (mut count, newest_ms) = (plan.len(), plan.newest_ms());
         let predecessor = (!held.fresh).then_some(held.state.applied);
-        let ran = self.dbms.run(predecessor, &plan.works).await?;
+        let at = plan.first();
+        let ran = self.waiting.over(at, self.dbms.run(predecessor, &plan.works)).await?;
         let settled = plan.settle(&held.state, ran);
         let finish = self.finish(predecessor, held, &settled)?;
         let settled = match self.dbms.commit(&finish).await? {
             None => settled,
             // COMMIT itself refused the one work: its refusal is the outcome, written in a transaction of its own.
             Some(refusal) => {
-                let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, 1)?;
-                count = plan.len();
                 self.dbms.run(predecessor, &[]).await?;
                 let refused = plan.settle(&held.state, vec![Err(refusal)]);
                 let finish = self.finish(predecessor, held, &refused)?;
@@ -33,8 +31,8 @@ impl AllLane {
                 refused
             }
         };
-        self.absorb(held, settled, newest_ms).await?;
-        Ok(count)
+        self.absorb(held, settled, plan.newest_ms()).await?;
+        Ok(plan.len())
     }
 
     /// What is written with the effects.

@@ -6,6 +6,7 @@
 //! | `session`, `settings` | a connection, and what is set in it |
 //! | `owner`, `server`, `schema`, `accounts` | the lock; what the server must be; Kluster's own database and its procedures; the accounts for user SQL |
 //! | `app`, `batch`, `intent`, `fingerprint`, `orphans` | the ALL lane: transactions, and statements that commit by themselves |
+//! | `locks` | who holds what the ALL lane waits for |
 //! | `reads`, `reading` | the ONE lane |
 //! | `execution`, `params`, `shape`, `cell` | one statement of a user, its params, its rows |
 //! | `errors` | what the node does about each error |
@@ -25,6 +26,7 @@ mod errors;
 mod execution;
 mod fingerprint;
 mod intent;
+mod locks;
 mod names;
 mod orphans;
 mod owner;
@@ -42,6 +44,7 @@ use crate::fault::Cause;
 use address::Address;
 use app::App;
 use batch::Batch;
+pub use locks::Locks;
 use owner::Owner;
 pub use reads::Reads;
 
@@ -139,6 +142,12 @@ impl MariaDb {
     /// See [`Dbms::reads`].
     pub fn reads(&self) -> Reads {
         self.reads.clone()
+    }
+
+    /// See [`Dbms::locks`].
+    pub fn locks(&self) -> Locks {
+        let app = self.app.as_ref().map_or(self.address.names.app.as_str(), App::user);
+        Locks::new(self.address.login.clone(), self.address.names.clone(), app.to_owned())
     }
 
     /// See [`Dbms::close`].

@@ -6,7 +6,7 @@
 //! reads ─▶ reads: sessions of a third login, one snapshot each
 //! ```
 //! In the order of the code below: what is taken at the start, the ALL lane's batch, recovery. Beside it: `connection` and what it needs
-//! (`address`, `error`, `types`, `value`), `errors` (what a code means), `pins` (settings of sessions), `logins`, `schema.sql`.
+//! (`address`, `error`, `types`, `value`), `errors` (what a code means), `locks` (who holds a batch up), `pins` (settings of sessions), `logins`, `schema.sql`.
 //!
 //! Invariants: those of [`super`]; and of the modules named.
 
@@ -20,6 +20,7 @@ mod batch;
 mod errors;
 mod finish;
 mod gather;
+mod locks;
 mod logins;
 mod pins;
 mod reads;
@@ -38,6 +39,7 @@ use script::{Manner, Secrets};
 use seat::Seat;
 use std::sync::Arc;
 
+pub use locks::Locks;
 pub use reads::Reads;
 
 /// Constraints that are checked late, as far as the owner sees: what is committed.
@@ -233,6 +235,11 @@ impl Postgres {
     /// See [`Dbms::reads`].
     pub fn reads(&self) -> Reads {
         self.reads.clone()
+    }
+
+    /// See [`Dbms::locks`].
+    pub fn locks(&self) -> Locks {
+        Locks::new(self.seat.owner_address.clone(), self.seat.logins.app.user.clone())
     }
 
     /// See [`Dbms::close`].

@@ -68,8 +68,8 @@ async fn a_login_of_few_rights_says_what_an_administrator_runs_and_then_works() 
     let end = printed.find("let both log in").unwrap();
     server.sql("shop", &printed[begin..end]).await.unwrap();
     // The administrator lets them log in without a password; `few` keeps its own.
-    let hba = "copy (select * from unnest(array['host all kluster_app_shop,kluster_read_shop 127.0.0.1/32 trust', \
-               'host all all 127.0.0.1/32 scram-sha-256'])) to '";
+    let hba = "copy (select * from unnest(array['host all kluster_app_shop,kluster_read_shop all trust', \
+               'host all all all scram-sha-256'])) to '";
     let file = server.sql("shop", "show hba_file").await.unwrap();
     server.sql("shop", &format!("{hba}{}'", file.trim_end())).await.unwrap();
     server.sql("shop", "select pg_reload_conf()").await.unwrap();

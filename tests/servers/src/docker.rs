@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use testcontainers::core::{ContainerPort, ExecCommand, IntoContainerPort};
+use testcontainers::core::{ContainerPort, IntoContainerPort};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt, TestcontainersError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -105,24 +105,14 @@ impl Container {
         Ok(())
     }
 
-    /// Runs a command inside; its output, or an error with what it complained about. While the container is paused it waits, as a client
-    /// of a stopped server does: the engine runs nothing in a paused container.
-    pub(crate) async fn exec(&self, command: &[String]) -> Result<String, ServerError> {
+    /// Runs a command inside, with text on its stdin; its output, or an error with what it complained about. While the container is paused
+    /// it waits, as a client of a stopped server does: the engine runs nothing in a paused container.
+    pub(crate) async fn exec(&self, command: &[String], input: &str) -> Result<String, ServerError> {
         // The sender is our own, so the wait cannot fail.
         let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
-        let container = self.inner()?;
-        let (name, command) = (command.join(" "), ExecCommand::new(command.to_vec()));
-        let (output, complaint, code) = on_thread(async move || {
-            let mut run = container.exec(command).await?;
-            let output = run.stdout_to_vec().await?;
-            let complaint = run.stderr_to_vec().await?;
-            Ok((output, complaint, run.exit_code().await?))
-        })
-        .await?;
-        if code == Some(0) {
-            return Ok(String::from_utf8_lossy(&output).into_owned());
-        }
-        Err(ServerError::Command { command: name, output: String::from_utf8_lossy(&complaint).into_owned() })
+        let mut run = Command::new("docker");
+        run.args(["exec", "--interactive", self.inner()?.id()]).args(command);
+        home::run_with_input(&mut run, input).await
     }
 
     async fn answering(&self) -> Result<(), ServerError> {
@@ -130,7 +120,7 @@ impl Container {
         loop {
             let answered = match &self.answers {
                 Answers::Kafka(address) => kafka_answers(*address).await.is_ok(),
-                Answers::Command(command) => self.exec(command).await.is_ok(),
+                Answers::Command(command) => self.exec(command, "").await.is_ok(),
             };
             if answered {
                 return Ok(());
@@ -209,18 +199,6 @@ where
     F: Future<Output = Result<T, TestcontainersError>> + Send + 'static,
 {
     let done = runtime()?.spawn(work).await.map_err(|error| ServerError::Docker(error.to_string()))?;
-    done.map_err(|error| ServerError::Docker(error.to_string()))
-}
-
-/// As `on_runtime`, for futures that must stay on one thread.
-async fn on_thread<T, F>(work: F) -> Result<T, ServerError>
-where
-    T: Send + 'static,
-    F: AsyncFnOnce() -> Result<T, TestcontainersError> + Send + 'static,
-{
-    let runtime = runtime()?;
-    let done = runtime.spawn_blocking(move || runtime.block_on(work()));
-    let done = done.await.map_err(|error| ServerError::Docker(error.to_string()))?;
     done.map_err(|error| ServerError::Docker(error.to_string()))
 }
 

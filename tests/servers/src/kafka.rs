@@ -2,11 +2,12 @@
 //! embedded broker.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::Command;
 
+use rand::distr::{Alphanumeric, SampleString};
+
 use crate::docker::{self, Answers, Container, Settings};
-use crate::engine::Engine;
+use crate::engine::{Engine, disturbed};
 use crate::error::ServerError;
 use crate::home;
 use crate::local::LocalServer;
@@ -34,6 +35,8 @@ pub struct KafkaServer {
     engine: Engine,
     bootstrap: String,
 }
+
+disturbed!(KafkaServer);
 
 impl KafkaServer {
     /// Starts a private one of the kind that `KLUSTER_TEST_LOG` chooses; ready when this returns.
@@ -105,7 +108,11 @@ impl KafkaServer {
     }
 
     async fn start_docker(options: KafkaOptions) -> Result<Self, ServerError> {
-        let settings = Settings { arguments: Vec::new(), environment: container_environment(&options) };
+        let mut environment = container_environment(&options);
+        // Else all containers would be of one and the same cluster. 16 bytes in base64, the last 4 of 132 bits being none.
+        let id = Alphanumeric.sample_string(&mut rand::rng(), 21) + "A";
+        environment.push(("CLUSTER_ID".to_owned(), id));
+        let settings = Settings { arguments: Vec::new(), environment };
         let answers = |port| Answers::Kafka(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let image = docker::image("KLUSTER_TEST_KAFKA_IMAGE", IMAGE);
         let (container, port) = Container::start("Kafka", PORT_INSIDE, answers, image, settings).await?;
@@ -117,41 +124,10 @@ impl KafkaServer {
         &self.bootstrap
     }
 
-    /// Kills the broker without warning. What it acknowledged stays (the machine does not crash). An error when it is not ours.
-    pub async fn kill9(&self) -> Result<(), ServerError> {
-        self.engine.kill9().await
-    }
-
-    /// Starts the broker again at the same address with the same data, killing it first if it runs. After a kill it is back in
-    /// about 3 s: the controller lets a broker in again only when its old session has ended (2 s).
-    pub async fn restart(&self) -> Result<(), ServerError> {
-        self.engine.restart().await
-    }
-
-    /// Stops the broker where it is (SIGSTOP): connections stay open, nothing answers.
-    pub async fn stop(&self) -> Result<(), ServerError> {
-        self.engine.stop().await
-    }
-
-    /// Lets a stopped broker go on (SIGCONT).
-    pub async fn cont(&self) -> Result<(), ServerError> {
-        self.engine.cont().await
-    }
-
     /// One of Kafka's own tools (`kafka-topics`, `kafka-console-producer`, `kafka-console-consumer`, `kafka-consumer-groups`,
     /// `kafka-configs`, `kafka-delete-records`), already told this server's address.
     pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<Command, ServerError> {
         kafka_tool(name, &self.bootstrap, arguments)
-    }
-
-    /// The process id of the broker, while it runs as a process of this machine.
-    pub async fn id(&self) -> Option<u32> {
-        self.engine.id().await
-    }
-
-    /// The broker's log file, when it runs as a process of this machine.
-    pub fn log(&self) -> Option<PathBuf> {
-        self.engine.log()
     }
 }
 
@@ -169,10 +145,11 @@ fn container_environment(options: &KafkaOptions) -> Vec<(String, String)> {
         ("node.id", "1"),
         ("controller.quorum.voters", "1@localhost:9093"),
         ("controller.listener.names", "CONTROLLER"),
-        ("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://localhost:9093"),
-        ("advertised.listeners", "PLAINTEXT://127.0.0.1:{port}"),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
-        ("inter.broker.listener.name", "PLAINTEXT"),
+        // The broker speaks to itself too (transactions), by its advertised address: in the container the port of clients is another.
+        ("listeners", "PLAINTEXT://0.0.0.0:9092,BROKER://localhost:9094,CONTROLLER://localhost:9093"),
+        ("advertised.listeners", "PLAINTEXT://127.0.0.1:{port},BROKER://localhost:9094"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        ("inter.broker.listener.name", "BROKER"),
         ("auto.create.topics.enable", "false"),
         ("offsets.topic.replication.factor", "1"),
         ("offsets.topic.num.partitions", "4"),

@@ -7,11 +7,10 @@ use tokio::sync::OnceCell;
 
 use crate::account::Account;
 use crate::docker::{self, Answers, Container, Settings};
-use crate::engine::Engine;
+use crate::engine::{Engine, databases, disturbed};
 use crate::error::{During, ServerError};
 use crate::home;
 use crate::local::LocalServer;
-use crate::name;
 use crate::place::Place;
 use crate::process::Launch;
 use crate::programs;
@@ -21,6 +20,8 @@ const USER: &str = "postgres";
 const PASSWORD: &str = "secret";
 const PORT_INSIDE: u16 = 5432;
 const IMAGE: &str = "postgres:15";
+/// The same data everywhere.
+const INITDB_ARGS: [&str; 3] = ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
 
 /// What differs between PostgreSQL servers of tests.
 #[derive(Debug, Clone, Default)]
@@ -39,12 +40,10 @@ pub struct PostgresServer {
     port: u16,
 }
 
-impl PostgresServer {
-    /// Starts a private server with the default options.
-    pub async fn start() -> Result<Self, ServerError> {
-        Self::start_with(PostgresOptions::default()).await
-    }
+disturbed!(PostgresServer);
+databases!(PostgresServer);
 
+impl PostgresServer {
     /// Starts a private server, in the place that `KLUSTER_TEST_SERVERS` chooses; ready when this returns.
     pub async fn start_with(options: PostgresOptions) -> Result<Self, ServerError> {
         match Place::chosen() {
@@ -82,7 +81,10 @@ impl PostgresServer {
         let arguments = common_settings(options).into_iter();
         let settings = Settings {
             arguments: arguments.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect(),
-            environment: vec![("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned())],
+            environment: vec![
+                ("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned()),
+                ("POSTGRES_INITDB_ARGS".to_owned(), INITDB_ARGS.join(" ")),
+            ],
         };
         // By TCP: the server that only prepares the data listens on its socket alone.
         let ready = ["pg_isready", "-h", "127.0.0.1", "-U", USER].map(str::to_owned).to_vec();
@@ -97,22 +99,10 @@ impl PostgresServer {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The port on 127.0.0.1; the same after a restart.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Makes an empty database.
     pub async fn create_database(&self, database: &str) -> Result<(), ServerError> {
         let quoted = database.replace('"', "\"\"");
         self.sql("postgres", &format!("create database \"{quoted}\"")).await.map(|_| ())
-    }
-
-    /// Makes an empty database whose name begins with `prefix` and that no other test has; its name is the answer.
-    pub async fn new_database(&self, prefix: &str) -> Result<String, ServerError> {
-        let database = name::unique(prefix);
-        self.create_database(&database).await?;
-        Ok(database)
     }
 
     /// Runs statements through psql, as the superuser: rows as lines, columns separated by `|`, no headers, NULL as `NULL`.
@@ -122,8 +112,10 @@ impl PostgresServer {
         match &self.engine {
             Engine::Docker(container) => {
                 let url = format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{PORT_INSIDE}/{database}");
-                let command = [&["psql"], &flags[..], &["-d", &url, "-c", text]].concat();
-                container.exec(&command.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
+                let environment = environment().into_iter().map(|(name, value)| format!("{name}={value}"));
+                let psql = [&["psql"], &flags[..], &["-d", &url, "-f", "-"]].concat().into_iter().map(str::to_owned);
+                let command: Vec<_> = std::iter::once("env".to_owned()).chain(environment).chain(psql).collect();
+                container.exec(&command, text).await
             }
             Engine::Local(_) | Engine::External(_) => {
                 let mut psql = Command::new(psql()?);
@@ -131,36 +123,6 @@ impl PostgresServer {
                 home::run_with_input(&mut psql, text).await
             }
         }
-    }
-
-    /// Kills the server and all its sessions without warning; what was committed stays (the machine does not crash).
-    pub async fn kill9(&self) -> Result<(), ServerError> {
-        self.engine.kill9().await
-    }
-
-    /// Starts the server again with the same port and data, killing it first if it runs; it has recovered when this returns.
-    pub async fn restart(&self) -> Result<(), ServerError> {
-        self.engine.restart().await
-    }
-
-    /// Stops the server and all its sessions where they are (SIGSTOP): connections stay open, nothing answers.
-    pub async fn stop(&self) -> Result<(), ServerError> {
-        self.engine.stop().await
-    }
-
-    /// Lets a stopped server go on (SIGCONT).
-    pub async fn cont(&self) -> Result<(), ServerError> {
-        self.engine.cont().await
-    }
-
-    /// The process id of the server (not of a session), while it runs as a process of this machine.
-    pub async fn id(&self) -> Option<u32> {
-        self.engine.id().await
-    }
-
-    /// The server's log file, when it runs as a process of this machine.
-    pub fn log(&self) -> Option<PathBuf> {
-        self.engine.log()
     }
 }
 
@@ -175,7 +137,7 @@ fn initdb(bin: &Path, account: Option<Account>, home: &Path) -> Result<(), Serve
     std::fs::write(&password, PASSWORD).during("writing the superuser's password")?;
     let mut initdb = Command::new(bin.join("initdb"));
     initdb.arg("-D").arg(home.join(DATA)).arg(format!("--pwfile={}", password.display()));
-    initdb.args(["-U", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+    initdb.args(["-U", USER, "--auth=scram-sha-256"]).args(INITDB_ARGS);
     initdb.envs(environment()).current_dir(home);
     if let Some(account) = account {
         account.owns(&password)?;

@@ -4,7 +4,7 @@
 use std::net::TcpStream;
 use std::process::Stdio;
 
-use kluster_test_servers::{KafkaOptions, KafkaServer, require};
+use kluster_test_servers::{KafkaOptions, KafkaServer, LogServer, require};
 
 const TOPIC: [&str; 6] = ["--create", "--topic", "kept", "--partitions", "1", "--if-not-exists"];
 
@@ -54,7 +54,7 @@ async fn kafka_keeps_its_records_through_kill_9_and_is_gone_after_drop() {
 async fn a_failed_start_shows_the_end_of_the_log() {
     require!(Kafka);
     let options = KafkaOptions { properties: vec![("log.segment.bytes".to_owned(), "many".to_owned())] };
-    let error = KafkaServer::start(options).await.unwrap_err().to_string();
+    let error = KafkaServer::start_as(LogServer::Kafka, options).await.unwrap_err().to_string();
     assert!(error.contains("Kafka did not become ready (it ended)"), "{error}");
     assert!(error.contains("log.segment.bytes"), "{error}");
 }

@@ -46,6 +46,11 @@ impl App {
         Ok(Self { session: Some(session), logins, batch, open: None, intent })
     }
 
+    /// As whom it logs in.
+    pub fn user(&self) -> &str {
+        self.logins.app.0.get_username()
+    }
+
     /// See [`crate::dbms::Dbms::run`].
     pub async fn run(
         &mut self,

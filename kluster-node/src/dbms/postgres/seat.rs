@@ -44,7 +44,8 @@ pub struct Seat {
     pub secret: String,
     /// The server's major version.
     pub version: u32,
-    owner_address: Address,
+    /// As whom Kluster's own session logs in.
+    pub owner_address: Address,
 }
 
 impl Seat {

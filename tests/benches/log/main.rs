@@ -3,7 +3,7 @@
 //! - Throughput: Kafka's own performance tools, one idempotent producer and one consumer, records of 200 bytes.
 //! - Group commit: 64 writers, each with one record (or transaction) under way, each waiting until its own is on the disk.
 //!
-//! `make bench`, or `cargo bench -p kluster-broker --bench log`.
+//! `make bench`, or `cargo bench -p kluster-tests --bench log`.
 
 mod commits;
 mod throughput;

@@ -1,0 +1,97 @@
+//! Waiting: tells people when a batch waits for a lock that somebody else holds: a heartbeat that says so at once, and a report on ERRORS that
+//! says who it is.
+//!
+//! Neighbours: the ALL lane lets its calls of the database pass through here; `dbms::Locks` asks the server.
+//!
+//! Invariant: nothing is decided here. No time limit holds in ALL, so the batch goes on waiting, and when the lock is gone it goes on.
+
+use crate::dbms::{Held, Locks};
+use crate::fault::Cause;
+use crate::report::Reporter;
+use crate::retry::Retry;
+use crate::status::Status;
+use kluster_protocol::{ErrorClass, NodeState, Offset};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A call that takes this long is looked into, and again after as long. Below MariaDB's lock timeout of 1 s.
+const LOOK: Duration = Duration::from_millis(500);
+/// Looks become rarer, up to this.
+const RARELY: Duration = Duration::from_secs(5);
+/// Said again after so long, if nothing changes.
+const REMIND: Duration = Duration::from_secs(60);
+/// What heartbeats and reports call it.
+const CODE: &str = "lock_wait";
+
+/// Watches over the calls of the ALL lane.
+#[derive(Debug)]
+pub struct Waiting {
+    locks: Locks,
+    status: Status,
+    reporter: Reporter,
+    since: Option<Since>,
+}
+
+/// A wait, over all attempts at the same batch.
+#[derive(Debug)]
+struct Since {
+    began: Instant,
+    since_ms: u64,
+    /// Who held it when it was reported, and when.
+    said: Option<(Vec<i64>, Instant)>,
+}
+
+impl Waiting {
+    /// Waits for locks that `locks` knows about, said by `status` and `reporter`.
+    pub fn new(locks: Locks, status: Status, reporter: Reporter) -> Self {
+        Self { locks, status, reporter, since: None }
+    }
+
+    /// Awaits a call of the database about the batch that begins `at` this offset and request.
+    pub async fn over<T>(&mut self, at: Option<(Offset, String)>, call: impl Future<Output = T>) -> T {
+        if !self.locks.can_hold_up() {
+            return call.await;
+        }
+        tokio::select! {
+            biased;
+            done = call => done,
+            never = self.watch(at) => match never {},
+        }
+    }
+
+    /// The batch went through.
+    pub fn passed(&mut self) {
+        if let Some(since) = self.since.take() {
+            tracing::info!(seconds = since.began.elapsed().as_secs(), "the lock that was waited for is gone");
+        }
+    }
+
+    async fn watch(&mut self, at: Option<(Offset, String)>) -> Infallible {
+        let mut pause = LOOK;
+        loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(RARELY);
+            if let Some(held) = self.locks.held().await {
+                self.say(&at, held).await;
+            }
+        }
+    }
+
+    async fn say(&mut self, at: &Option<(Offset, String)>, held: Held) {
+        let now = Instant::now();
+        let since_ms = self.reporter.now_ms();
+        let since = self.since.get_or_insert(Since { began: now, since_ms, said: None });
+        if !matches!(self.status.now().state, NodeState::Retrying { .. }) {
+            self.status.is(NodeState::Retrying { since_ms: since.since_ms, code: CODE.to_owned() });
+        }
+        let known = since.said.as_ref().is_some_and(|(by, when)| *by == held.by && when.elapsed() < REMIND);
+        if known || since.began.elapsed() < Retry::WORTH_REPORTING {
+            return;
+        }
+        since.said = Some((held.by, now));
+        let waited = since.began.elapsed().as_secs();
+        let cause = Cause::new(CODE, format!("for {waited} s the database {}", held.text));
+        self.reporter.say(ErrorClass::Transient, at.clone(), &cause).await;
+    }
+}
