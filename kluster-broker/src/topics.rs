@@ -6,27 +6,29 @@
 mod catalogue;
 mod directory;
 mod error;
+mod topic;
 mod upkeep;
 
 pub use error::{OpenError, TopicError};
+pub use topic::TopicInfo;
+pub(crate) use topic::check_name;
 
 use crate::disk::Disk;
 use crate::fault::disk::DiskFaults;
 use crate::lock::DirectoryLock;
 use crate::partition::{Backing, Flushers, Partition};
 use crate::topic_config::{ConfigChange, TopicConfig};
-use catalogue::{CATALOGUE_FILE, Catalogue, Entry};
+use catalogue::{CATALOGUE_FILE, Catalogue};
 use directory::{partition_dir, remove_retired, retire};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use topic::{Topic, check_count};
 use uuid::Uuid;
 
 /// Producer ids are taken from the disk so many at a time; what a crash leaves of them is never given.
 const PRODUCER_IDS_AT_ONCE: i64 = 1000;
-/// Most partitions of one topic: each is a directory with open files.
-const MAX_PARTITIONS: i32 = 10_000;
 
 /// All topics of a data directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,26 +46,6 @@ struct State {
     catalogue: Catalogue,
     topics: BTreeMap<String, Topic>,
     next_producer_id: i64,
-}
-
-#[derive(Debug, Clone)]
-struct Topic {
-    id: Uuid,
-    config: TopicConfig,
-    partitions: Vec<Partition>,
-}
-
-/// What is known of a topic.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TopicInfo {
-    /// Its name.
-    pub name: String,
-    /// The same for the topic's whole life.
-    pub topic_id: Uuid,
-    /// Numbered from 0.
-    pub partitions: i32,
-    /// Its settings.
-    pub configs: TopicConfig,
 }
 
 impl Topics {
@@ -284,43 +266,4 @@ impl Topics {
         state.next_producer_id = id + 1;
         Ok(id)
     }
-}
-
-impl Topic {
-    fn open(dir: &Path, backing: &Backing, name: &str, entry: &Entry) -> Result<Self, OpenError> {
-        let pairs = entry.configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let config = TopicConfig::parse(pairs).map_err(|error| OpenError::Config {
-            path: dir.join(CATALOGUE_FILE),
-            topic: name.to_owned(),
-            error,
-        })?;
-        let open = |index| Partition::open(&partition_dir(dir, name, index), backing, config.clone());
-        let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
-        Ok(Self { id: entry.topic_id, config, partitions })
-    }
-
-    fn count(&self) -> i32 {
-        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
-    }
-
-    fn entry(&self) -> Entry {
-        let configs = self.config.explicit().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Entry { topic_id: self.id, partitions: self.count(), configs }
-    }
-
-    fn info(&self, name: &str) -> TopicInfo {
-        TopicInfo { name: name.to_owned(), topic_id: self.id, partitions: self.count(), configs: self.config.clone() }
-    }
-}
-
-/// Kafka's rule for names.
-pub(crate) fn check_name(name: &str) -> Result<(), TopicError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let fits = (1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != "..";
-    fits.then_some(()).ok_or_else(|| TopicError::Name(name.to_owned()))
-}
-
-fn check_count(partitions: i32) -> Result<(), TopicError> {
-    let message = || TopicError::Partitions(format!("{partitions} partitions: must be 1 to {MAX_PARTITIONS}"));
-    (1..=MAX_PARTITIONS).contains(&partitions).then_some(()).ok_or_else(message)
 }

@@ -31,6 +31,11 @@ impl Snapshot {
         std::fs::read(path(dir)).ok().and_then(read).unwrap_or_default()
     }
 
+    /// Forgets it, durably.
+    pub fn remove(dir: &Path, disk: &Disk) -> io::Result<()> {
+        disk.remove(&path(dir)).and_then(|()| disk.sync_dir(dir))
+    }
+
     fn store(&self, dir: &Path, disk: &Disk) -> io::Result<()> {
         disk.replace(&path(dir), &serde_json::to_vec(self)?)
     }

@@ -32,7 +32,8 @@ pub(super) fn recover(dir: &Path, disk: &Disk, config: &TopicConfig) -> Result<(
     let mut closed: Vec<Extent> = Vec::new();
     for base in bases {
         if closed.last().is_some_and(|before| before.next_offset > base) {
-            remove_segment(dir, disk, base).map_err(io)?; // compaction put its records into the one before
+            tracing::warn!(file = %log_path(dir, base).display(), "removed: compaction had put its records into the segment before");
+            remove_segment(dir, disk, base).map_err(io)?;
             continue;
         }
         closed.push(Segment::open_closed(disk, dir, base, interval)?.extent);
@@ -43,10 +44,10 @@ pub(super) fn recover(dir: &Path, disk: &Disk, config: &TopicConfig) -> Result<(
         Some(base) => recover_last(dir, disk, base, interval, snapshot.offset, &mut producers)?,
         None => Segment::create(disk, dir, state.log_start).map_err(io)?,
     };
-    disk.sync_dir(dir).map_err(io)?;
     let mut log = Log::new(dir, disk, closed, active, state.log_start);
     if log.log_end() < snapshot.offset {
-        // What the snapshot knows was cut off.
+        // What the snapshot knows was cut off. It must not be believed later either, when the log has grown again.
+        Snapshot::remove(dir, disk).map_err(io)?;
         producers = all_producers(&mut log, interval)?;
     }
     log.first_timestamp = first_timestamp(&log.active);
@@ -116,7 +117,11 @@ fn recover_last(
     if let Err(error) = segment.grow(length, Holes::None, interval, add) {
         cut_torn_end(&segment, length, error)?;
     }
-    segment.file.sync().map_err(io)?;
+    if segment.extent.size < known.size || known.size == 0 {
+        // It knows what is no more, and must not be believed when the log has grown again.
+        disk.remove(&index_path(dir, base_offset)).map_err(io)?;
+    }
+    segment.file.sync().and_then(|()| disk.sync_dir(dir)).map_err(io)?;
     Ok(segment)
 }
 

@@ -62,15 +62,10 @@ impl Definition {
                 _ => Err("must be between 0 and 1".into()),
             },
             Limits::OneOf(choices) => {
-                let mut items: Vec<&str> =
+                let given: Vec<&str> =
                     if self.kind == ConfigKind::List { super::split(value).collect() } else { vec![value] };
-                items.retain(|item| choices.contains(item));
-                let given = if self.kind == ConfigKind::List { super::split(value).count() } else { 1 };
-                if given > 0 && items.len() == given {
-                    Ok(())
-                } else {
-                    Err(format!("must be of: {}", choices.join(", ")))
-                }
+                let fits = !given.is_empty() && given.iter().all(|item| choices.contains(item));
+                if fits { Ok(()) } else { Err(format!("must be of: {}", choices.join(", "))) }
             }
         }
     }
@@ -102,7 +97,10 @@ use Limits::{Any, AtLeast, OneOf, ZeroToOne};
 pub(super) const DEFINITIONS: &[Definition] = &[
     row("cleanup.policy", List, "delete", OneOf(&["delete", "compact"]),
         "delete: whole segments go by age and size; compact: the last record of each key stays; both may be given."),
+    row("compression.gzip.level", Int, "-1", Any, "Without effect: batches are kept as they come."),
+    row("compression.lz4.level", Int, "9", Any, "Without effect: batches are kept as they come."),
     row("compression.type", Text, "producer", OneOf(&["producer"]), "Batches are kept as the producer compressed them; nothing else is offered."),
+    row("compression.zstd.level", Int, "3", Any, "Without effect: batches are kept as they come."),
     row("delete.retention.ms", Long, "86400000", AtLeast(0), "How long a tombstone stays after compaction first met it."),
     row("file.delete.delay.ms", Long, "60000", AtLeast(0), "Without effect: files go at once, readers under way keep them."),
     row("flush.messages", Long, "1", AtLeast(1),
@@ -111,6 +109,8 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     row("follower.replication.throttled.replicas", List, "", Any, "Without effect: there are no followers."),
     row("index.interval.bytes", Int, "4096", AtLeast(0), "Bytes of log between two entries of an index."),
     row("leader.replication.throttled.replicas", List, "", Any, "Without effect: there are no followers."),
+    row("local.retention.bytes", Long, "-2", AtLeast(-2), "Without effect: there is no remote storage."),
+    row("local.retention.ms", Long, "-2", AtLeast(-2), "Without effect: there is no remote storage."),
     row("max.compaction.lag.ms", Long, FOR_EVER, AtLeast(1), "The longest time that a record stays uncompacted."),
     row("max.message.bytes", Int, "1048588", AtLeast(0), "Largest record batch, as compressed."),
     row("message.timestamp.after.max.ms", Long, "3600000", AtLeast(0), "How far a record's time may be after the broker's."),
@@ -120,6 +120,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     row("min.compaction.lag.ms", Long, "0", AtLeast(0), "The shortest time that a record stays uncompacted."),
     row("min.insync.replicas", Int, "1", AtLeast(1), "Copies that must have a record for acks=all; there is one."),
     row("preallocate", Boolean, "false", Any, "Without effect: files grow as they are written."),
+    row("remote.storage.enable", Boolean, "false", OneOf(&["false"]), "There is no remote storage."),
     row("retention.bytes", Long, "-1", AtLeast(-1), "Size of a partition above which its oldest segments go; -1: none."),
     row("retention.ms", Long, "604800000", AtLeast(-1), "Age at which a segment goes, by its newest record; -1: never."),
     row("segment.bytes", Int, "1073741824", AtLeast(14), "A segment is closed before it grows beyond this."),

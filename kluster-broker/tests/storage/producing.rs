@@ -1,12 +1,17 @@
 //! Idempotent producers across restarts, cuts and deletions; what they are within one run is tested beside `producers`.
 
 use super::batches::{Store, all, batch_of, files, partition_dir, record, store};
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::records::Record;
 
 /// A batch of `count` records of producer 7.
-fn produced(epoch: i16, sequence: i32, count: usize) -> bytes::Bytes {
-    let one = Record { producer_id: 7, producer_epoch: epoch, sequence, ..record("a") };
+fn produced(epoch: i16, sequence: i32, count: usize) -> Bytes {
+    produced_by(7, epoch, sequence, count)
+}
+
+fn produced_by(producer_id: i64, producer_epoch: i16, sequence: i32, count: usize) -> Bytes {
+    let one = Record { producer_id, producer_epoch, sequence, ..record("a") };
     batch_of(&vec![one; count])
 }
 
@@ -75,7 +80,14 @@ async fn what_was_cut_off_is_not_known_as_stored() {
     file.set_len(file.metadata().unwrap().len() - 1).unwrap();
     let it = it.restarted();
     assert_eq!(it.partition.offsets().log_end, 2);
+    assert!(it.partition.append(produced(0, 1, 1), 1000).unwrap().duplicate);
+    // Others write where it was, and the log is longer than the snapshot knew when the next crash comes.
+    for sequence in 0..3 {
+        store(&it.partition, produced_by(8, 0, sequence, 1)).await.unwrap();
+    }
+    assert!(files(&it.dir, "index").is_empty(), "an index that knows more than there is");
+    let it = it.restarted();
     let appended = store(&it.partition, produced(0, 2, 1)).await.unwrap();
     assert!(!appended.duplicate, "the snapshot knew the batch that was cut off");
-    assert!(it.partition.append(produced(0, 1, 1), 1000).unwrap().duplicate);
+    assert_eq!(appended.base_offset, 5);
 }
