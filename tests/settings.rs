@@ -34,7 +34,7 @@ fn the_page_says_what_the_programs_take() {
     for tool in [kluster_admin::cli::Cli::command(), kluster::cli::Cli::command()] {
         let name = tool.get_name();
         table(&mut page, &format!("{name}, every command"), &tool);
-        for command in tool.get_subcommands() {
+        for command in tool.get_subcommands().filter(|command| !command.is_hide_set()) {
             if command.get_arguments().any(|argument| argument.get_long().is_some() && !argument.is_global_set()) {
                 table(&mut page, &format!("{name} {}", command.get_name()), command);
             }

@@ -2,7 +2,7 @@
 
 use kluster::cli::Cli;
 use kluster::signals::Signals;
-use std::io::stderr;
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
     // by the command.
     let quiet = || EnvFilter::new("error,kluster_client::connection=off");
     let filter = EnvFilter::try_from_env("KLUSTER_LOG").unwrap_or_else(|_| quiet());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
     match cli.run(&Signals::listen()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

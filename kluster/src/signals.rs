@@ -15,7 +15,8 @@ impl Signals {
     /// Listens to the signals of this process from now on.
     pub fn listen() -> Self {
         let signals = Self::silent();
-        for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+        let hangup = (!hangup_is_ignored()).then(SignalKind::hangup);
+        for kind in [SignalKind::terminate()].into_iter().chain(hangup) {
             let terminate = signals.terminate.clone();
             on_each(kind, move || terminate.cancel());
         }
@@ -77,6 +78,15 @@ impl Signals {
     pub fn terminate(&self) {
         self.terminate.cancel();
     }
+}
+
+/// Whether SIGHUP was ignored when the process started, as `nohup` has it, and is so still.
+pub(crate) fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    // The lowest bit is signal 1, SIGHUP.
+    mask.is_some_and(|mask| mask & 1 == 1)
 }
 
 fn on_each(kind: SignalKind, mut act: impl FnMut() + Send + 'static) {

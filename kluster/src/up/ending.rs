@@ -1,7 +1,7 @@
 //! ending: the first signal asks a command to drain; from then on whatever asks it to end once more ends the process at once.
 
 use crate::error::KlusterError;
-use crate::signals::Signals;
+use crate::signals::{Signals, hangup_is_ignored};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +55,7 @@ async fn at_once_when_asked_again(draining: CancellationToken) {
 async fn again() {
     let mut terminate = signal(SignalKind::terminate()).ok();
     let mut interrupt = signal(SignalKind::interrupt()).ok();
-    let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut hangup = (!hangup_is_ignored()).then(|| signal(SignalKind::hangup()).ok()).flatten();
     tokio::select! {
         () = next(&mut terminate) => {}
         () = next(&mut interrupt) => {}

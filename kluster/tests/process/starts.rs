@@ -108,6 +108,22 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_outlives_its_terminal_where_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut deaf = tokio::process::Command::new("sh");
+    let ignoring = "trap '' HUP; exec \"$0\" up --nodes 1 --port 0 --dir \"$1\"";
+    deaf.args(["-c", ignoring, env!("CARGO_BIN_EXE_kluster"), path(dir.path())]).kill_on_drop(true);
+    let running = Starting::of(&mut deaf).ready().await;
+    running.signal("HUP");
+    running.client().await.execute(TABLE).all().await.unwrap();
+    running.drained().await;
+    let running = up(dir.path(), 0, &[]).await;
+    running.signal("HUP");
+    let (status, _, words) = running.ended().await;
+    assert_eq!(status.code(), Some(0), "a hangup ends it in order: {words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_alone_serves_what_up_has_written() {
     let dir = tempfile::tempdir().unwrap();
     let running = up(dir.path(), 0, &["--nodes", "1"]).await;
