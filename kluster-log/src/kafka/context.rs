@@ -9,7 +9,7 @@ use kluster_protocol::Offset;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -79,6 +79,8 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
+            // Said behind the reason why each of them is down, which says more.
+            Some(RDKafkaErrorCode::AllBrokersDown) if self.watch().trouble().is_some() => {}
             Some(code) if is_trouble(code) => self.troubled(reason),
             _ => tracing::debug!(target: "librdkafka", purpose = self.purpose, %error, reason),
         }
