@@ -5,10 +5,10 @@
 
 use kluster_log::{Log, MemoryLog, NewRecord, TopicSettings};
 use kluster_node::all_lane::BatchLimit;
-use kluster_node::dbms::DbmsSettings;
 use kluster_node::node::{Node, NodeSettings};
 use kluster_node::step::Steps;
 use kluster_protocol::{Chain, ClientId, DEFAULT_WINDOW, MessageId, NodeState, Response, Role, Topic};
+use kluster_tests::inline;
 use kluster_tests::sim::{Body, Op, Tables, next, schema, tables_of};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -118,28 +118,14 @@ async fn apply(
     window: u64,
     limit: impl Fn() -> usize + Send + Sync + 'static,
 ) -> Chain {
-    let name = "n1";
     let settings = NodeSettings {
-        node_id: name.into(),
-        dbms: DbmsSettings {
-            url: format!("sqlite:{}", file.display()),
-            app_url: None,
-            read_url: None,
-            node_id: name.to_owned(),
-            max_reads: 1,
-            inline: true,
-            steps: Steps::default(),
-        },
         role: Role::Observer,
-        http: None,
-        trust_topics: false,
-        development: true,
         clock: Arc::new(|| 0),
         window,
         max_batch: BatchLimit(Arc::new(limit)),
-        instance_id: String::new(),
+        ..inline("n1", format!("sqlite:{}", file.display()), Steps::default())
     };
-    let node = Node::start(settings, Log::memory(log.user(name))).await.unwrap();
+    let node = Node::start(settings, Log::memory(log.user("n1"))).await.unwrap();
     let mut status = node.status().watch();
     let drain = CancellationToken::new();
     let running = tokio::spawn(node.run(drain.clone()));

@@ -7,11 +7,9 @@ use crate::config::Config;
 use crate::dbms::DbmsSettings;
 use crate::node::{Node, NodeError, NodeSettings};
 use crate::step::Steps;
-use kluster_protocol::{DEFAULT_WINDOW, NodeId, Role};
+use kluster_protocol::Role;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -54,25 +52,19 @@ async fn run(config: Config) -> Result<(), NodeError> {
 
 fn settings(config: &Config) -> NodeSettings {
     let node = &config.node;
+    let dbms = DbmsSettings {
+        app_url: node.dbms_app.clone(),
+        read_url: node.dbms_read.clone(),
+        max_reads: node.max_reads,
+        steps: steps(),
+        ..DbmsSettings::at(&node.dbms, &node.node_id)
+    };
     NodeSettings {
-        node_id: NodeId::new(node.node_id.clone()),
-        dbms: DbmsSettings {
-            url: node.dbms.clone(),
-            app_url: node.dbms_app.clone(),
-            read_url: node.dbms_read.clone(),
-            node_id: node.node_id.clone(),
-            max_reads: node.max_reads,
-            inline: false,
-            steps: steps(),
-        },
         role: if node.observer { Role::Observer } else { Role::Voter },
         http: node.http.0,
         trust_topics: node.trust_topics,
         development: node.development,
-        clock: Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)),
-        window: DEFAULT_WINDOW,
-        max_batch: Default::default(),
-        instance_id: uuid::Uuid::new_v4().to_string(),
+        ..NodeSettings::of(dbms)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Neighbours: `main` reads it; nothing else looks at the environment.
 
+use crate::dbms::DEFAULT_READS;
 use clap::parser::ValueSource;
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 use kluster_log::LogSettings;
@@ -48,7 +49,7 @@ pub struct NodeConfig {
     #[arg(long, env = "KLUSTER_OBSERVER")]
     pub observer: bool,
     /// At most this many reads of ONE at once
-    #[arg(long, env = "KLUSTER_MAX_READS", default_value_t = 8, value_name = "COUNT")]
+    #[arg(long, env = "KLUSTER_MAX_READS", default_value_t = DEFAULT_READS, value_name = "COUNT")]
     pub max_reads: usize,
     /// Address of /healthz, /readyz and /metrics; `off`: none
     #[arg(long, env = "KLUSTER_HTTP", default_value = "127.0.0.1:0", value_name = "ADDRESS", value_parser = http)]

@@ -24,6 +24,9 @@ pub use locks::{Held, Locks};
 use serde_json::Value;
 use std::time::Duration;
 
+/// So many reads of ONE at once, unless told otherwise: more than two processors have use for, few enough for any server.
+pub const DEFAULT_READS: usize = 8;
+
 /// How to reach the DBMS.
 #[derive(Debug, Clone)]
 pub struct DbmsSettings {
@@ -41,6 +44,21 @@ pub struct DbmsSettings {
     pub inline: bool,
     /// Where tests may stop the node.
     pub steps: Steps,
+}
+
+impl DbmsSettings {
+    /// The database of `node_id` at this address, and everything else by default: the node makes its logins, on threads of its own.
+    pub fn at(url: impl Into<String>, node_id: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            app_url: None,
+            read_url: None,
+            node_id: node_id.into(),
+            max_reads: DEFAULT_READS,
+            inline: false,
+            steps: Steps::default(),
+        }
+    }
 }
 
 /// What the DBMS is, for heartbeats and people.

@@ -1,31 +1,24 @@
-//! Node: starts both lanes, the heartbeat and the HTTP port, and ends them in order.
+//! Node: checks the log, opens the database, and runs until it is told to end.
 //!
-//! Neighbours: `main` and the tests start nodes; a simulation starts several in one process. A node never talks to a node.
+//! Neighbours: `lanes` is what runs; `main` and the tests start nodes; a simulation starts several in one process. A node never talks to a node.
 //!
 //! Dropping a running [`Node::run`] ends everything at once, as a crash would; `drain` ends it in order: the batch and the reads under way are
 //! finished and answered.
 
-use crate::all_lane::{AllLane, BatchLimit, Stopped};
-use crate::answer::{self, Sender};
-use crate::dbms::{Dbms, DbmsSettings, Info, OpenError};
-use crate::fault::Cause;
-use crate::heartbeat::Pulse;
-use crate::membership::Joiner;
-use crate::one_lane::OneLane;
-use crate::report::{Clock, Reporter};
-use crate::status::Status;
-use crate::waiting::Waiting;
-use crate::{fault::Fault, http};
-use kluster_log::{Log, LogError, LogIdentity, TopicSettings};
-use kluster_protocol::{ErrorClass, NodeId, NodeState, Role, Topic};
-use std::net::SocketAddr;
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+mod lanes;
 
-/// Answers of this many batches may wait for the log; then the ALL lane waits too.
-const OUTBOX: usize = 64;
+use crate::all_lane::{BatchLimit, Stopped};
+use crate::dbms::{Dbms, DbmsSettings, Info, OpenError};
+use crate::http;
+use crate::report::Clock;
+use crate::status::Status;
+use kluster_log::{Log, LogError, LogIdentity, TopicSettings};
+use kluster_protocol::{DEFAULT_WINDOW, NodeId, Role, Topic};
+use lanes::Lanes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
 
 /// What a node is told.
 #[derive(Clone)]
@@ -50,6 +43,26 @@ pub struct NodeSettings {
     pub max_batch: BatchLimit,
     /// Names this run of the process.
     pub instance_id: String,
+}
+
+impl NodeSettings {
+    /// A voter beside this database, on the machine's clock; everything else by default.
+    pub fn of(dbms: DbmsSettings) -> Self {
+        Self {
+            node_id: NodeId::new(dbms.node_id.clone()),
+            dbms,
+            role: Role::Voter,
+            http: None,
+            trust_topics: false,
+            development: false,
+            clock: Arc::new(|| {
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+            }),
+            window: DEFAULT_WINDOW,
+            max_batch: BatchLimit::default(),
+            instance_id: uuid::Uuid::new_v4().to_string(),
+        }
+    }
 }
 
 /// Why a node could not start or go on.
@@ -122,169 +135,8 @@ impl Node {
     /// Runs until drained (`Ok`) or until the ALL lane stops. After an unknown fault reads go on until `drain`; after a fatal one nothing does, and
     /// the node stays up to be asked why.
     pub async fn run(self, drain: CancellationToken) -> Result<(), NodeError> {
-        let Self { settings, log, identity, partitions, dbms, status, listener } = self;
-        let node = settings.node_id.clone();
-        let for_lanes = status.clone();
-        let sender = Sender::new(log.clone(), partitions);
-        let reporter = Reporter::new(log.clone(), node.clone(), settings.clock.clone());
-        let one = OneLane {
-            node: node.clone(),
-            log: log.clone(),
-            dialect: dbms.dialect(),
-            reads: dbms.reads(),
-            sender: sender.clone(),
-            status: status.clone(),
-            max_reads: settings.dbms.max_reads,
-        };
-        let pulse = Pulse {
-            node: node.clone(),
-            instance_id: settings.instance_id.clone(),
-            info: dbms.info(),
-            http: listener.as_ref().map(|(_, address)| address.to_string()),
-            clock: settings.clock.clone(),
-        };
-        let (answers, outbox) = mpsc::channel(OUTBOX);
-        let group = log.names().group_of_all(&node);
-        let waiting = Waiting::new(dbms.locks(), status.clone(), reporter.clone());
-        let all = AllLane {
-            node: node.clone(),
-            log: log.clone(),
-            identity,
-            dbms,
-            answers,
-            status: status.clone(),
-            reporter: reporter.clone(),
-            waiting,
-            joiner: Joiner::new(node.clone(), settings.role),
-            window: settings.window,
-            max_batch: settings.max_batch.clone(),
-            steps: settings.dbms.steps.clone(),
-            stalled: false,
-        };
-        let lanes = Lanes {
-            all: spawn(all.run(drain.clone())),
-            answers: spawn(answer::run(outbox, sender, group, status.clone(), settings.dbms.steps.clone())),
-            one: spawn_if(settings.role == Role::Voter, one, drain.child_token()),
-            _pulse: spawn(pulse.run(log.clone(), status.clone())),
-            _http: spawn(async move {
-                match listener {
-                    Some((listener, _)) => http::serve(listener, node, status.clone()).await,
-                    None => Ok(()),
-                }
-            }),
-        };
-        lanes.run(&settings, &reporter, &for_lanes, drain).await
+        Lanes::start(self, &drain).run(drain).await
     }
-}
-
-/// The tasks of a node, each ended when dropped.
-struct Lanes {
-    all: JoinSet<Result<Dbms, Stopped>>,
-    answers: JoinSet<Result<(), LogError>>,
-    one: (JoinSet<Result<(), LogError>>, CancellationToken),
-    _pulse: JoinSet<()>,
-    _http: JoinSet<std::io::Result<()>>,
-}
-
-fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinSet<T> {
-    let mut set = JoinSet::new();
-    set.spawn(task);
-    set
-}
-
-fn spawn_if(
-    wanted: bool,
-    one: OneLane,
-    drain: CancellationToken,
-) -> (JoinSet<Result<(), LogError>>, CancellationToken) {
-    let mut set = JoinSet::new();
-    if wanted {
-        set.spawn(one.run(drain.clone()));
-    }
-    (set, drain)
-}
-
-/// What ended first.
-enum Ended {
-    All(Result<Dbms, Stopped>),
-    Answers(LogError),
-    One(Result<(), LogError>),
-    Drained,
-}
-
-impl Lanes {
-    async fn run(
-        mut self,
-        settings: &NodeSettings,
-        reporter: &Reporter,
-        status: &Status,
-        drain: CancellationToken,
-    ) -> Result<(), NodeError> {
-        loop {
-            match self.next(&drain).await {
-                Ended::All(Ok(dbms)) => {
-                    status.is(NodeState::Leaving);
-                    finish(&mut self.answers).await;
-                    finish(&mut self.one.0).await;
-                    dbms.close().await;
-                    return Ok(());
-                }
-                Ended::All(Err(stopped)) => return self.stopped(stopped, status, drain).await,
-                Ended::Answers(error) => {
-                    let cause = Cause::new("responses", format!("answers cannot be sent: {error}"));
-                    reporter.say(ErrorClass::Fatal, None, &cause).await;
-                    self.all.abort_all();
-                    let offset = status.now().applied.unwrap_or_default().next();
-                    let stopped = Stopped { offset, fault: Fault::Fatal(cause) };
-                    return self.stopped(stopped, status, drain).await;
-                }
-                Ended::One(result) => {
-                    if let Err(error) = result {
-                        tracing::error!(node = %settings.node_id, %error, "the lane of reads ended; writes go on");
-                    }
-                }
-                Ended::Drained => {}
-            }
-        }
-    }
-
-    async fn next(&mut self, drain: &CancellationToken) -> Ended {
-        tokio::select! {
-            biased;
-            Some(all) = self.all.join_next() => Ended::All(all.unwrap_or_else(|panic| Err(panicked(&panic)))),
-            Some(answers) = self.answers.join_next(), if !self.answers.is_empty() => match answers {
-                Ok(Ok(())) => Ended::Drained,
-                Ok(Err(error)) => Ended::Answers(error),
-                Err(panic) => Ended::Answers(LogError::Settings(panic.to_string())),
-            },
-            Some(one) = self.one.0.join_next(), if !self.one.0.is_empty() => {
-                Ended::One(one.unwrap_or_else(|panic| Err(LogError::Settings(panic.to_string()))))
-            }
-            else => { drain.cancelled().await; Ended::Drained }
-        }
-    }
-
-    /// The ALL lane has stopped. Reads go on over the consistent prefix, unless this node alone is at fault; the node stays up to be asked why.
-    async fn stopped(mut self, stopped: Stopped, status: &Status, drain: CancellationToken) -> Result<(), NodeError> {
-        let code = stopped.fault.cause().code.clone();
-        status.is(NodeState::Stopped { offset: stopped.offset, round: 0, code });
-        if matches!(stopped.fault, Fault::Fatal(_)) {
-            self.one.1.cancel();
-        }
-        drain.cancelled().await;
-        finish(&mut self.answers).await;
-        finish(&mut self.one.0).await;
-        Err(stopped.into())
-    }
-}
-
-fn panicked(panic: &tokio::task::JoinError) -> Stopped {
-    let cause = Cause::new("panic", format!("a bug in Kluster ended the ALL lane: {panic}; please report it"));
-    Stopped { offset: kluster_protocol::Offset::ZERO, fault: Fault::Fatal(cause) }
-}
-
-async fn finish<T: 'static>(tasks: &mut JoinSet<T>) {
-    while tasks.join_next().await.is_some() {}
 }
 
 /// A node refuses topics on which a promise would not hold, and says how to mend them.

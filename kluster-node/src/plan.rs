@@ -142,7 +142,7 @@ impl Plan {
     }
 
     /// Moves the state on over every record, given what the works came to, in their order.
-    pub fn settle(self, before: &State, ran: Vec<Ran>) -> Settled {
+    pub fn settle(&self, before: &State, ran: Vec<Ran>) -> Settled {
         let mut settled = Settled {
             state: before.clone(),
             outcomes: Vec::new(),
@@ -150,7 +150,7 @@ impl Plan {
             kept_bytes: HashMap::new(),
         };
         let mut ran = ran.into_iter();
-        for entry in self.entries {
+        for entry in &self.entries {
             settled.entry(entry, &mut ran);
         }
         settled
@@ -179,26 +179,10 @@ fn judge(
     window: &Window,
     planned: &HashMap<(String, String), (Offset, String)>,
 ) -> Option<Decided> {
-    let refuse =
-        |code, message: String| Some(Decided::Refuse(ask.sender.clone(), None, ResponseError::new(code, message)));
+    let refuse = |refusal| Some(Decided::Refuse(ask.sender.clone(), None, refusal));
     let floor = state.floor(offset);
-    if let Some(since) = ask.since {
-        if since >= offset {
-            return refuse(
-                ErrorCode::BadSince,
-                format!(
-                    "sinceOffset {since} is not below the request's own offset {offset}; send an offset known before the first attempt"
-                ),
-            );
-        }
-        if since.next() < floor {
-            return refuse(
-                ErrorCode::Expired,
-                format!(
-                    "sinceOffset {since} lies before offset {floor}, where memory of outcomes begins; whether it was executed before cannot be told"
-                ),
-            );
-        }
+    if let Some(refusal) = ask.since.and_then(|since| untimely(since, offset, floor)) {
+        return refuse(refusal);
     }
     // What this batch executes is remembered as what was executed before it: down to the floor.
     let seen = match planned.get(&name(&ask.key)).filter(|(first, _)| *first >= floor) {
@@ -209,32 +193,46 @@ fn judge(
     match seen {
         Seen::New => None,
         Seen::Same(first) => Some(Decided::Repeat(ask.sender.clone(), first)),
-        Seen::Other(first) => refuse(
+        Seen::Other(first) => refuse(ResponseError::new(
             ErrorCode::MessageIdReuse,
             format!(
                 "another request with this messageId was executed at offset {first}; use a new messageId for each request"
             ),
-        ),
+        )),
     }
 }
 
+/// Why a request at `offset` that names `since` as below all its attempts cannot be judged, where outcomes are remembered from `floor` on.
+fn untimely(since: Offset, offset: Offset, floor: Offset) -> Option<Refusal> {
+    if since >= offset {
+        let message = format!(
+            "sinceOffset {since} is not below the request's own offset {offset}; send an offset known before the first attempt"
+        );
+        return Some(ResponseError::new(ErrorCode::BadSince, message));
+    }
+    let message = format!(
+        "sinceOffset {since} lies before offset {floor}, where memory of outcomes begins; whether it was executed before cannot be told"
+    );
+    (since.next() < floor).then(|| ResponseError::new(ErrorCode::Expired, message))
+}
+
 impl Settled {
-    fn entry(&mut self, entry: Entry, ran: &mut impl Iterator<Item = Ran>) {
+    fn entry(&mut self, entry: &Entry, ran: &mut impl Iterator<Item = Ran>) {
         let hash = entry.record.hash();
-        match entry.step {
+        match &entry.step {
             Decided::Control(control) => {
                 self.state.advance(&entry.record, hash, None, &[]);
-                self.state.control(&control);
+                self.state.control(control);
             }
             Decided::Refuse(sender, key, refusal) => {
                 self.state.advance(&entry.record, hash, Some(refusal.code), &[]);
-                let outcome = Outcome { key, error: Some(refusal), ..self.outcome(sender) };
+                let outcome = Outcome { key: key.clone(), error: Some(refusal.clone()), ..self.outcome(sender) };
                 self.outcomes.push((outcome, Answer::Fresh(Vec::new())));
             }
             Decided::Repeat(sender, first) => {
                 // What it repeats is in the chain already; that it is a repeat, and of what, is what nodes must agree on here.
                 self.state.advance(&entry.record, hash, None, &[u64::MAX, first.get()]);
-                let outcome = Outcome { repeats: Some(first), ..self.outcome(sender) };
+                let outcome = Outcome { repeats: Some(*first), ..self.outcome(sender) };
                 self.outcomes.push((outcome, Answer::Stored));
             }
             Decided::Execute(ask) => {
@@ -244,7 +242,7 @@ impl Settled {
         }
     }
 
-    fn executed(&mut self, record: &Record, hash: kluster_protocol::RecordHash, ask: Ask, result: Ran) {
+    fn executed(&mut self, record: &Record, hash: kluster_protocol::RecordHash, ask: &Ask, result: Ran) {
         let (error, rows) = match result {
             Ok(rows) => (None, rows),
             Err(refusal) => (Some(refusal), Vec::new()),
@@ -255,8 +253,8 @@ impl Settled {
             self.keep(record.offset, &rows);
         }
         let returned = rows.iter().any(|rows| !rows.columns.is_empty());
-        let (key, list) = (Some(ask.key), ask.list);
-        let outcome = Outcome { key, error, list, counts, returned, ..self.outcome(ask.sender) };
+        let (key, list) = (Some(ask.key.clone()), ask.list);
+        let outcome = Outcome { key, error, list, counts, returned, ..self.outcome(&ask.sender) };
         self.outcomes.push((outcome, Answer::Fresh(rows)));
     }
 
@@ -279,14 +277,14 @@ impl Settled {
     }
 
     /// An outcome as of the state just reached.
-    fn outcome(&self, sender: Sender) -> Outcome {
+    fn outcome(&self, sender: &Sender) -> Outcome {
         Outcome {
             offset: self.state.applied,
             key: None,
             repeats: None,
-            request_id: sender.request_id,
+            request_id: sender.request_id.clone(),
             reply_partition: sender.reply_partition,
-            reply_key: sender.reply_key,
+            reply_key: sender.reply_key.clone(),
             members: members(&self.state),
             chain: self.state.chain.short(),
             error: None,

@@ -22,15 +22,8 @@ struct File {
 
 impl Place for File {
     fn settings(&self) -> DbmsSettings {
-        DbmsSettings {
-            url: format!("sqlite:{}", self.dir.path().join("n1.db").display()),
-            app_url: None,
-            read_url: None,
-            node_id: "n1".into(),
-            max_reads: 3,
-            inline: self.inline,
-            steps: Steps::default(),
-        }
+        let url = format!("sqlite:{}", self.dir.path().join("n1.db").display());
+        DbmsSettings { max_reads: 3, inline: self.inline, ..DbmsSettings::at(url, "n1") }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What is promised, as tests: the simulated cluster with its exact checker, and the harness that runs scripts on every kind of cluster.
 
 pub mod cluster;
+mod inline;
 pub mod scripts;
 pub mod sim;
+
+pub use inline::inline;

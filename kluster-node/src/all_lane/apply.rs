@@ -15,7 +15,6 @@ impl AllLane {
     pub(super) async fn apply(&mut self, held: &mut Held, records: &[Record], max: usize) -> Result<usize, Fault> {
         let max = if self.dbms.checks_late() { 1 } else { max };
         let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, max)?;
-        let (mut count, newest_ms) = (plan.len(), plan.newest_ms());
         let predecessor = (!held.fresh).then_some(held.state.applied);
         let at = plan.first();
         let ran = self.waiting.over(at, self.dbms.run(predecessor, &plan.works)).await?;
@@ -25,8 +24,6 @@ impl AllLane {
             None => settled,
             // COMMIT itself refused the one work: its refusal is the outcome, written in a transaction of its own.
             Some(refusal) => {
-                let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, 1)?;
-                count = plan.len();
                 self.dbms.run(predecessor, &[]).await?;
                 let refused = plan.settle(&held.state, vec![Err(refusal)]);
                 let finish = self.finish(predecessor, held, &refused)?;
@@ -34,8 +31,8 @@ impl AllLane {
                 refused
             }
         };
-        self.absorb(held, settled, newest_ms).await?;
-        Ok(count)
+        self.absorb(held, settled, plan.newest_ms()).await?;
+        Ok(plan.len())
     }
 
     /// What is written with the effects.

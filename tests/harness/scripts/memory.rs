@@ -1,11 +1,10 @@
 //! Memory: nodes in this process, on SQLite and a log in memory. A crash drops the node wherever it is.
 
 use crate::cluster::{Database, Kind, PATIENCE};
+use crate::inline;
 use kluster_log::{Log, MemoryLog};
-use kluster_node::dbms::DbmsSettings;
-use kluster_node::node::{Node, NodeSettings};
+use kluster_node::node::Node;
 use kluster_node::step::{Step, Steps, Watch};
-use kluster_protocol::{DEFAULT_WINDOW, Role};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -46,7 +45,7 @@ impl MemoryNode {
     /// Starts it again on the same database.
     pub async fn restart(&mut self, log: &MemoryLog) {
         let trap = Arc::new(Trap::default());
-        let settings = self.settings(Steps::watched(trap.clone())).await;
+        let settings = inline(&self.name, self.database.url(), Steps::watched(trap.clone()));
         let log = Log::memory(log.user(&self.name));
         self.trap = trap.clone();
         self.life = Some(tokio::spawn(async move {
@@ -95,30 +94,6 @@ impl MemoryNode {
         let life = self.life.take().expect("the node runs");
         let ended = tokio::time::timeout(PATIENCE, life).await;
         ended.unwrap_or_else(|_| panic!("{} did not come to its step", self.name)).expect("the node does not panic");
-    }
-
-    async fn settings(&self, steps: Steps) -> NodeSettings {
-        let epoch = Instant::now();
-        NodeSettings {
-            node_id: self.name.as_str().into(),
-            dbms: DbmsSettings {
-                url: self.database.url(),
-                app_url: None,
-                read_url: None,
-                node_id: self.name.clone(),
-                max_reads: 4,
-                inline: true,
-                steps,
-            },
-            role: Role::Voter,
-            http: None,
-            trust_topics: false,
-            development: true,
-            clock: Arc::new(move || epoch.elapsed().as_millis() as u64),
-            window: DEFAULT_WINDOW,
-            max_batch: Default::default(),
-            instance_id: String::new(),
-        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::counts::Counts;
 use super::faults::{Chance, Death, Killer};
+use crate::inline;
 use kluster_log::{Log, MemoryLog};
 use kluster_node::all_lane::BatchLimit;
-use kluster_node::dbms::{Dbms, DbmsSettings};
+use kluster_node::dbms::Dbms;
 use kluster_node::node::{Node, NodeSettings};
 use kluster_node::status::Status;
 use kluster_node::step::Steps;
-use kluster_protocol::{MAX_BATCH, NodeState, Role};
+use kluster_protocol::{MAX_BATCH, NodeState};
 use rand::RngExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -117,24 +118,10 @@ impl Seat {
     fn settings(&self, steps: Steps) -> NodeSettings {
         let (chance, epoch) = (self.chance.clone(), self.epoch);
         NodeSettings {
-            node_id: self.name.as_str().into(),
-            dbms: DbmsSettings {
-                url: format!("sqlite:{}", self.file.display()),
-                app_url: None,
-                read_url: None,
-                node_id: self.name.clone(),
-                max_reads: 4,
-                inline: true,
-                steps,
-            },
-            role: Role::Voter,
-            http: None,
-            trust_topics: false,
-            development: true,
             clock: Arc::new(move || epoch.elapsed().as_millis() as u64),
             window: self.window,
             max_batch: BatchLimit(Arc::new(move || chance.draw(|rng| rng.random_range(1..=MAX_BATCH)))),
-            instance_id: String::new(),
+            ..inline(&self.name, format!("sqlite:{}", self.file.display()), steps)
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Apache Kafka: a combined KRaft broker and controller, made for one test or shared by the tests of a process.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::docker::{self, Answers, Container, Settings};
-use crate::engine::Engine;
+use crate::engine::{Engine, disturbed};
 use crate::error::ServerError;
 use crate::home;
 use crate::local::LocalServer;
@@ -33,6 +32,8 @@ pub struct KafkaServer {
     engine: Engine,
     bootstrap: String,
 }
+
+disturbed!(KafkaServer);
 
 impl KafkaServer {
     /// Starts a private Kafka, in the place that `KLUSTER_TEST_SERVERS` chooses; ready when this returns.
@@ -88,43 +89,12 @@ impl KafkaServer {
         &self.bootstrap
     }
 
-    /// Kills the broker without warning. What it acknowledged stays (the machine does not crash). An error when it is not ours.
-    pub async fn kill9(&self) -> Result<(), ServerError> {
-        self.engine.kill9().await
-    }
-
-    /// Starts the broker again at the same address with the same data, killing it first if it runs. After a kill it is back in
-    /// about 3 s: the controller lets a broker in again only when its old session has ended (2 s).
-    pub async fn restart(&self) -> Result<(), ServerError> {
-        self.engine.restart().await
-    }
-
-    /// Stops the broker where it is (SIGSTOP): connections stay open, nothing answers.
-    pub async fn stop(&self) -> Result<(), ServerError> {
-        self.engine.stop().await
-    }
-
-    /// Lets a stopped broker go on (SIGCONT).
-    pub async fn cont(&self) -> Result<(), ServerError> {
-        self.engine.cont().await
-    }
-
     /// One of Kafka's own tools (`kafka-topics`, `kafka-console-producer`, `kafka-console-consumer`, `kafka-consumer-groups`,
     /// `kafka-configs`, `kafka-delete-records`), already told this server's address.
     pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<Command, ServerError> {
         let mut command = Command::new(programs::kafka_script(name)?);
         command.args(["--bootstrap-server", &self.bootstrap]).args(arguments);
         Ok(command)
-    }
-
-    /// The process id of the broker, while it runs as a process of this machine.
-    pub async fn id(&self) -> Option<u32> {
-        self.engine.id().await
-    }
-
-    /// The broker's log file, when it runs as a process of this machine.
-    pub fn log(&self) -> Option<PathBuf> {
-        self.engine.log()
     }
 }
 

@@ -7,11 +7,10 @@ use tokio::sync::OnceCell;
 
 use crate::account::Account;
 use crate::docker::{self, Answers, Container, Settings};
-use crate::engine::Engine;
+use crate::engine::{Engine, databases, disturbed};
 use crate::error::{During, ServerError};
 use crate::home;
 use crate::local::LocalServer;
-use crate::name;
 use crate::place::Place;
 use crate::process::Launch;
 use crate::programs;
@@ -39,12 +38,10 @@ pub struct PostgresServer {
     port: u16,
 }
 
-impl PostgresServer {
-    /// Starts a private server with the default options.
-    pub async fn start() -> Result<Self, ServerError> {
-        Self::start_with(PostgresOptions::default()).await
-    }
+disturbed!(PostgresServer);
+databases!(PostgresServer);
 
+impl PostgresServer {
     /// Starts a private server, in the place that `KLUSTER_TEST_SERVERS` chooses; ready when this returns.
     pub async fn start_with(options: PostgresOptions) -> Result<Self, ServerError> {
         match Place::chosen() {
@@ -96,22 +93,10 @@ impl PostgresServer {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The port on 127.0.0.1; the same after a restart.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Makes an empty database.
     pub async fn create_database(&self, database: &str) -> Result<(), ServerError> {
         let quoted = database.replace('"', "\"\"");
         self.sql("postgres", &format!("create database \"{quoted}\"")).await.map(|_| ())
-    }
-
-    /// Makes an empty database whose name begins with `prefix` and that no other test has; its name is the answer.
-    pub async fn new_database(&self, prefix: &str) -> Result<String, ServerError> {
-        let database = name::unique(prefix);
-        self.create_database(&database).await?;
-        Ok(database)
     }
 
     /// Runs statements through psql, as the superuser: rows as lines, columns separated by `|`, no headers, NULL as `NULL`.
@@ -130,36 +115,6 @@ impl PostgresServer {
                 home::run_with_input(&mut psql, text).await
             }
         }
-    }
-
-    /// Kills the server and all its sessions without warning; what was committed stays (the machine does not crash).
-    pub async fn kill9(&self) -> Result<(), ServerError> {
-        self.engine.kill9().await
-    }
-
-    /// Starts the server again with the same port and data, killing it first if it runs; it has recovered when this returns.
-    pub async fn restart(&self) -> Result<(), ServerError> {
-        self.engine.restart().await
-    }
-
-    /// Stops the server and all its sessions where they are (SIGSTOP): connections stay open, nothing answers.
-    pub async fn stop(&self) -> Result<(), ServerError> {
-        self.engine.stop().await
-    }
-
-    /// Lets a stopped server go on (SIGCONT).
-    pub async fn cont(&self) -> Result<(), ServerError> {
-        self.engine.cont().await
-    }
-
-    /// The process id of the server (not of a session), while it runs as a process of this machine.
-    pub async fn id(&self) -> Option<u32> {
-        self.engine.id().await
-    }
-
-    /// The server's log file, when it runs as a process of this machine.
-    pub fn log(&self) -> Option<PathBuf> {
-        self.engine.log()
     }
 }
 

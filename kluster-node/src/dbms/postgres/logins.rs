@@ -257,15 +257,8 @@ mod tests {
     use super::*;
 
     fn settings(app: Option<&str>, read: Option<&str>) -> DbmsSettings {
-        DbmsSettings {
-            url: "postgres://own@h/shop".into(),
-            app_url: app.map(str::to_owned),
-            read_url: read.map(str::to_owned),
-            node_id: "n1".into(),
-            max_reads: 1,
-            inline: false,
-            steps: crate::step::Steps::default(),
-        }
+        let (app_url, read_url) = (app.map(str::to_owned), read.map(str::to_owned));
+        DbmsSettings { app_url, read_url, ..DbmsSettings::at("postgres://own@h/shop", "n1") }
     }
 
     fn logins(app: Option<&str>, read: Option<&str>) -> Result<Logins, OpenError> {

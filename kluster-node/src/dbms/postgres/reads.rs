@@ -154,10 +154,7 @@ impl Reads {
                         Part::State => say(events, ReadEvent::Snapshot(state)).await?,
                         Part::Statement(i) => {
                             expected(read, i, rows)?;
-                            if shape.is_none() {
-                                say(events, ReadEvent::Columns(Vec::new())).await?;
-                            }
-                            say(events, ReadEvent::Done { rows }).await?;
+                            said(events, shape.is_some(), rows).await?;
                         }
                         Part::Begin | Part::Timeout => {}
                     }
@@ -172,6 +169,14 @@ impl Reads {
             }
         }
     }
+}
+
+/// A statement is done; one without columns has not said so yet.
+async fn said(events: &Sender<ReadEvent>, columns: bool, rows: u64) -> Result<(), ReadError> {
+    if !columns {
+        say(events, ReadEvent::Columns(Vec::new())).await?;
+    }
+    say(events, ReadEvent::Done { rows }).await
 }
 
 impl Part {
