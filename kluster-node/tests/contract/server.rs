@@ -1,10 +1,19 @@
 //! What the tests of a DBMS with a server say beside the contract: databases on the server that the tests of a process share, works that run alone,
 //! and a stop at a step.
 
+<<<<<<< HEAD
 use super::contract::{Place, work};
 use kluster_node::dbms::{DbmsSettings, How, Work};
 use kluster_node::step::{Step, Steps, Watch};
 use kluster_test_servers::{MariaDbServer, PostgresServer, ServerError};
+=======
+use super::contract::*;
+use kluster_node::dbms::{Dbms, DbmsSettings, How, ReadError, Work};
+use kluster_node::fault::Fault;
+use kluster_node::step::{Step, Steps, Watch};
+use kluster_test_servers::{MariaDbServer, PostgresServer, ServerError};
+use serde_json::json;
+>>>>>>> leftovers
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,8 +23,19 @@ use tokio::sync::mpsc;
 pub trait Server {
     /// The address of a database for its administrator.
     fn url(&self, database: &str) -> String;
+<<<<<<< HEAD
     /// What its own client says.
     fn sql(&self, database: &str, text: &str) -> impl Future<Output = Result<String, ServerError>>;
+=======
+    /// Makes an empty database.
+    fn create_database(&self, database: &str) -> impl Future<Output = Result<(), ServerError>>;
+    /// What its own client says.
+    fn sql(&self, database: &str, text: &str) -> impl Future<Output = Result<String, ServerError>>;
+    /// Kills it without warning.
+    fn kill9(&self) -> impl Future<Output = Result<(), ServerError>>;
+    /// Starts it again.
+    fn restart(&self) -> impl Future<Output = Result<(), ServerError>>;
+>>>>>>> leftovers
 }
 
 macro_rules! server {
@@ -25,9 +45,27 @@ macro_rules! server {
                 $server::url(self, database)
             }
 
+<<<<<<< HEAD
             fn sql(&self, database: &str, text: &str) -> impl Future<Output = Result<String, ServerError>> {
                 $server::sql(self, database, text)
             }
+=======
+            fn create_database(&self, database: &str) -> impl Future<Output = Result<(), ServerError>> {
+                $server::create_database(self, database)
+            }
+
+            fn sql(&self, database: &str, text: &str) -> impl Future<Output = Result<String, ServerError>> {
+                $server::sql(self, database, text)
+            }
+
+            fn kill9(&self) -> impl Future<Output = Result<(), ServerError>> {
+                $server::kill9(self)
+            }
+
+            fn restart(&self) -> impl Future<Output = Result<(), ServerError>> {
+                $server::restart(self)
+            }
+>>>>>>> leftovers
         }
     };
 }
@@ -61,6 +99,33 @@ pub fn settings(url: String) -> DbmsSettings {
     DbmsSettings { max_reads: 3, ..DbmsSettings::at(url, "n1") }
 }
 
+<<<<<<< HEAD
+=======
+/// A server that is killed and started again under an open transaction. `durable`: what makes sure that all that was committed is written.
+pub async fn killed_server<S: Server>(server: S, durable: &str) {
+    server.create_database("shop").await.unwrap();
+    let mut db = Dbms::open(&settings(server.url("shop"))).await.unwrap();
+    let create = ddl(&db, 0, "create table t (id int primary key)");
+    one(&mut db, create).await.unwrap();
+    one(&mut db, work(1, "insert into t values (1)")).await.unwrap();
+    db.run(Some(at(1)), &[work(2, "insert into t values (2)")]).await.unwrap();
+    server.sql("shop", durable).await.unwrap();
+    server.kill9().await.unwrap();
+    assert!(matches!(db.commit(&finish(Some(1), 2)).await, Err(Fault::Lost(_))));
+    assert!(matches!(db.load().await, Err(Fault::Lost(_))));
+    assert!(matches!(db.recover().await, Err(Fault::Lost(_))), "the server is not there yet");
+    let (_, ended) = read(&db.reads(), &read_of("select 1")).await;
+    assert!(matches!(ended, Err(ReadError::Lost(_))), "{ended:?}");
+    server.restart().await.unwrap();
+    db.recover().await.unwrap();
+    assert_eq!(db.load().await.unwrap().unwrap().applied, at(1));
+    assert_eq!(query(&mut db, 2, "select id from t").await, [json!({"id": 1})]);
+    let (_, ended) = read(&db.reads(), &read_of("select 1")).await;
+    assert_eq!(ended, Ok(()));
+    db.close().await;
+}
+
+>>>>>>> leftovers
 /// A work of one statement that runs alone.
 pub fn alone(offset: u64, sql: &str) -> Work {
     Work { how: How::Alone, ..work(offset, sql) }

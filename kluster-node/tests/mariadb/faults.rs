@@ -1,12 +1,11 @@
 //! Lost sessions, killed servers, locks held by others, and sessions that outlive their node.
 
 use crate::contract::*;
-use crate::{StopAt, settings, shared};
+use crate::{StopAt, killed_server, shared};
 use kluster_node::dbms::{Dbms, DbmsSettings, ReadError, ReadEvent};
 use kluster_node::fault::Fault;
 use kluster_node::step::Step;
 use kluster_test_servers::MariaDbServer;
-use serde_json::json;
 use std::time::Duration;
 
 const SESSIONS: &str =
@@ -48,26 +47,7 @@ async fn a_killed_session_is_lost_and_made_anew() {
 
 #[tokio::test]
 async fn a_killed_server_is_lost_and_what_was_committed_is_there() {
-    let server = MariaDbServer::start().await.unwrap();
-    server.create_database("shop").await.unwrap();
-    let mut db = Dbms::open(&settings(server.url("shop"))).await.unwrap();
-    let create = ddl(&db, 0, "create table t (id int primary key)");
-    one(&mut db, create).await.unwrap();
-    one(&mut db, work(1, "insert into t values (1)")).await.unwrap();
-    db.run(Some(at(1)), &[work(2, "insert into t values (2)")]).await.unwrap();
-    server.kill9().await.unwrap();
-    assert!(matches!(db.commit(&finish(Some(1), 2)).await, Err(Fault::Lost(_))));
-    assert!(matches!(db.load().await, Err(Fault::Lost(_))));
-    assert!(matches!(db.recover().await, Err(Fault::Lost(_))), "the server is not there yet");
-    let (_, ended) = read(&db.reads(), &read_of("select 1")).await;
-    assert!(matches!(ended, Err(ReadError::Lost(_))), "{ended:?}");
-    server.restart().await.unwrap();
-    db.recover().await.unwrap();
-    assert_eq!(db.load().await.unwrap().unwrap().applied, at(1));
-    assert_eq!(query(&mut db, 2, "select id from t").await, [json!({"id": 1})]);
-    let (_, ended) = read(&db.reads(), &read_of("select 1")).await;
-    assert_eq!(ended, Ok(()));
-    db.close().await;
+    killed_server(MariaDbServer::start().await.unwrap(), "select 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,8 @@ impl Started<'_> {
         let _ = writeln!(text, "  log   {bootstrap}   files in {}", self.place.dir.display());
         for node in self.nodes.each() {
             let http = node.http.map_or_else(String::new, |http| format!("   http://{http}/metrics"));
-            let _ = writeln!(text, "  {:<5} {}   {}{http}", node.described.id, node.dbms, node.described.at);
+            let _ =
+                writeln!(text, "  {:<5} {}   {}{http}", node.described.id, node.dbms, from_here(&node.described.at));
         }
         let _ = writeln!(text, "\n  In another terminal:    {}", self.command());
         let _ = writeln!(text, "  By any Kafka client:    {REQUEST} to topic {}", self.topic());
@@ -76,6 +77,13 @@ impl Started<'_> {
     fn topic(&self) -> String {
         self.settings.names().name(kluster_protocol::Topic::All)
     }
+}
+
+/// A file below the working directory as a person would type it; anything else as it is.
+fn from_here(at: &str) -> &str {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| Some(at.strip_prefix(here.to_str()?)?.strip_prefix('/')?));
+    below.unwrap_or(at)
 }
 
 /// What is promised and what is not.
