@@ -1,19 +1,12 @@
 //! What the tests of a DBMS with a server say beside the contract: databases on the server that the tests of a process share, works that run alone,
 //! and a stop at a step.
 
-<<<<<<< HEAD
-use super::contract::{Place, work};
-use kluster_node::dbms::{DbmsSettings, How, Work};
-use kluster_node::step::{Step, Steps, Watch};
-use kluster_test_servers::{MariaDbServer, PostgresServer, ServerError};
-=======
 use super::contract::*;
 use kluster_node::dbms::{Dbms, DbmsSettings, How, ReadError, Work};
 use kluster_node::fault::Fault;
 use kluster_node::step::{Step, Steps, Watch};
 use kluster_test_servers::{MariaDbServer, PostgresServer, ServerError};
 use serde_json::json;
->>>>>>> leftovers
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,10 +16,6 @@ use tokio::sync::mpsc;
 pub trait Server {
     /// The address of a database for its administrator.
     fn url(&self, database: &str) -> String;
-<<<<<<< HEAD
-    /// What its own client says.
-    fn sql(&self, database: &str, text: &str) -> impl Future<Output = Result<String, ServerError>>;
-=======
     /// Makes an empty database.
     fn create_database(&self, database: &str) -> impl Future<Output = Result<(), ServerError>>;
     /// What its own client says.
@@ -35,7 +24,6 @@ pub trait Server {
     fn kill9(&self) -> impl Future<Output = Result<(), ServerError>>;
     /// Starts it again.
     fn restart(&self) -> impl Future<Output = Result<(), ServerError>>;
->>>>>>> leftovers
 }
 
 macro_rules! server {
@@ -45,11 +33,6 @@ macro_rules! server {
                 $server::url(self, database)
             }
 
-<<<<<<< HEAD
-            fn sql(&self, database: &str, text: &str) -> impl Future<Output = Result<String, ServerError>> {
-                $server::sql(self, database, text)
-            }
-=======
             fn create_database(&self, database: &str) -> impl Future<Output = Result<(), ServerError>> {
                 $server::create_database(self, database)
             }
@@ -65,7 +48,6 @@ macro_rules! server {
             fn restart(&self) -> impl Future<Output = Result<(), ServerError>> {
                 $server::restart(self)
             }
->>>>>>> leftovers
         }
     };
 }
@@ -99,8 +81,6 @@ pub fn settings(url: String) -> DbmsSettings {
     DbmsSettings { max_reads: 3, ..DbmsSettings::at(url, "n1") }
 }
 
-<<<<<<< HEAD
-=======
 /// A server that is killed and started again under an open transaction. `durable`: what makes sure that all that was committed is written.
 pub async fn killed_server<S: Server>(server: S, durable: &str) {
     server.create_database("shop").await.unwrap();
@@ -125,7 +105,6 @@ pub async fn killed_server<S: Server>(server: S, durable: &str) {
     db.close().await;
 }
 
->>>>>>> leftovers
 /// A work of one statement that runs alone.
 pub fn alone(offset: u64, sql: &str) -> Work {
     Work { how: How::Alone, ..work(offset, sql) }

@@ -129,7 +129,6 @@ impl KafkaServer {
     pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<Command, ServerError> {
         kafka_tool(name, &self.bootstrap, arguments)
     }
-<<<<<<< HEAD
 }
 
 /// One of Kafka's own tools, told the address of whatever speaks Kafka's protocol.
@@ -137,8 +136,6 @@ pub fn kafka_tool(name: &str, bootstrap: &str, arguments: &[&str]) -> Result<Com
     let mut command = Command::new(programs::kafka_script(name)?);
     command.args(["--bootstrap-server", bootstrap]).args(arguments);
     Ok(command)
-=======
->>>>>>> leftovers
 }
 
 /// The settings of scripts/kafka/bin/kafka-server in the image's own form: `KAFKA_` and the name with underscores.
