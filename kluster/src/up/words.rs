@@ -82,7 +82,7 @@ impl Started<'_> {
 /// A file below the working directory as a person would type it; anything else as it is.
 fn from_here(at: &str) -> &str {
     let here = std::env::current_dir().ok();
-    let below = here.and_then(|here| Some(at.strip_prefix(here.to_str()?)?.strip_prefix('/')?));
+    let below = here.and_then(|here| at.strip_prefix(here.to_str()?)?.strip_prefix('/'));
     below.unwrap_or(at)
 }
 
