@@ -68,22 +68,26 @@ impl Key {
         Self { client_id, message_id, body: hex::encode(&body_hash[..16]) }
     }
 
-    fn digest(&self) -> u128 {
+    fn digest(&self) -> Mark {
         digest(self.client_id.as_str(), self.message_id.as_str())
     }
 }
 
 /// 128 bits that stand for a key in memory: two keys share them by chance once in 2⁶⁴ keys, and then alike on all nodes.
-fn digest(client_id: &str, message_id: &str) -> u128 {
+type Mark = [u64; 2];
+
+fn digest(client_id: &str, message_id: &str) -> Mark {
     let mut hash = Sha256::new();
     hash.update((client_id.len() as u64).to_be_bytes());
     hash.update(client_id);
     hash.update(message_id);
-    u128::from_be_bytes(hash.finalize()[..16].try_into().expect("SHA-256 has 32 bytes"))
+    let hash = hash.finalize();
+    [0, 8].map(|at| u64::from_be_bytes(hash[at..at + 8].try_into().expect("SHA-256 has 32 bytes")))
 }
 
-fn body_digest(body: &str) -> u128 {
-    u128::from_str_radix(body, 16).unwrap_or_default()
+/// 64 bits that stand for a body beside its key: only the bodies under one key are told apart by them.
+fn body_digest(body: &str) -> u64 {
+    body.get(..16).and_then(|first| u64::from_str_radix(first, 16).ok()).unwrap_or_default()
 }
 
 /// What the window needs of a stored [`Outcome`]. A start reads as many as the window is long, so it reads nothing else of them.
@@ -135,8 +139,8 @@ pub enum Seen {
 /// The keys of the last W offsets, and which of their rows are still kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    keys: HashMap<u128, (Offset, u128)>,
-    order: VecDeque<(Offset, u128)>,
+    keys: HashMap<Mark, (Offset, u64)>,
+    order: VecDeque<(Offset, Mark)>,
     kept: VecDeque<(Offset, u64)>,
     kept_bytes: u64,
 }
@@ -171,7 +175,7 @@ impl Window {
         self.hold(stored.offset, key, kept_bytes);
     }
 
-    fn hold(&mut self, offset: Offset, key: Option<(u128, u128)>, kept_bytes: u64) {
+    fn hold(&mut self, offset: Offset, key: Option<(Mark, u64)>, kept_bytes: u64) {
         if let Some((key, body)) = key {
             self.keys.insert(key, (offset, body));
             self.order.push_back((offset, key));
