@@ -10,6 +10,7 @@ use kluster_protocol::{ClientId, Column, Members, MessageId, Offset, RequestTopi
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// What one record of ALL came to.
@@ -67,18 +68,49 @@ impl Key {
         Self { client_id, message_id, body: hex::encode(&body_hash[..16]) }
     }
 
-    /// 128 bits that stand for the key in memory: two keys share them by chance once in 2⁶⁴ keys, and then alike on all nodes.
-    fn digest(&self) -> u128 {
-        let mut hash = Sha256::new();
-        hash.update((self.client_id.as_str().len() as u64).to_be_bytes());
-        hash.update(self.client_id.as_str());
-        hash.update(self.message_id.as_str());
-        u128::from_be_bytes(hash.finalize()[..16].try_into().expect("SHA-256 has 32 bytes"))
+    fn digest(&self) -> Mark {
+        digest(self.client_id.as_str(), self.message_id.as_str())
     }
+}
 
-    fn body_digest(&self) -> u128 {
-        u128::from_str_radix(&self.body, 16).unwrap_or_default()
-    }
+/// 128 bits that stand for a key in memory: two keys share them by chance once in 2⁶⁴ keys, and then alike on all nodes.
+type Mark = [u64; 2];
+
+fn digest(client_id: &str, message_id: &str) -> Mark {
+    let mut hash = Sha256::new();
+    hash.update((client_id.len() as u64).to_be_bytes());
+    hash.update(client_id);
+    hash.update(message_id);
+    let hash = hash.finalize();
+    [0, 8].map(|at| u64::from_be_bytes(hash[at..at + 8].try_into().expect("SHA-256 has 32 bytes")))
+}
+
+/// 64 bits that stand for a body beside its key: only the bodies under one key are told apart by them.
+fn body_digest(body: &str) -> u64 {
+    body.get(..16).and_then(|first| u64::from_str_radix(first, 16).ok()).unwrap_or_default()
+}
+
+/// What the window needs of a stored [`Outcome`]. A start reads as many as the window is long, so it reads nothing else of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredOutcome<'a> {
+    /// The record.
+    pub offset: Offset,
+    #[serde(default, borrow)]
+    key: Option<StoredKey<'a>>,
+    #[serde(default)]
+    repeats: Option<Offset>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredKey<'a> {
+    #[serde(borrow)]
+    client_id: Cow<'a, str>,
+    #[serde(borrow)]
+    message_id: Cow<'a, str>,
+    #[serde(borrow)]
+    body: Cow<'a, str>,
 }
 
 /// Rows that one statement returned, kept so that a retry gets them again.
@@ -105,10 +137,10 @@ pub enum Seen {
 }
 
 /// The keys of the last W offsets, and which of their rows are still kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    keys: HashMap<u128, (Offset, u128)>,
-    order: VecDeque<(Offset, u128)>,
+    keys: HashMap<Mark, (Offset, u64)>,
+    order: VecDeque<(Offset, Mark)>,
     kept: VecDeque<(Offset, u64)>,
     kept_bytes: u64,
 }
@@ -118,21 +150,38 @@ impl Window {
     pub fn look(&self, key: &Key, floor: Offset) -> Seen {
         match self.keys.get(&key.digest()) {
             Some((offset, _)) if *offset < floor => Seen::New,
-            Some((offset, body)) if *body == key.body_digest() => Seen::Same(*offset),
+            Some((offset, body)) if *body == body_digest(&key.body) => Seen::Same(*offset),
             Some((offset, _)) => Seen::Other(*offset),
             None => Seen::New,
         }
     }
 
+    /// Room for this many keys.
+    pub fn reserve(&mut self, keys: usize) {
+        self.keys.reserve(keys);
+        self.order.reserve(keys);
+    }
+
     /// Remembers an outcome, with the bytes of rows that were kept for it.
     pub fn remember(&mut self, outcome: &Outcome, kept_bytes: u64) {
-        if let (Some(key), None) = (&outcome.key, outcome.repeats) {
-            let digest = key.digest();
-            self.keys.insert(digest, (outcome.offset, key.body_digest()));
-            self.order.push_back((outcome.offset, digest));
+        let key = outcome.key.as_ref().filter(|_| outcome.repeats.is_none());
+        self.hold(outcome.offset, key.map(|key| (key.digest(), body_digest(&key.body))), kept_bytes);
+    }
+
+    /// Remembers an outcome again, as stored.
+    pub fn remember_stored(&mut self, stored: &StoredOutcome<'_>, kept_bytes: u64) {
+        let key = stored.key.as_ref().filter(|_| stored.repeats.is_none());
+        let key = key.map(|key| (digest(&key.client_id, &key.message_id), body_digest(&key.body)));
+        self.hold(stored.offset, key, kept_bytes);
+    }
+
+    fn hold(&mut self, offset: Offset, key: Option<(Mark, u64)>, kept_bytes: u64) {
+        if let Some((key, body)) = key {
+            self.keys.insert(key, (offset, body));
+            self.order.push_back((offset, key));
         }
         if kept_bytes > 0 {
-            self.kept.push_back((outcome.offset, kept_bytes));
+            self.kept.push_back((offset, kept_bytes));
             self.kept_bytes += kept_bytes;
         }
     }
@@ -245,6 +294,22 @@ mod tests {
         window.remember(&outcome(50, key("a", 1)), 0);
         window.forget(Offset::new(6), u64::MAX);
         assert_eq!(window.look(&key("a", 1), Offset::new(6)), Seen::Same(Offset::new(50)));
+    }
+
+    #[test]
+    fn a_stored_outcome_is_remembered_as_when_it_was_new() {
+        let plain = outcome(5, key("a", 1));
+        let escaped = outcome(6, key("a \"quoted\" ü\n", 2));
+        let repeat = Outcome { repeats: Some(Offset::new(5)), ..outcome(7, key("c", 3)) };
+        let outcomes = [plain, escaped, repeat];
+        let (mut new, mut again) = (Window::default(), Window::default());
+        let json = serde_json::to_string(&outcomes).unwrap();
+        for (outcome, stored) in outcomes.iter().zip(serde_json::from_str::<Vec<StoredOutcome<'_>>>(&json).unwrap()) {
+            new.remember(outcome, 3);
+            again.remember_stored(&stored, 3);
+        }
+        assert_eq!(new, again);
+        assert_eq!(new.len(), 2, "a repeat is no key of its own");
     }
 
     #[test]

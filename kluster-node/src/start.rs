@@ -7,10 +7,10 @@
 
 use crate::dbms::Dbms;
 use crate::fault::{Cause, Fault};
-use crate::outcome::{KeptByOffset, Outcome, Window};
+use crate::outcome::{KeptByOffset, StoredOutcome, Window};
 use crate::state::State;
 use kluster_log::{Log, LogError, LogIdentity, Reader};
-use kluster_protocol::{MAX_KEPT_BYTES, NodeId, Offset, Topic};
+use kluster_protocol::{DEFAULT_WINDOW, MAX_KEPT_BYTES, NodeId, Offset, Topic};
 
 /// How many outcome rows are read at a time.
 const PAGE: usize = 200;
@@ -44,16 +44,18 @@ pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window
     belongs(&state, node, identity)?;
     let mut window = Window::default();
     let floor = state.floor(state.applied.next());
+    let span = state.applied.next().get().saturating_sub(floor.get());
+    window.reserve(span.min(DEFAULT_WINDOW) as usize);
     let mut from = floor;
     loop {
         let rows = dbms.outcome_rows(from, PAGE).await?;
         let Some(last) = rows.last().map(|row| row.last) else { break };
         for row in rows {
-            let outcomes: Vec<Outcome> =
+            let outcomes: Vec<StoredOutcome<'_>> =
                 serde_json::from_str(&row.outcomes).map_err(|error| unreadable("outcome row", &error))?;
             let kept = kept_rows(row.rows.as_deref())?;
             for outcome in outcomes.iter().filter(|outcome| outcome.offset >= floor) {
-                window.remember(outcome, kept.get(&outcome.offset).map_or(0, |kept| kept_bytes(kept)));
+                window.remember_stored(outcome, kept.get(&outcome.offset).map_or(0, |kept| kept_bytes(kept)));
             }
         }
         from = last.next();
