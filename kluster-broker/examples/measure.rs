@@ -26,7 +26,7 @@ const PRODUCING: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() {
-    let dir = std::env::args().nth(1).expect("usage: measure DIR");
+    let dir = std::env::args().nth(1).filter(|dir| !dir.starts_with('-')).expect("usage: measure DIR");
     let mut settings = BrokerSettings::new(dir);
     settings.listen.set_port(0);
     let broker = Broker::open(settings).await.unwrap();

@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let mut arguments = std::env::args().skip(1);
-    let dir = arguments.next().ok_or("usage: serve DIR [ADDRESS]")?;
+    let dir = arguments.next().filter(|dir| !dir.starts_with('-')).ok_or("usage: serve DIR [ADDRESS]")?;
     let mut settings = BrokerSettings::new(dir);
     if let Some(address) = arguments.next() {
         settings.listen = address.parse()?;

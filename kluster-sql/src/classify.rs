@@ -119,10 +119,9 @@ fn query(statement: &Statement<'_>, from: usize) -> Class {
             {
                 return Class::Alone;
             }
-            5..=7 if is("insert") || is("update") || is("delete") || is("merge") || is("replace") => {
+            5..=7 if is("insert") || is("update") || is("delete") || is("merge") || !postgres && is("replace") => {
                 let main = statement.follows_symbol(at, ")");
-                let part = postgres && statement.follows_symbol(at, "(");
-                if main || part {
+                if main || postgres && begins_part(statement, at) {
                     class = Class::Write;
                 }
             }
@@ -130,6 +129,11 @@ fn query(statement: &Statement<'_>, from: usize) -> Class {
         }
     }
     class
+}
+
+/// Whether what begins at this word is a part of PostgreSQL's WITH: `AS [[NOT] MATERIALIZED] (…`. Elsewhere the word is a name.
+fn begins_part(statement: &Statement<'_>, at: usize) -> bool {
+    statement.follows_symbol(at, "(") && statement.follows(at - 1, &["as", "materialized"])
 }
 
 /// MariaDB gives a query's rows to a variable or file with INTO; neither is there on the next node.

@@ -42,7 +42,7 @@ fn reads() {
                 "/* a */ select 1 -- b\n ; ",
                 "select now_or_never, \"random\", `x` from t".replace("`x`", "x").as_str(),
                 "select 'now()', ' random() ; commit ' from t",
-                "select replace(a, 'x', 'y'), insert_x from t",
+                "select replace(a, 'x', 'y'), lower(replace(a, 'x', 'y')), insert_x from t",
             ],
         );
     }
@@ -52,6 +52,7 @@ fn reads() {
         &["table t", "show timezone", "explain (analyze, costs off) select 1", "explain analyze select 1"],
     );
     admits(Postgres, Read, &["select a ? 'b', a @> '{}', @ -5 from t", "select version(), current_user, ctid from t"]);
+    admits(Postgres, Read, &["select lower(update), max(delete) from t", "select (insert) from t where (merge) > 1"]);
     admits(
         Postgres,
         Read,
@@ -98,6 +99,7 @@ fn plain_writes() {
         Write,
         &[
             "with x as (delete from t returning *) select * from x",
+            "with x as materialized (update t set a = 1 returning *) select * from x",
             "with x as (select 1) insert into t select * from x",
         ],
     );
