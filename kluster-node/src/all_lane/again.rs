@@ -38,6 +38,8 @@ impl AllLane {
             let _ = self.answers.send(Answers { outgoing, next: row.last.next() }).await;
             from = row.last.next();
         }
+        // Behind the last outcome there may be control records, which nobody is answered.
+        let _ = self.answers.send(Answers { outgoing: Vec::new(), next: held.state.applied.next() }).await;
         Ok(())
     }
 

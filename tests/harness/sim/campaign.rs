@@ -81,6 +81,11 @@ fn wanted() -> Vec<String> {
     let crashes = Step::EACH.iter().filter(on_sqlite).map(|step| format!("crash at {step:?}"));
     let met = [
         "crash between steps",
+        "crash while it appends to ALL",
+        "crash while it appends to NODES",
+        "crash while it appends to RESPONSES",
+        "crash while it reads ALL",
+        "crash while it reads ONE",
         "drained",
         "death: OrphanCommits",
         "death: OrphanRollsBack",
@@ -102,6 +107,9 @@ fn wanted() -> Vec<String> {
         "log: ack lost on ALL",
         "log: doubled on ALL",
         "log: delayed on ALL",
+        "log: read late from ALL",
+        "log: read late from ONE",
+        "log: read late from RESPONSES",
         "log: lost on RESPONSES",
         "log: doubled on RESPONSES",
         "reads of ONE answered",

@@ -1,12 +1,13 @@
 //! Faults: what the simulated world does to its inhabitants, drawn from the seed.
 
 use super::counts::Counts;
-use kluster_log::{AppendContext, AppendFault, AppendHook};
+use kluster_log::{AppendContext, AppendFault, AppendHook, ReadContext, ReadFault, ReadHook};
 use kluster_node::fault::Fault;
 use kluster_node::step::{Step, Watch};
 use kluster_protocol::Topic;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,10 +42,15 @@ impl Chance {
     }
 }
 
-/// What the log does with what is appended: it loses, doubles, delays, and forgets to say so.
-pub fn of_the_log(chance: Chance, counts: Counts) -> AppendHook {
+/// What the log does with what is appended: it loses, doubles, delays, and forgets to say so. And who appends may die of it.
+pub fn of_the_log(chance: Chance, counts: Counts, mortals: Mortals) -> AppendHook {
     Arc::new(move |context: &AppendContext| {
         let topic = context.topic;
+        if mortals.dies(&context.user, 0.002, &chance) {
+            counts.met(format!("crash while it appends to {topic}"));
+            // Whether the log has it or not: nobody is there to hear.
+            return if chance.strikes(0.5) { AppendFault::Lose } else { AppendFault::None };
+        }
         if matches!(topic, Topic::Nodes | Topic::Errors) || !chance.strikes(0.12) {
             return AppendFault::None;
         }
@@ -59,6 +65,38 @@ pub fn of_the_log(chance: Chance, counts: Counts) -> AppendHook {
         counts.met(format!("log: {what} on {topic}"));
         fault
     })
+}
+
+/// What the log does with what is read: it comes late. And who reads may die of it.
+pub fn of_reading(chance: Chance, counts: Counts, mortals: Mortals) -> ReadHook {
+    Arc::new(move |context: &ReadContext| {
+        let topic = context.topic;
+        if mortals.dies(&context.user, 0.0005, &chance) {
+            counts.met(format!("crash while it reads {topic}"));
+        }
+        if !chance.strikes(0.01) {
+            return ReadFault::None;
+        }
+        counts.met(format!("log: read late from {topic}"));
+        ReadFault::Delay(Duration::from_millis(chance.draw(|rng| rng.random_range(1..400))))
+    })
+}
+
+/// The nodes that live now, by the name by which the log knows them.
+#[derive(Clone, Default)]
+pub struct Mortals(Arc<Mutex<HashMap<String, mpsc::UnboundedSender<Death>>>>);
+
+impl Mortals {
+    /// From now on the node of this name can die.
+    pub fn is_born(&self, name: &str, deaths: mpsc::UnboundedSender<Death>) {
+        self.0.lock().expect("never poisoned").insert(name.to_owned(), deaths);
+    }
+
+    /// Kills a node with this probability, before it does anything more.
+    fn dies(&self, name: &str, probability: f64, chance: &Chance) -> bool {
+        let mortals = self.0.lock().expect("never poisoned");
+        mortals.get(name).is_some_and(|deaths| chance.strikes(probability) && deaths.send(Death::Plain).is_ok())
+    }
 }
 
 /// How a node dies.

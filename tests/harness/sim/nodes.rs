@@ -1,7 +1,7 @@
 //! Nodes: keeps one simulated node running: starts it, lets it die, buries or keeps its session, and starts it again.
 
 use super::counts::Counts;
-use super::faults::{Chance, Death, Killer};
+use super::faults::{Chance, Death, Killer, Mortals};
 use crate::inline;
 use kluster_log::{Log, MemoryLog};
 use kluster_node::all_lane::BatchLimit;
@@ -27,6 +27,7 @@ pub struct Seat {
     pub log: MemoryLog,
     pub chance: Chance,
     pub counts: Counts,
+    pub mortals: Mortals,
     pub epoch: Instant,
     /// The status of the process that runs now, if any.
     pub status: Arc<Mutex<Option<Status>>>,
@@ -48,6 +49,7 @@ impl Seat {
     /// One life of the node's process.
     async fn live(&self) {
         let (deaths, mut died) = mpsc::unbounded_channel();
+        self.mortals.is_born(&self.name, deaths.clone());
         let killer = Killer { chance: self.chance.clone(), counts: self.counts.clone(), deaths };
         let log = Log::memory(self.log.user(&self.name));
         let node = tokio::select! {

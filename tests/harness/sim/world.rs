@@ -3,7 +3,7 @@
 use super::checker::{self, Logged};
 use super::clients::{self, Told};
 use super::counts::Counts;
-use super::faults::{self, Chance};
+use super::faults::{self, Chance, Mortals};
 use super::nodes::Seat;
 use super::workload;
 use kluster_log::MemoryLog;
@@ -46,6 +46,7 @@ async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<S
     let epoch = Instant::now();
     let chance = Chance::new(StdRng::seed_from_u64(seed));
     let log = MemoryLog::with_clock(Arc::new(move || epoch.elapsed().as_millis() as i64));
+    let mortals = Mortals::default();
     let seats: Vec<Seat> = (1..=3)
         .map(|n| Seat {
             name: format!("n{n}"),
@@ -54,12 +55,14 @@ async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<S
             log: log.clone(),
             chance: chance.clone(),
             counts: counts.clone(),
+            mortals: mortals.clone(),
             epoch,
             status: Arc::default(),
             stopped: Arc::default(),
         })
         .collect();
-    log.on_append(faults::of_the_log(chance.clone(), counts.clone()));
+    log.on_append(faults::of_the_log(chance.clone(), counts.clone(), mortals.clone()));
+    log.on_read(faults::of_reading(chance.clone(), counts.clone(), mortals));
     let mut nodes = JoinSet::new();
     for seat in &seats {
         nodes.spawn(seat.clone().keep());
