@@ -93,7 +93,7 @@ fn wanted() -> Vec<String> {
         "orphan rolled back",
         "fault: transient",
         "fault: claim raised",
-        "refusals",
+        "a hole in ALL",
         "dedupe: known again",
         "dedupe: id used again",
         "dedupe: expired",
@@ -114,7 +114,26 @@ fn wanted() -> Vec<String> {
         "log: doubled on RESPONSES",
         "reads of ONE answered",
     ];
-    crashes.chain(met.map(str::to_owned)).collect()
+    let refused = [
+        "bad_request",
+        "bad_since",
+        "check_violation",
+        "clock",
+        "duplicate_object",
+        "expect_rows",
+        "expired",
+        "foreign_key_violation",
+        "kluster_schema",
+        "message_id_reuse",
+        "randomness",
+        "several_statements",
+        "syntax_error",
+        "transaction_control",
+        "undefined_table",
+        "unique_violation",
+    ];
+    let refused = refused.map(|code| format!("refused: {code}"));
+    crashes.chain(met.map(str::to_owned)).chain(refused).collect()
 }
 
 impl Report {

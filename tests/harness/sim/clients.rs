@@ -9,7 +9,7 @@ use kluster_client::{Ack, Client, ClientError, Ids, Options, Ticket};
 use kluster_log::{Log, MemoryLog, NewRecord};
 use kluster_protocol::{MessageId, Offset, Topic};
 use rand::RngExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -249,26 +249,36 @@ fn word(error: &ClientError) -> &'static str {
     }
 }
 
-/// Those who write to ALL without being clients: records that are none, records sent again, ids used again.
+/// Those who write to ALL without being clients: records that are none, records sent again, ids used again, offsets that
+/// are not there yet; or offsets without a record, as a foreign transaction leaves them.
 async fn aliens(log: MemoryLog, chance: Chance, counts: Counts) {
     let handle = Log::memory(log.user("alien"));
-    for _ in 0..12 {
+    for _ in 0..20 {
         let pause = chance.draw(|rng| rng.random_range(50..2500));
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let records: Vec<_> =
             log.records(Topic::All, 0).into_iter().filter(|record| record.header("kluster-kind").is_none()).collect();
-        let drawn = chance.draw(|rng| (rng.random_range(0..3), rng.random_range(0..records.len().max(1))));
+        let drawn = chance.draw(|rng| (rng.random_range(0..5), rng.random_range(0..records.len().max(1))));
         let record = match drawn {
             (0, _) => {
                 let (value, _) = chance.draw(workload::alien);
                 NewRecord { value: value.map(Bytes::from), ..NewRecord::default() }
+            }
+            (1, at) => {
+                let request = json!({"messageId": format!("since.{at}"), "clientId": "alien", "sqlString": "select 1", "sinceOffset": 1_000_000});
+                NewRecord::of(request.to_string())
+            }
+            (2, count) => {
+                counts.met("a hole in ALL");
+                log.leave_hole(Topic::All, 0, 1 + count as u64 % 3);
+                continue;
             }
             (kind, at) => {
                 // Old enough to lie before the window now and then.
                 let Some(record) = records.get(at) else { continue };
                 let value = record.value.clone().unwrap_or_default();
                 let Ok(mut request) = serde_json::from_slice::<Value>(&value) else { continue };
-                if kind == 2 && request["messageId"].is_string() {
+                if kind == 3 && request["messageId"].is_string() {
                     request["sqlString"] = "select 42".into();
                     request.as_object_mut().map(|fields| (fields.remove("statements"), fields.remove("params")));
                     counts.met("alien: id used again");

@@ -148,7 +148,9 @@ fn check(log: &MemoryLog, seats: &[Seat], told: &[Told], counts: &Counts) -> Vec
     counts.add("dedupe: known again", replay.seen_again);
     counts.add("dedupe: id used again", replay.reused);
     counts.add("dedupe: expired", replay.expired);
-    counts.add("refusals", replay.expected.values().filter(|expected| expected.code.is_some()).count() as u64);
+    for code in replay.expected.values().filter_map(|expected| expected.code.as_deref()) {
+        counts.met(format!("refused: {code}"));
+    }
     findings.extend(answers_of_all(&replay, &responses, seats));
     findings.extend(answers_of_one(&replay, &responses, &asked, counts));
     findings.extend(clients::check(&replay, told, counts));
