@@ -214,7 +214,7 @@ impl KafkaLog {
             move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
                 let cluster_id = client.client().fetch_cluster_id(timeout).unwrap_or_default();
                 let topic_id = raw::topic_id(client.client(), &name, timeout).unwrap_or_default();
-                Ok(LogIdentity { cluster_id, topic_id, leader_epoch: None })
+                Ok(LogIdentity { cluster_id, topic_id })
             }
         };
         self.0.asker.ask("asking for the log's identity".to_owned(), name, question).await

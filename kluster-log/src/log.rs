@@ -40,8 +40,6 @@ pub struct LogIdentity {
     pub cluster_id: String,
     /// ALL's topic id, a UUID as text; empty when the broker can't tell.
     pub topic_id: String,
-    /// The leader epoch of ALL, where known.
-    pub leader_epoch: Option<i32>,
 }
 
 /// What became of a topic that should exist.

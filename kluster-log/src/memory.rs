@@ -226,7 +226,7 @@ impl MemoryLog {
     pub(crate) fn identity(&self) -> Result<LogIdentity, LogError> {
         let store = self.store();
         let all = store.topics.get(&Topic::All).ok_or_else(|| self.missing(Topic::All))?;
-        Ok(LogIdentity { cluster_id: store.cluster_id.clone(), topic_id: all.id.clone(), leader_epoch: Some(0) })
+        Ok(LogIdentity { cluster_id: store.cluster_id.clone(), topic_id: all.id.clone() })
     }
 }
 
