@@ -18,6 +18,8 @@ pub struct Pulse {
     pub node: NodeId,
     /// This run of its process.
     pub instance_id: String,
+    /// Kafka's id of the topic ALL; empty where the broker has none.
+    pub topic_id: String,
     /// Its DBMS.
     pub info: Info,
     /// The address of its HTTP port.
@@ -46,6 +48,7 @@ impl Pulse {
             node_id: self.node.clone(),
             instance_id: self.instance_id.clone(),
             state: now.state,
+            topic_id: Some(self.topic_id.clone()).filter(|id| !id.is_empty()),
             applied: now.applied,
             chain: now.chain,
             points: now.points,
