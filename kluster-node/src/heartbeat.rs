@@ -6,8 +6,9 @@ use crate::dbms::Info;
 use crate::report::Clock;
 use crate::status::Status;
 use kluster_log::{Log, NewRecord};
-use kluster_protocol::{Heartbeat, NodeId, Topic};
+use kluster_protocol::{Heartbeat, NodeId, NodeState, Topic};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How often a node says that it lives.
 pub const EVERY: Duration = Duration::from_secs(1);
@@ -26,6 +27,8 @@ pub struct Pulse {
     pub http: Option<String>,
     /// The node's own clock.
     pub clock: Clock,
+    /// Cancelled once the log has taken that the node has stopped.
+    pub said_stopped: CancellationToken,
 }
 
 impl Pulse {
@@ -35,8 +38,10 @@ impl Pulse {
         loop {
             let now = changes.borrow_and_update().clone();
             let said = now.state.clone();
-            if let Err(error) = self.beat(&log, now).await {
-                tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log");
+            match self.beat(&log, now).await {
+                Ok(()) if matches!(said, NodeState::Stopped { .. }) => self.said_stopped.cancel(),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log"),
             }
             let state_changes = changes.wait_for(|now| now.state != said);
             let _ = tokio::time::timeout(EVERY, state_changes).await;

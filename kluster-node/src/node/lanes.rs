@@ -33,6 +33,9 @@ const OUTBOX: usize = 64;
 /// somebody holds up is not waited for longer.
 const LAST_BATCH: Duration = Duration::from_secs(5);
 
+/// For so long a node that ends after it has stopped waits for the log to take its last heartbeat.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// The tasks of a node, each ended when dropped.
 pub(super) struct Lanes {
     name: NodeId,
@@ -43,6 +46,7 @@ pub(super) struct Lanes {
     one: (JoinSet<Result<(), LogError>>, CancellationToken),
     watch: JoinSet<Stopped>,
     _pulse: JoinSet<()>,
+    said_stopped: CancellationToken,
     _http: JoinSet<std::io::Result<()>>,
 }
 
@@ -66,6 +70,7 @@ fn pulse(node: &Node) -> Pulse {
         info: node.info(),
         http: node.http().map(|address| address.to_string()),
         clock: node.settings.clock.clone(),
+        said_stopped: CancellationToken::new(),
     }
 }
 
@@ -158,6 +163,7 @@ impl Lanes {
             answers: spawn(answer::run(outbox, sender, group, status.clone(), steps)),
             one: spawn_if(voter && serves, one, drain.child_token()),
             watch,
+            said_stopped: pulse.said_stopped.clone(),
             _pulse: spawn(pulse.run(log, status.clone())),
             _http: spawn(http),
             name,
@@ -240,6 +246,8 @@ impl Lanes {
         drain.cancelled().await;
         finish(&mut self.answers).await;
         finish(&mut self.one.0).await;
+        // By its last heartbeat others know at once that it is gone, and it knows itself when it is started again.
+        let _ = tokio::time::timeout(LAST_WORDS, self.said_stopped.cancelled()).await;
         Err(stopped.into())
     }
 }
