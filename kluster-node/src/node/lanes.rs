@@ -156,7 +156,11 @@ impl Lanes {
         let (all, lane_drain) = (all_lane(node, answers, reporter.clone()), drain.child_token());
         let (all, watch) = match stopped {
             None => (spawn(all.run(lane_drain.clone())), spawn(watch.run())),
-            Some(stopped) => (spawn(async { Err(stopped) }), JoinSet::new()),
+            Some(stopped) => {
+                // Before the first heartbeat: what the node is known by when it is started again must not be said over.
+                status.is(state(&stopped));
+                (spawn(async { Err(stopped) }), JoinSet::new())
+            }
         };
         Self {
             all: (all, lane_drain),
@@ -238,8 +242,7 @@ impl Lanes {
 
     /// The ALL lane has stopped. Reads go on over the consistent prefix, unless this node alone is at fault; the node stays up to be asked why.
     async fn stopped(mut self, stopped: Stopped, drain: CancellationToken) -> Result<(), NodeError> {
-        let code = stopped.fault.cause().code.clone();
-        self.status.is(NodeState::Stopped { offset: stopped.offset, round: 0, code });
+        self.status.is(state(&stopped));
         if matches!(stopped.fault, Fault::Fatal(_)) {
             self.one.1.cancel();
         }
@@ -250,6 +253,10 @@ impl Lanes {
         let _ = tokio::time::timeout(LAST_WORDS, self.said_stopped.cancelled()).await;
         Err(stopped.into())
     }
+}
+
+fn state(stopped: &Stopped) -> NodeState {
+    NodeState::Stopped { offset: stopped.offset, round: 0, code: stopped.fault.cause().code.clone() }
 }
 
 fn panicked(panic: &tokio::task::JoinError) -> Stopped {

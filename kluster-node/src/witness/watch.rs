@@ -48,8 +48,10 @@ impl Watch {
 
     /// Reads what NODES holds, and compares: before the node serves or says anything itself. Some: it must not.
     pub async fn begin(&mut self) -> Option<Stopped> {
+        let began = Instant::now();
         match timeout(PAST, self.past()).await {
             Ok(Ok((reader, newest))) => {
+                tracing::debug!(node = %self.node, nodes = newest.len(), took = ?began.elapsed(), "NODES is read");
                 self.reader = Some(reader);
                 newest.iter().for_each(|record| self.hear(record, true));
             }
