@@ -21,7 +21,7 @@ pub struct Heartbeat {
     pub applied: Option<Offset>,
     /// The chain there.
     pub chain: Option<Chain>,
-    /// The chain at the last two multiples of 2^k for each k, so that any two nodes share a point by which to compare.
+    /// The chain at the last two multiples of 2^k for each k, so that two nodes that are not far apart share a point by which to compare.
     #[serde(default)]
     pub points: Vec<ChainPoint>,
     /// The members as it knows them.
