@@ -12,6 +12,17 @@ fn a_thousand_histories_keep_every_promise() {
 }
 
 #[test]
+fn a_node_whose_data_were_altered_stops_and_the_others_go_on() {
+    let counts = Counts::default();
+    for seed in 0..25 {
+        let directory = tempfile::tempdir().unwrap();
+        let lived = sim::simulate_altered(seed, directory.path(), &counts);
+        assert!(lived.is_ok(), "seed {seed}: {lived:?}");
+    }
+    assert_eq!(counts.all()["data altered"], 25);
+}
+
+#[test]
 fn one_seed_is_one_history() {
     let live = |seed| {
         let directory = tempfile::tempdir().unwrap();

@@ -1,17 +1,7 @@
-//! Agreement: whose chains agree. Chains run, so nodes that agree at an offset did the same up to it, and nodes that differ at one differ
-//! from there on. No I/O.
+//! Agreement: whose chains agree, seen from outside. How two nodes compare is `kluster_protocol::Shared`. No I/O.
 
-use kluster_protocol::{Chain, Heartbeat, NodeId, Offset};
+use kluster_protocol::{Chains, NodeId, Offset, Shared};
 use std::collections::BTreeMap;
-
-/// What a node says of its chain: offset to chain.
-pub type Chains = BTreeMap<Offset, Chain>;
-
-/// The chains in a heartbeat: at its points and where it is.
-pub fn chains(heartbeat: &Heartbeat) -> Chains {
-    let points = heartbeat.points.iter().map(|point| (point.offset, point.chain));
-    points.chain(heartbeat.applied.zip(heartbeat.chain)).collect()
-}
 
 /// How a node stands to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,31 +33,6 @@ pub struct Comparison {
     pub majority: bool,
 }
 
-/// What two nodes share.
-#[derive(Debug, Clone, Copy, Default)]
-struct Shared {
-    newest_equal: Option<Offset>,
-    oldest_other: Option<Offset>,
-}
-
-impl Shared {
-    fn of(one: &Chains, other: &Chains) -> Self {
-        let mut shared = Self::default();
-        for (offset, chain) in one {
-            match other.get(offset) {
-                Some(same) if same == chain => shared.newest_equal = Some(*offset),
-                Some(_) if shared.oldest_other.is_none() => shared.oldest_other = Some(*offset),
-                Some(_) | None => {}
-            }
-        }
-        shared
-    }
-
-    fn agree(self) -> bool {
-        self.newest_equal.is_some() && self.oldest_other.is_none()
-    }
-}
-
 /// Compares the nodes' chains.
 pub fn compare(nodes: &BTreeMap<NodeId, Chains>) -> Comparison {
     let mut groups = groups(nodes);
@@ -79,6 +44,10 @@ pub fn compare(nodes: &BTreeMap<NodeId, Chains>) -> Comparison {
     Comparison { nodes: nodes.keys().map(standing).collect(), reference: reference.clone(), majority }
 }
 
+fn between(one: &Chains, other: &Chains) -> Shared {
+    Shared::of(|offset| one.get(&offset).copied(), other)
+}
+
 /// Groups of nodes that agree with one another, in each the node that is ahead first.
 fn groups(nodes: &BTreeMap<NodeId, Chains>) -> Vec<Vec<NodeId>> {
     let mut ahead_first: Vec<&NodeId> = nodes.keys().collect();
@@ -86,7 +55,7 @@ fn groups(nodes: &BTreeMap<NodeId, Chains>) -> Vec<Vec<NodeId>> {
     let mut groups: Vec<Vec<NodeId>> = Vec::new();
     for node in ahead_first {
         let fits = |group: &&mut Vec<NodeId>| {
-            let shared: Vec<Shared> = group.iter().map(|other| Shared::of(&nodes[node], &nodes[other])).collect();
+            let shared: Vec<Shared> = group.iter().map(|other| between(&nodes[node], &nodes[other])).collect();
             shared.iter().any(|shared| shared.agree()) && shared.iter().all(|shared| shared.oldest_other.is_none())
         };
         match groups.iter_mut().find(fits) {
@@ -101,7 +70,7 @@ fn groups(nodes: &BTreeMap<NodeId, Chains>) -> Vec<Vec<NodeId>> {
 fn standing(node: &NodeId, nodes: &BTreeMap<NodeId, Chains>, reference: &[NodeId]) -> Agreement {
     let alone = reference.len() == 1 && reference[0] == *node;
     let compared = nodes.keys().filter(|other| *other != node && (alone || reference.contains(other)));
-    let shared: Vec<Shared> = compared.map(|other| Shared::of(&nodes[node], &nodes[other])).collect();
+    let shared: Vec<Shared> = compared.map(|other| between(&nodes[node], &nodes[other])).collect();
     let after = shared.iter().filter_map(|shared| shared.newest_equal).max();
     match (shared.iter().filter_map(|shared| shared.oldest_other).min(), after) {
         (Some(at), after) => Agreement::Differs { after: after.filter(|after| *after < at), at },
@@ -117,7 +86,7 @@ mod tests {
     use Agreement::{Agrees, Differs, Unknown};
 
     fn compared(nodes: &[Node]) -> Comparison {
-        compare(&nodes.iter().map(|node| (node.0.node_id.clone(), chains(&node.0))).collect())
+        compare(&nodes.iter().map(|node| (node.0.node_id.clone(), node.0.chains())).collect())
     }
 
     fn standings(comparison: &Comparison) -> Vec<Agreement> {

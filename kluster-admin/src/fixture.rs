@@ -68,6 +68,7 @@ pub(crate) fn node(name: &str) -> Node {
         node_id: name.into(),
         instance_id: format!("{name}-8a5c1be2-1111"),
         state: NodeState::Ready,
+        topic_id: None,
         applied: None,
         chain: None,
         points: Vec::new(),

@@ -111,6 +111,7 @@ mod tests {
             node_id: node.into(),
             instance_id: "i".into(),
             state,
+            topic_id: None,
             applied: None,
             chain: None,
             points: vec![],

@@ -123,7 +123,8 @@ pub(crate) fn wanted(topic: Topic, settings: &TopicSettings) -> Vec<Wanted> {
         // What can be asked or said again need not wait for the disk. Apache Kafka's default; the embedded broker's is 1.
         wanted.push(Wanted::number("flush.messages", i64::MAX, Warn));
     }
-    if matches!(topic, Topic::One | Topic::Responses) {
+    // Clients and nodes read NODES from its start; only what lies in closed segments is compacted.
+    if matches!(topic, Topic::One | Topic::Responses | Topic::Nodes) {
         wanted.push(Wanted::number("segment.bytes", PASSING_SEGMENT_BYTES, Warn));
         wanted.push(Wanted::number("segment.ms", PASSING_SEGMENT_MS, Warn));
     }

@@ -5,7 +5,9 @@
 //! What every adapter keeps
 //! 1. [`Dbms::run`] opens the batch's transaction with the **claim**: it locks the one state row and raises unless its applied offset is the
 //!    predecessor given. Nothing of the batch is sent to MariaDB and SQLite before the claim's success, and nothing commits without it.
-//! 2. [`Dbms::commit`] writes state and outcomes in the transaction of the effects, and sends COMMIT only after every reply was success.
+//! 2. [`Dbms::commit`] writes state and outcomes in the transaction of the effects, and COMMIT is executed only after every statement before it
+//!    has succeeded. MariaDB and SQLite are sent it only then; PostgreSQL is sent it in one pipeline behind the write of state and outcomes, and
+//!    skips it, as all up to the next Sync, where that write failed.
 //! 3. Each work runs under a savepoint of its own; a refused one is rolled back to it and the batch goes on.
 //! 4. After any [`Fault`] no transaction of this adapter is open, unless the connection is lost.
 //! 5. User SQL can reach neither Kluster's own tables nor the server.

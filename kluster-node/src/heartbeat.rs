@@ -6,8 +6,9 @@ use crate::dbms::Info;
 use crate::report::Clock;
 use crate::status::Status;
 use kluster_log::{Log, NewRecord};
-use kluster_protocol::{Heartbeat, NodeId, Topic};
+use kluster_protocol::{Heartbeat, NodeId, NodeState, Topic};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How often a node says that it lives.
 pub const EVERY: Duration = Duration::from_secs(1);
@@ -18,12 +19,16 @@ pub struct Pulse {
     pub node: NodeId,
     /// This run of its process.
     pub instance_id: String,
+    /// Kafka's id of the topic ALL; empty where the broker has none.
+    pub topic_id: String,
     /// Its DBMS.
     pub info: Info,
     /// The address of its HTTP port.
     pub http: Option<String>,
     /// The node's own clock.
     pub clock: Clock,
+    /// Cancelled once the log has taken that the node has stopped.
+    pub said_stopped: CancellationToken,
 }
 
 impl Pulse {
@@ -33,8 +38,10 @@ impl Pulse {
         loop {
             let now = changes.borrow_and_update().clone();
             let said = now.state.clone();
-            if let Err(error) = self.beat(&log, now).await {
-                tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log");
+            match self.beat(&log, now).await {
+                Ok(()) if matches!(said, NodeState::Stopped { .. }) => self.said_stopped.cancel(),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log"),
             }
             let state_changes = changes.wait_for(|now| now.state != said);
             let _ = tokio::time::timeout(EVERY, state_changes).await;
@@ -46,6 +53,7 @@ impl Pulse {
             node_id: self.node.clone(),
             instance_id: self.instance_id.clone(),
             state: now.state,
+            topic_id: Some(self.topic_id.clone()).filter(|id| !id.is_empty()),
             applied: now.applied,
             chain: now.chain,
             points: now.points,

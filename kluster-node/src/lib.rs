@@ -22,6 +22,7 @@ pub mod plan;
 pub mod retry;
 pub mod start;
 pub mod waiting;
+pub mod witness;
 
 pub mod outcome;
 pub mod state;

@@ -132,10 +132,10 @@ impl Node {
         self.status.clone()
     }
 
-    /// Runs until drained (`Ok`) or until the ALL lane stops. After an unknown fault reads go on until `drain`; after a fatal one nothing does, and
+    /// Runs until drained (`Ok`) or until the ALL lane stops, as it does when this node turns out to differ from the others. After an unknown fault reads go on until `drain`; after a fatal one nothing does, and
     /// the node stays up to be asked why.
     pub async fn run(self, drain: CancellationToken) -> Result<(), NodeError> {
-        Lanes::start(self, &drain).run(drain).await
+        Lanes::start(self, &drain).await.run(drain).await
     }
 }
 

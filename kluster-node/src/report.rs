@@ -38,6 +38,7 @@ impl Reporter {
     /// Says what is wrong. Where the log does not take it, the node's own log has it.
     pub async fn say(&self, class: ErrorClass, at: Option<(Offset, String)>, cause: &Cause) {
         let (offset, request_id) = at.unzip();
+        let request_id = request_id.filter(|id| !id.is_empty());
         tracing::error!(node = %self.node, ?class, ?offset, request_id, code = cause.code, "{}", cause.message);
         let error = SystemError {
             node_id: self.node.clone(),

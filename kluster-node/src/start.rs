@@ -26,13 +26,9 @@ pub struct Held {
     pub window: Window,
 }
 
-/// Reads state and window from the database. A database that is new will remember outcomes for `window` offsets.
-pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window: u64) -> Result<Held, Fault> {
-    let Some(row) = dbms.load().await? else {
-        let empty = State::empty(node.clone(), identity.cluster_id.clone(), identity.topic_id.clone());
-        let state = State { window, ..empty };
-        return Ok(Held { state, fresh: true, window: Window::default() });
-    };
+/// Reads the state that the database holds, if it ever applied anything; it must be this node's at this log.
+pub async fn stored(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity) -> Result<Option<State>, Fault> {
+    let Some(row) = dbms.load().await? else { return Ok(None) };
     let state: State = serde_json::from_str(&row.state).map_err(|error| unreadable("state row", &error))?;
     if state.applied != row.applied {
         let message = format!(
@@ -42,6 +38,16 @@ pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window
         return Err(Fault::Fatal(Cause::new("state_row", message)));
     }
     belongs(&state, node, identity)?;
+    Ok(Some(state))
+}
+
+/// Reads state and window from the database. A database that is new will remember outcomes for `window` offsets.
+pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window: u64) -> Result<Held, Fault> {
+    let Some(state) = stored(dbms, node, identity).await? else {
+        let empty = State::empty(node.clone(), identity.cluster_id.clone(), identity.topic_id.clone());
+        let state = State { window, ..empty };
+        return Ok(Held { state, fresh: true, window: Window::default() });
+    };
     let mut window = Window::default();
     let floor = state.floor(state.applied.next());
     let span = state.applied.next().get().saturating_sub(floor.get());

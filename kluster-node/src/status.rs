@@ -1,10 +1,16 @@
 //! Status: what the node says of itself, in one place: heartbeats, the HTTP port and reads that wait for an offset look here.
 //!
-//! Neighbours: the ALL lane writes it; `heartbeat`, `http` and the ONE lane read it.
+//! Neighbours: the ALL lane writes it; `heartbeat`, `http`, `witness` and the ONE lane read it.
 
 use crate::state::State;
 use kluster_protocol::{Chain, ChainPoint, Membership, NodeState, Offset};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+
+/// Where its last batches ended, the node knows its chain for so many of them: at up to some hundred requests a second, longer than a
+/// heartbeat of another node is old when it comes. In a busier cluster the chains at shared points are compared.
+const RECENT: usize = 1024;
 
 /// What the node says of itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +35,11 @@ pub struct Now {
 
 /// The place where the node's status stands. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Status(watch::Sender<Now>);
+pub struct Status {
+    now: watch::Sender<Now>,
+    /// The chain where the last batches ended, the oldest first.
+    recent: Arc<Mutex<VecDeque<ChainPoint>>>,
+}
 
 impl Default for Status {
     fn default() -> Self {
@@ -43,24 +53,24 @@ impl Default for Status {
             window: None,
             holes: 0,
         };
-        Self(watch::Sender::new(now))
+        Self { now: watch::Sender::new(now), recent: Arc::default() }
     }
 }
 
 impl Status {
     /// Follows the status.
     pub fn watch(&self) -> watch::Receiver<Now> {
-        self.0.subscribe()
+        self.now.subscribe()
     }
 
     /// The status now.
     pub fn now(&self) -> Now {
-        self.0.borrow().clone()
+        self.now.borrow().clone()
     }
 
     /// The node is doing this.
     pub fn is(&self, state: NodeState) {
-        self.0.send_if_modified(|now| {
+        self.now.send_if_modified(|now| {
             let changed = now.state != state;
             now.state = state;
             changed
@@ -69,7 +79,8 @@ impl Status {
 
     /// The database holds this state.
     pub fn applied(&self, state: &State) {
-        self.0.send_modify(|now| {
+        self.remember(ChainPoint { offset: state.applied, chain: state.chain });
+        self.now.send_modify(|now| {
             now.applied = Some(state.applied);
             now.chain = Some(state.chain);
             now.window = Some(state.window);
@@ -82,13 +93,35 @@ impl Status {
         });
     }
 
+    /// This node's chain at an offset, where it is known still.
+    pub fn chain_at(&self, offset: Offset) -> Option<Chain> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(place) = recent.binary_search_by_key(&offset, |point| point.offset) {
+            return Some(recent[place].chain);
+        }
+        let now = self.now.borrow();
+        now.points.iter().find(|point| point.offset == offset).map(|point| point.chain)
+    }
+
+    /// A database that lost its last batches in a crash goes back; what was known beyond is forgotten.
+    fn remember(&self, point: ChainPoint) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        while recent.back().is_some_and(|last| last.offset >= point.offset) {
+            recent.pop_back();
+        }
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(point);
+    }
+
     /// Every record below `next` is answered, and the log has noted so.
     pub fn answered(&self, next: Offset) {
-        self.0.send_modify(|now| now.answered = Some(next));
+        self.now.send_modify(|now| now.answered = Some(next));
     }
 
     /// This many offsets were passed for which no record came.
     pub fn hole(&self, count: u64) {
-        self.0.send_modify(|now| now.holes += count);
+        self.now.send_modify(|now| now.holes += count);
     }
 }

@@ -13,11 +13,15 @@ pub struct Heartbeat {
     pub instance_id: String,
     /// What it is doing.
     pub state: NodeState,
+    /// Kafka's id of the topic ALL that it follows: nodes that follow another are not compared. Absent where the broker has none, and from nodes
+    /// that did not say so yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<String>,
     /// The last offset of ALL that is in its database; absent before the first.
     pub applied: Option<Offset>,
     /// The chain there.
     pub chain: Option<Chain>,
-    /// The chain at the last two multiples of 2^k for each k, so that any two nodes share a point by which to compare.
+    /// The chain at the last two multiples of 2^k for each k, so that two nodes that are not far apart share a point by which to compare.
     #[serde(default)]
     pub points: Vec<ChainPoint>,
     /// The members as it knows them.

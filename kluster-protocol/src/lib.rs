@@ -6,7 +6,7 @@
 //! | ONE | clients | one node each, in parallel | [`Request`] |
 //! | RESPONSES | nodes | clients | [`Response`] |
 //! | ERRORS | nodes | operators | [`SystemError`] |
-//! | NODES | nodes | clients, operators | [`Heartbeat`] |
+//! | NODES | nodes | nodes, clients, operators | [`Heartbeat`] |
 //!
 //! Neighbours: everything depends on this crate and this crate on none of ours; outsiders may depend on it alone.
 //!
@@ -14,6 +14,7 @@
 //! [`MAJOR_VERSION`], carried in a header, and a node that meets a newer major version in ALL stops: it must not skip what newer nodes run.
 
 mod chain;
+mod chains;
 mod control;
 mod error_code;
 pub mod header;
@@ -28,6 +29,7 @@ mod topic;
 pub mod value;
 
 pub use chain::{Chain, RecordHash};
+pub use chains::{Chains, Shared};
 pub use control::{Control, Membership, Role};
 pub use error_code::ErrorCode;
 pub use header::{Kind, MAJOR_VERSION};
@@ -37,5 +39,5 @@ pub use limits::*;
 pub use offset::Offset;
 pub use request::{BadRequest, Body, Request, Statement};
 pub use response::{Column, Members, RequestTopic, Response, ResponseError, Row, StatementResult};
-pub use system_error::{ErrorClass, SystemError};
+pub use system_error::{DIVERGED, ErrorClass, SystemError};
 pub use topic::{Topic, TopicNames, partition_of};

@@ -3,6 +3,9 @@
 use crate::{NodeId, Offset};
 use serde::{Deserialize, Serialize};
 
+/// The code of a node whose chain is not that of the others: on ERRORS, and in the heartbeat of one that has stopped for it.
+pub const DIVERGED: &str = "diverged";
+
 /// What a halting or degraded node says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -59,6 +59,7 @@ pub use rules::{Form, Rule, Scope, rules};
 pub use split::{Piece, Role, Split, SplitError, split};
 pub use token::{Kind, Token};
 
-/// The version of everything in this crate that decides an outcome. Nodes say it in their heartbeats; a cluster moves
-/// to another one by a record in the log.
+/// The version of everything in this crate that decides an outcome. Nodes say it in their heartbeats. All nodes of a
+/// cluster must have the same one, for a record that two judge differently makes them differ; nothing moves a running
+/// cluster to another one yet.
 pub const RULE_SET_VERSION: u32 = 1;

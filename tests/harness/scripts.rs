@@ -13,10 +13,14 @@
 //! | `deliver-again` | the last request of ALL once more; says each node's answer, `(recorded)` where it is that of the first |
 //! | `answers` | what each node has answered to the last `ask` |
 //! | `crash n2` | as by `kill -9`; with `at=Step` when the node next comes to that step (`kluster_node::step::Step`) |
-//! | `wait` | until every node that runs has applied the log's end; `wait crashed n2` until it has come to its step |
-//! | `restart n2`, `start n4` | on its own database, or on an empty one; waits until it is ready |
+//! | `wait` | until every node that serves has applied the log's end; `wait crashed n2` until it has come to its step |
+//! | `alter n2 "sql"` | runs SQL on its database past Kluster, as nobody may |
+//! | `wait stopped n2` | until it says that it has stopped; says why |
+//! | `empty n2` | gives a node that does not run an empty database |
+//! | `restart n2`, `start n4` | on its own database, or on an empty one; waits until it is ready, `restart n2 stopped` until it has stopped |
+//! | `errors` | what nodes that stopped have said on ERRORS |
 //! | `status` | what each node says of itself, and whether their chains agree |
-//! | `compare` | reads every table with the DBMS's own tool; says the rows if all nodes that run hold the same |
+//! | `compare` | reads every table with the DBMS's own tool; says the rows if all nodes that serve hold the same |
 //!
 //! What may differ from run to run or between DBMS is never said: ids, offsets, messages of errors (their codes are).
 

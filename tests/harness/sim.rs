@@ -19,4 +19,4 @@ pub use campaign::{Campaign, Report, run};
 pub use checker::{Tables, tables_of};
 pub use counts::Counts;
 pub use workload::{Body, Level, Op, next, schema};
-pub use world::{Failure, simulate};
+pub use world::{Failure, simulate, simulate_altered};

@@ -42,7 +42,7 @@ impl Picture {
         let chains: BTreeMap<_, _> = nodes
             .heard()
             .filter(|(node, _)| present(node))
-            .map(|(node, heard)| (node.clone(), agreement::chains(&heard.heartbeat)))
+            .map(|(node, heard)| (node.clone(), heard.heartbeat.chains()))
             .collect();
         let comparison = agreement::compare(&chains);
         let mut names: Vec<NodeId> =

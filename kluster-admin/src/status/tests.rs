@@ -56,6 +56,26 @@ async fn nodes_that_differ_are_named_and_exit_code_is_3() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_stopped_because_it_differed_is_named_when_the_others_have_gone_on() {
+    let cluster = Cluster::new();
+    cluster.fill(600).await;
+    let stopped = NodeState::Stopped { offset: Offset::new(8), round: 0, code: "diverged".into() };
+    cluster.beat(&node("n1").applied(599)).await;
+    cluster.beat(&node("n2").on(7, astray(7)).state(stopped)).await;
+    cluster.beat(&node("n3").applied(599)).await;
+    let (written, ended) = status(&cluster, Format::Table).await;
+    let error = ended.unwrap_err();
+    assert_eq!(error.exit_code(), 3);
+    assert!(error.to_string().contains("then empty it and start the node"), "{error}");
+    assert!(
+        written.data().contains("\nn2 stopped because its data are not those of the others\n"),
+        "{}",
+        written.data()
+    );
+    assert!(written.data().contains("stopped at 8, round 0 (diverged)"), "{}", written.data());
+}
+
+#[tokio::test(start_paused = true)]
 async fn voters_in_trouble_are_named_and_exit_code_is_1() {
     let cluster = Cluster::new();
     cluster.fill(3).await;

@@ -5,7 +5,7 @@ use crate::agreement::Agreement;
 use crate::error::AdminError;
 use crate::output::Tone;
 use crate::show;
-use kluster_protocol::{NodeId, NodeState, Offset, Role};
+use kluster_protocol::{DIVERGED, NodeId, NodeState, Offset, Role};
 
 /// What a picture amounts to.
 #[derive(Debug)]
@@ -14,7 +14,15 @@ pub(super) struct Verdict {
     pub(super) text: String,
     /// Members that need a person, one line each.
     pub(super) troubles: Vec<String>,
+    /// What to do where nodes differ.
+    remedy: &'static str,
 }
+
+/// While those that differ may go on, every write may make it worse.
+const STOP: &str = "Stop writing, and keep the databases as they are until it is known why";
+/// Once the others go on without the one that differed.
+const REFILL: &str =
+    "Keep its database until it is known why, then empty it and start the node: it refills from the log";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -22,7 +30,7 @@ enum Kind {
     Healthy,
     /// Nobody differs, but a voter is not live, or nobody was ever heard of.
     Trouble,
-    /// Nodes differ.
+    /// Nodes differ, or one has stopped because it did.
     Differ,
 }
 
@@ -36,10 +44,12 @@ pub(super) fn of(picture: &Picture) -> Verdict {
             "no node was ever heard of: start one with kluster-node, or check --database and --topic-prefix".to_owned(),
         ),
         () if differs => (Kind::Differ, difference(picture)),
+        () if picture.nodes.iter().any(has_differed) => (Kind::Differ, quarantine(picture)),
         () if troubles.is_empty() => (Kind::Healthy, sameness(picture)),
         () => (Kind::Trouble, sameness(picture)),
     };
-    Verdict { kind, text, troubles }
+    let remedy = if differs { STOP } else { REFILL };
+    Verdict { kind, text, troubles, remedy }
 }
 
 impl Verdict {
@@ -63,12 +73,20 @@ impl Verdict {
         match self.kind {
             Kind::Healthy => Ok(()),
             Kind::Trouble => Err(AdminError::Finding(self.troubles.into_iter().next().unwrap_or(self.text))),
-            Kind::Differ => Err(AdminError::Differ(format!(
-                "{}. Stop writing, and keep the databases as they are until it is known why",
-                self.text
-            ))),
+            Kind::Differ => Err(AdminError::Differ(format!("{}. {}", self.text, self.remedy))),
         }
     }
+}
+
+/// It stopped because it differed, and the others may have gone on to where nothing is left to compare.
+fn has_differed(node: &Drawn) -> bool {
+    let state = node.heartbeat.as_ref().map(|beat| &beat.state);
+    matches!(state, Some(NodeState::Stopped { code, .. }) if code == DIVERGED)
+}
+
+fn quarantine(picture: &Picture) -> String {
+    let who = picture.nodes.iter().filter(|node| has_differed(node)).map(|node| node.name.clone());
+    format!("{} stopped because its data are not those of the others", names(&who.collect::<Vec<_>>()))
 }
 
 /// Why a voter's answers can't be expected. Observers are not awaited, and who left is no longer expected.

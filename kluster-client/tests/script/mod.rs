@@ -105,6 +105,7 @@ impl Script {
             node_id: node.into(),
             instance_id: "i".into(),
             state,
+            topic_id: None,
             applied,
             chain,
             points: vec![],

@@ -12,7 +12,7 @@ use kluster_node::dbms::DbmsSettings;
 use kluster_node::membership;
 use kluster_node::node::{Node, NodeError, NodeSettings};
 use kluster_node::status::{Now, Status};
-use kluster_protocol::{Control, DEFAULT_WINDOW, NodeId, NodeState, Role, Topic};
+use kluster_protocol::{Control, DEFAULT_WINDOW, DIVERGED, NodeId, NodeState, Role, Topic};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -247,6 +247,9 @@ fn has_joined(now: &Now, names: &[NodeId]) -> bool {
 /// Why a node does not go on, if so.
 fn stopped(now: &Now) -> Option<String> {
     match &now.state {
+        NodeState::Stopped { offset, code, .. } if code == DIVERGED => Some(format!(
+            "stopped at offset {offset} ({code}): its data are not what the others hold; empty its database, and it refills from the log"
+        )),
         NodeState::Stopped { offset, code, .. } => Some(format!("stopped at offset {offset} ({code})")),
         _ => None,
     }

@@ -53,6 +53,12 @@ impl NodeProcess {
         &self.database
     }
 
+    /// Puts another database in the place of its own, while it does not run.
+    pub fn empty(&mut self, database: Database) {
+        assert!(self.child.is_none(), "{} runs", self.name);
+        self.database = database;
+    }
+
     /// It was started and not killed or seen to end since.
     pub fn runs(&self) -> bool {
         self.child.is_some()

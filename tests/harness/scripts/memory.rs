@@ -71,6 +71,12 @@ impl MemoryNode {
         &self.database
     }
 
+    /// Puts another database in the place of its own, while it does not run.
+    pub fn empty(&mut self, database: Database) {
+        assert!(self.life.is_none(), "{} runs", self.name);
+        self.database = database;
+    }
+
     /// It was started, and not crashed or seen to end since.
     pub fn runs(&self) -> bool {
         self.life.is_some()

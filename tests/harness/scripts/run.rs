@@ -7,7 +7,7 @@ use super::{say, watch};
 use kluster_client::{Ack, Client, ClientError, Done, Level, Options, Ticket};
 use kluster_log::{Log, NewRecord, Record};
 use kluster_node::step::Step;
-use kluster_protocol::{MessageId, Request, Topic, header};
+use kluster_protocol::{MessageId, Offset, Request, Topic, header};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -42,6 +42,8 @@ struct Play {
     clients: BTreeMap<String, Client>,
     answers: Option<Answers>,
     last: Option<Last>,
+    /// Nodes that said that they have stopped, and why.
+    stopped: BTreeMap<String, String>,
 }
 
 /// The last request asked.
@@ -54,7 +56,7 @@ struct Last {
 
 impl Play {
     fn new(place: Place) -> Self {
-        Self { place, stage: None, clients: BTreeMap::new(), answers: None, last: None }
+        Self { place, stage: None, clients: BTreeMap::new(), answers: None, last: None, stopped: BTreeMap::new() }
     }
 
     /// Does what the line says, and gives what there is to say about it.
@@ -73,11 +75,18 @@ impl Play {
             "answers" => self.said().await,
             "crash" => self.crash(&command).await,
             "wait" => self.wait(&command).await,
-            "restart" | "start" => {
-                self.stage_mut().start_node(command.word(0)).await;
-                vec![format!("{} ready", command.word(0))]
+            "restart" | "start" => self.start(&command).await,
+            "alter" => {
+                let statement = command.statements.first().expect("what is altered is said in SQL");
+                self.stage().alter(command.word(0), &statement.sql).await;
+                vec![format!("{} altered", command.word(0))]
             }
-            "status" => say::status(&self.stage().nodes(), &self.caught_up().await),
+            "empty" => {
+                self.stage_mut().empty(command.word(0)).await;
+                vec![format!("{} emptied", command.word(0))]
+            }
+            "errors" => say::fatal(&watch::errors(&self.log()).await),
+            "status" => say::status(&self.stage().nodes(), &self.stopped, &self.caught_up().await),
             "compare" => self.compare().await,
             other => panic!("{other:?} is no command"),
         }
@@ -159,7 +168,7 @@ impl Play {
         let mut answers = Answers::from_now(&self.log()).await;
         let placed = self.log().append(Topic::All, Some(0), record).await.expect("ALL takes the record");
         let request = request.map_or_else(|| format!("@{}", placed.offset), |id| id.to_string());
-        say::answers(&answers.of(&request, self.stage().running().len()).await, Some(placed.offset))
+        say::answers(&answers.of(&request, self.serving().len()).await, Some(placed.offset))
     }
 
     async fn deliver_again(&mut self) -> Vec<String> {
@@ -171,9 +180,33 @@ impl Play {
 
     async fn said(&mut self) -> Vec<String> {
         let id = self.last.as_ref().and_then(|last| last.message_id.clone()).expect("something was asked");
-        let running = self.stage().running().len();
+        let running = self.serving().len();
         let answers = self.answers.as_mut().expect("the script begins with cluster");
         say::answers(&answers.of(id.as_str(), running).await, None)
+    }
+
+    /// The nodes that run and have not stopped.
+    fn serving(&self) -> Vec<String> {
+        self.stage().running().into_iter().filter(|name| !self.stopped.contains_key(name)).collect()
+    }
+
+    async fn start(&mut self, command: &Command) -> Vec<String> {
+        let node = command.word(0);
+        let since = watch::now(&self.log()).await;
+        self.stage_mut().start_node(node).await;
+        self.stopped.remove(node);
+        if command.words.get(1).is_some_and(|word| word == "stopped") {
+            return self.has_stopped(node, since).await;
+        }
+        watch::ready(&self.log(), since, &[node.to_owned()]).await;
+        vec![format!("{node} ready")]
+    }
+
+    async fn has_stopped(&mut self, node: &str, since: Offset) -> Vec<String> {
+        let code = watch::stopped(&self.log(), since, node).await;
+        let line = format!("{node} stopped {code}");
+        self.stopped.insert(node.to_owned(), code);
+        vec![line]
     }
 
     async fn crash(&mut self, command: &Command) -> Vec<String> {
@@ -201,18 +234,22 @@ impl Play {
                 self.stage_mut().crashed(node).await;
                 vec![format!("{node} crashed")]
             }
+            [what, node] if what == "stopped" => {
+                let start = self.log().range(Topic::Nodes, 0).await.expect("NODES has a range").start;
+                self.has_stopped(node, start).await
+            }
             other => panic!("wait knows nothing of {other:?}"),
         }
     }
 
     async fn caught_up(&self) -> BTreeMap<String, kluster_protocol::Heartbeat> {
-        watch::caught_up(&self.log(), &self.stage().running()).await
+        watch::caught_up(&self.log(), &self.serving()).await
     }
 
     async fn compare(&self) -> Vec<String> {
         self.caught_up().await;
         let mut all = BTreeMap::new();
-        for name in self.stage().running() {
+        for name in self.serving() {
             all.insert(name.clone(), self.stage().tables(&name).await);
         }
         say::tables(&all)

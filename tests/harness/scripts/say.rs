@@ -2,7 +2,7 @@
 
 use super::answers::Answer;
 use kluster_client::{Ack, ClientError, Done, Outcome, Rows};
-use kluster_protocol::{Heartbeat, NodeState, Offset};
+use kluster_protocol::{ErrorClass, Heartbeat, NodeState, Offset, SystemError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a request ended.
@@ -37,6 +37,7 @@ pub fn ended(error: &ClientError) -> String {
         },
         ClientError::TimedOut { outcome: Outcome::Open, .. } => "timed out, outcome open".to_owned(),
         ClientError::TimedOut { outcome: Outcome::NoEffect, .. } => "timed out, no effect".to_owned(),
+        ClientError::Diverged { .. } => "the nodes differ".to_owned(),
         ClientError::VotersGone(gone) => {
             let answered: Vec<&str> = gone.answered.iter().map(|answered| answered.node_id.as_str()).collect();
             let missing: Vec<&str> = gone.missing.iter().map(|(node, _)| node.as_str()).collect();
@@ -70,9 +71,24 @@ fn rows_of_answer(parts: &[Answer]) -> String {
     parts.iter().flat_map(|part| part.result.iter().flatten()).map(|row| format!(" {}", row.get())).collect()
 }
 
-/// What each node says of itself once all that run have applied the same.
-pub fn status(nodes: &[(String, bool)], beats: &BTreeMap<String, Heartbeat>) -> Vec<String> {
+/// Why nodes stopped, each said once.
+pub fn fatal(errors: &[SystemError]) -> Vec<String> {
+    let fatal = errors.iter().filter(|error| error.class == ErrorClass::Fatal);
+    let lines: BTreeSet<String> =
+        fatal.map(|error| format!("{} fatal {}", error.node_id, error.code.as_deref().unwrap_or_default())).collect();
+    lines.into_iter().collect()
+}
+
+/// What each node says of itself once all that serve have applied the same.
+pub fn status(
+    nodes: &[(String, bool)],
+    stopped: &BTreeMap<String, String>,
+    beats: &BTreeMap<String, Heartbeat>,
+) -> Vec<String> {
     let line = |(name, runs): &(String, bool)| {
+        if let (true, Some(code)) = (runs, stopped.get(name)) {
+            return format!("{name} stopped {code}");
+        }
         let beat = &beats[name];
         let state = match (&beat.state, runs) {
             (_, false) => "down",
@@ -83,7 +99,7 @@ pub fn status(nodes: &[(String, bool)], beats: &BTreeMap<String, Heartbeat>) -> 
         format!("{name} {state} {}", if voter { "voter" } else { "observer" })
     };
     let mut lines: Vec<String> = nodes.iter().map(line).collect();
-    let running = nodes.iter().filter(|(_, runs)| *runs);
+    let running = nodes.iter().filter(|(name, runs)| *runs && !stopped.contains_key(name));
     let chains: BTreeSet<_> =
         running.map(|(name, _)| (beats[name].applied, beats[name].chain.map(|chain| chain.short()))).collect();
     lines.push(if chains.len() == 1 { "one chain".to_owned() } else { format!("the chains differ: {chains:?}") });

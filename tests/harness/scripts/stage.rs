@@ -95,9 +95,8 @@ impl Stage {
         }
     }
 
-    /// Starts a node on its own database, or a new one on an empty database, and waits until it is ready.
+    /// Starts a node on its own database, or a new one on an empty database.
     pub async fn start_node(&mut self, name: &str) {
-        let (log, since) = (self.log("script"), watch::now(&self.log("script")).await);
         let known = self.nodes().iter().any(|(known, _)| known == name);
         match self {
             Self::Memory(log, nodes) if known => in_memory(nodes, name).restart(log).await,
@@ -108,16 +107,35 @@ impl Stage {
                 cluster.nodes.push(node);
             }
         }
-        watch::ready(&log, since, &[name.to_owned()]).await;
+    }
+
+    /// Gives a node that does not run an empty database.
+    pub async fn empty(&mut self, name: &str) {
+        match self {
+            Self::Memory(_, nodes) => in_memory(nodes, name).empty(Database::create(Kind::Sqlite).await),
+            Self::Kafka(cluster, kind) => {
+                let database = Database::create(*kind).await;
+                process(cluster, name).empty(database);
+            }
+        }
     }
 
     /// Every table of a node, read past Kluster.
     pub async fn tables(&self, name: &str) -> BTreeMap<String, Vec<String>> {
+        self.database(name).tables().await
+    }
+
+    /// Changes a node's data past Kluster.
+    pub async fn alter(&self, name: &str, sql: &str) {
+        self.database(name).sql(sql).await;
+    }
+
+    fn database(&self, name: &str) -> &Database {
         let database = match self {
             Self::Memory(_, nodes) => nodes.iter().find(|node| node.name() == name).map(MemoryNode::database),
             Self::Kafka(cluster, _) => cluster.nodes.iter().find(|node| node.name() == name).map(NodeProcess::database),
         };
-        database.unwrap_or_else(|| panic!("there is no node {name}")).tables().await
+        database.unwrap_or_else(|| panic!("there is no node {name}"))
     }
 }
 

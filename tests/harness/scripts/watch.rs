@@ -2,7 +2,7 @@
 
 use crate::cluster::PATIENCE;
 use kluster_log::Log;
-use kluster_protocol::{Heartbeat, NodeState, Offset, Topic};
+use kluster_protocol::{Heartbeat, NodeState, Offset, SystemError, Topic};
 use std::collections::BTreeMap;
 
 /// Where NODES ends now.
@@ -43,4 +43,28 @@ pub async fn caught_up(log: &Log, names: &[String]) -> BTreeMap<String, Heartbea
     let end = log.range(Topic::All, 0).await.expect("ALL has a range").end;
     let there = |beat: &Heartbeat| beat.state == NodeState::Ready && beat.applied.is_some_and(|at| at.next() >= end);
     until(log, start, |beats| names.iter().all(|name| beats.get(name).is_some_and(there))).await
+}
+
+/// Waits until the node's newest word since then is that it has stopped; gives why.
+pub async fn stopped(log: &Log, since: Offset, name: &str) -> String {
+    let why = |beats: &BTreeMap<String, Heartbeat>| match &beats.get(name)?.state {
+        NodeState::Stopped { code, .. } => Some(code.clone()),
+        _ => None,
+    };
+    let beats = until(log, since, |beats| why(beats).is_some()).await;
+    why(&beats).expect("it was just seen")
+}
+
+/// What ERRORS holds now.
+pub async fn errors(log: &Log) -> Vec<SystemError> {
+    let range = log.range(Topic::Errors, 0).await.expect("ERRORS has a range");
+    let mut reader = log.read(Topic::Errors, 0, range.start).await.expect("ERRORS can be read");
+    let mut errors = Vec::new();
+    let mut next = range.start;
+    while next < range.end {
+        let record = reader.next().await.expect("ERRORS can be read");
+        next = record.offset.next();
+        errors.push(serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a report"));
+    }
+    errors
 }

@@ -3,6 +3,7 @@
 use super::checker::Replay;
 use super::counts::Counts;
 use super::faults::Chance;
+use super::nodes::Seat;
 use super::workload::{self, Body, Level, Op};
 use bytes::Bytes;
 use kluster_client::{Ack, Client, ClientError, Ids, Options, Ticket};
@@ -62,6 +63,20 @@ pub async fn set_up(log: &MemoryLog, chance: &Chance) {
             let pause = chance.draw(|rng| rng.random_range(10..100));
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
+    }
+}
+
+/// Asks what every node has rows for but the altered one, until that one has stopped.
+pub async fn ask_on(log: &MemoryLog, altered: &Seat) {
+    let client = connect(log, "after").await;
+    let body = workload::touch_all();
+    for n in 0.. {
+        if altered.stopped.lock().expect("never poisoned").is_some() {
+            return;
+        }
+        let ticket = Ticket { message_id: format!("after.{n}").as_str().into(), since_offset: None };
+        let _ = send(&client, &body, &ticket, Ack::All, Duration::from_secs(2)).await; // whatever it is told
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 

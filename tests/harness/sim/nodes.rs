@@ -14,7 +14,7 @@ use rand::RngExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,8 +31,10 @@ pub struct Seat {
     pub epoch: Instant,
     /// The status of the process that runs now, if any.
     pub status: Arc<Mutex<Option<Status>>>,
-    /// What stopped the node for good: always a finding.
+    /// What stopped the node for good: a finding, unless its data were altered.
     pub stopped: Arc<Mutex<Option<String>>>,
+    /// SQL that somebody runs on its database past Kluster, once; and ends the node for it.
+    pub altered: Arc<(Mutex<Option<&'static str>>, Notify)>,
 }
 
 impl Seat {
@@ -41,9 +43,26 @@ impl Seat {
         loop {
             self.live().await;
             *self.status.lock().expect("never poisoned") = None;
+            self.be_altered().await;
             let pause = self.chance.draw(|rng| rng.random_range(1..2000));
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
+    }
+
+    /// Has the node's data altered while it is down.
+    pub fn alter(&self, sql: &'static str) {
+        *self.altered.0.lock().expect("never poisoned") = Some(sql);
+        self.altered.1.notify_one();
+    }
+
+    async fn be_altered(&self) {
+        let Some(sql) = self.altered.0.lock().expect("never poisoned").take() else { return };
+        let alter = || rusqlite::Connection::open(&self.file)?.execute_batch(sql);
+        // A session that outlived the node may hold the lock for a while.
+        while alter().is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.counts.met("data altered");
     }
 
     /// One life of the node's process.
@@ -75,10 +94,13 @@ impl Seat {
         let death = loop {
             let ended = tokio::select! {
                 biased;
-                death = died.recv() => Some(death.unwrap_or(Death::Plain)),
+                Some(death) = died.recv() => Some(death),
                 _ = &mut life => Some(Death::Plain),
                 () = tokio::time::sleep(Duration::from_millis(sudden)), if !drain.is_cancelled() => None,
+                () = self.altered.1.notified() => Some(Death::Plain),
                 () = stops(&status) => {
+                    // It lives on for a while, and says so.
+                    let _ = tokio::time::timeout(Duration::from_secs(2), &mut life).await;
                     return self.stop(format!("stopped: {:?}", status.now().state));
                 }
             };

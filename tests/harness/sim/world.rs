@@ -7,9 +7,9 @@ use super::faults::{self, Chance, Mortals};
 use super::nodes::Seat;
 use super::workload;
 use kluster_log::MemoryLog;
-use kluster_protocol::{NodeState, Topic};
-use rand::SeedableRng;
+use kluster_protocol::{DIVERGED, Heartbeat, NodeState, Topic};
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -19,6 +19,9 @@ use tokio::time::Instant;
 
 /// Outcomes are remembered for so few offsets that a run goes far beyond it.
 const WINDOW: u64 = 60;
+
+/// So many nodes.
+const VOTERS: usize = 3;
 
 /// A world that has not settled after this much of its own time never will.
 const SETTLES: Duration = Duration::from_secs(600);
@@ -34,43 +37,71 @@ pub struct Failure {
 
 /// Lives through `seed` in a directory of its own, counting what it met.
 pub fn simulate(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Failure> {
+    in_its_own_time(seed, live(seed, directory, counts))
+}
+
+/// Lives through `seed`; once all is calm, the data of one node are altered behind its back: it must stop, and stay stopped, while the others go
+/// on and hold what the log says.
+pub fn simulate_altered(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Failure> {
+    in_its_own_time(seed, live_altered(seed, directory, counts))
+}
+
+fn in_its_own_time(seed: u64, life: impl Future<Output = Result<u64, Vec<String>>>) -> Result<u64, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.map_err(|error| Failure { seed, findings: vec![error.to_string()] })?;
-    let findings = runtime.block_on(live(seed, directory, counts));
+    let findings = runtime.block_on(life);
     // What still waits for a time that never comes is dropped with the runtime.
     drop(runtime);
     findings.map_err(|findings| Failure { seed, findings })
 }
 
-async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<String>> {
-    let epoch = Instant::now();
-    let chance = Chance::new(StdRng::seed_from_u64(seed));
-    let log = MemoryLog::with_clock(Arc::new(move || epoch.elapsed().as_millis() as i64));
-    let mortals = Mortals::default();
-    let seats: Vec<Seat> = (1..=3)
-        .map(|n| Seat {
-            name: format!("n{n}"),
-            file: directory.join(format!("n{n}.db")),
-            window: WINDOW,
-            log: log.clone(),
-            chance: chance.clone(),
-            counts: counts.clone(),
-            mortals: mortals.clone(),
-            epoch,
-            status: Arc::default(),
-            stopped: Arc::default(),
-        })
-        .collect();
-    log.on_append(faults::of_the_log(chance.clone(), counts.clone(), mortals.clone()));
-    log.on_read(faults::of_reading(chance.clone(), counts.clone(), mortals));
-    let mut nodes = JoinSet::new();
-    for seat in &seats {
-        nodes.spawn(seat.clone().keep());
+/// A cluster under way.
+struct World {
+    chance: Chance,
+    log: MemoryLog,
+    seats: Vec<Seat>,
+    nodes: JoinSet<()>,
+    told: Arc<Mutex<Vec<Told>>>,
+}
+
+impl World {
+    /// Starts it, and lives through all that clients ask and all that goes wrong.
+    async fn lived(seed: u64, directory: &Path, counts: &Counts) -> Self {
+        let epoch = Instant::now();
+        let chance = Chance::new(StdRng::seed_from_u64(seed));
+        let log = MemoryLog::with_clock(Arc::new(move || epoch.elapsed().as_millis() as i64));
+        let mortals = Mortals::default();
+        let seats: Vec<Seat> = (1..=VOTERS)
+            .map(|n| Seat {
+                name: format!("n{n}"),
+                file: directory.join(format!("n{n}.db")),
+                window: WINDOW,
+                log: log.clone(),
+                chance: chance.clone(),
+                counts: counts.clone(),
+                mortals: mortals.clone(),
+                epoch,
+                status: Arc::default(),
+                stopped: Arc::default(),
+                altered: Arc::default(),
+            })
+            .collect();
+        log.on_append(faults::of_the_log(chance.clone(), counts.clone(), mortals.clone()));
+        log.on_read(faults::of_reading(chance.clone(), counts.clone(), mortals));
+        let mut nodes = JoinSet::new();
+        for seat in &seats {
+            nodes.spawn(seat.clone().keep());
+        }
+        let told = Arc::new(Mutex::new(Vec::new()));
+        clients::set_up(&log, &chance).await;
+        clients::run(&log, &chance, counts, &told).await;
+        chance.calm();
+        Self { chance, log, seats, nodes, told }
     }
-    let told = Arc::new(Mutex::new(Vec::new()));
-    clients::set_up(&log, &chance).await;
-    clients::run(&log, &chance, counts, &told).await;
-    chance.calm();
+}
+
+async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<String>> {
+    let World { log, seats, mut nodes, told, .. } = World::lived(seed, directory, counts).await;
     let settled = tokio::time::timeout(SETTLES, settle(&log, &seats)).await;
     nodes.shutdown().await;
     // Orphans and delayed appends have had their time by now.
@@ -86,12 +117,54 @@ async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<S
     }
     if findings.is_empty() {
         let told = told.lock().expect("never poisoned");
-        findings = check(&log, &seats, &told, counts);
+        findings = check(&log, &seats, counts, |replay| clients::check(replay, &told, counts));
     }
     match findings.is_empty() {
         true => Ok(fingerprint(&log)),
         false => Err(findings),
     }
+}
+
+async fn live_altered(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<String>> {
+    let World { chance, log, mut seats, mut nodes, .. } = World::lived(seed, directory, counts).await;
+    let place = chance.draw(|rng| rng.random_range(0..seats.len()));
+    let calm = tokio::time::timeout(SETTLES, settle(&log, &seats)).await;
+    let altered = seats.remove(place);
+    altered.alter("insert into account values (1000, 0)");
+    let differed = tokio::time::timeout(SETTLES, async {
+        clients::ask_on(&log, &altered).await;
+        // Started again and again, it must not serve.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        settle(&log, &seats).await;
+    });
+    let differed = differed.await;
+    nodes.shutdown().await;
+    let reason = |seat: &Seat| seat.stopped.lock().expect("never poisoned").clone();
+    let mut findings: Vec<String> = seats.iter().filter_map(reason).collect();
+    if !reason(&altered).is_some_and(|why| why.contains(DIVERGED)) {
+        findings.push(format!("{} did not stop: {:?}", altered.name, reason(&altered)));
+    }
+    if calm.is_err() || differed.is_err() {
+        findings.push("the cluster did not settle".to_owned());
+    }
+    findings.extend(served_again(&log, &altered.name));
+    if findings.is_empty() {
+        // Who trusted the one node was told what that node held: clients are not asked here.
+        findings = check(&log, &seats, counts, |_| Vec::new());
+    }
+    match findings.is_empty() {
+        true => Ok(fingerprint(&log)),
+        false => Err(findings),
+    }
+}
+
+/// What a node said after it had stopped for its chain, if it was anything but that it has stopped.
+fn served_again(log: &MemoryLog, name: &str) -> Option<String> {
+    let records = log.records(Topic::Nodes, 0).into_iter();
+    let beats = records.filter_map(|record| serde_json::from_slice::<Heartbeat>(&record.value?).ok());
+    let stopped = |beat: &Heartbeat| matches!(&beat.state, NodeState::Stopped { code, .. } if code == DIVERGED);
+    let mut since = beats.filter(|beat| beat.node_id.as_str() == name).skip_while(|beat| !stopped(beat));
+    since.find(|beat| beat.state.is_live()).map(|beat| format!("{name} served again after it had stopped: {beat:?}"))
 }
 
 /// Waits until every node has applied, answered and noted all there is.
@@ -110,9 +183,7 @@ async fn settle(log: &MemoryLog, seats: &[Seat]) {
             let noted = handle.committed(&group, Topic::All, 0).await.ok().flatten();
             ready &= noted == Some(last.next())
                 && now.is_some_and(|now| {
-                    now.state == NodeState::Ready
-                        && now.applied == Some(last)
-                        && now.membership.voters.len() == seats.len()
+                    now.state == NodeState::Ready && now.applied == Some(last) && now.membership.voters.len() == VOTERS
                 });
         }
         if ready {
@@ -122,7 +193,12 @@ async fn settle(log: &MemoryLog, seats: &[Seat]) {
 }
 
 /// Everything that the promises say of this history.
-fn check(log: &MemoryLog, seats: &[Seat], told: &[Told], counts: &Counts) -> Vec<String> {
+fn check(
+    log: &MemoryLog,
+    seats: &[Seat],
+    counts: &Counts,
+    clients: impl FnOnce(&checker::Replay) -> Vec<String>,
+) -> Vec<String> {
     let mut findings = Vec::new();
     let logged: Vec<Logged> = log
         .records(Topic::All, 0)
@@ -133,7 +209,8 @@ fn check(log: &MemoryLog, seats: &[Seat], told: &[Told], counts: &Counts) -> Vec
             value: record.value.map(|value| value.to_vec()),
         })
         .collect();
-    let responses = responses(log);
+    let mut responses = responses(log);
+    responses.retain(|response| seats.iter().any(|seat| response["nodeId"] == seat.name.as_str()));
     let asked = asked(log);
     let reads: Vec<(u64, String)> = responses
         .iter()
@@ -153,7 +230,7 @@ fn check(log: &MemoryLog, seats: &[Seat], told: &[Told], counts: &Counts) -> Vec
     }
     findings.extend(answers_of_all(&replay, &responses, seats));
     findings.extend(answers_of_one(&replay, &responses, &asked, counts));
-    findings.extend(clients::check(&replay, told, counts));
+    findings.extend(clients(&replay));
     for seat in seats {
         let tables = checker::tables_of(&seat.file);
         findings.extend(differences(&seat.name, &tables, &replay.tables));

@@ -1,0 +1,211 @@
+//! Witness: what the others say of their chains, and whether this node may go on beside them. No I/O.
+//!
+//! Neighbours: `watch` follows NODES and asks after each heartbeat; the node's own chains are in `status`; `kluster_protocol::Shared` compares
+//! two nodes.
+
+mod finding;
+#[cfg(test)]
+mod tests;
+pub mod watch;
+
+pub use finding::{Finding, Verdict};
+
+use crate::status::Status;
+use finding::{Difference, Differing};
+use kluster_protocol::{Chain, Chains, DIVERGED, Heartbeat, Membership, NodeId, NodeState, Offset, Shared};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A node not heard of for so long counts as gone, as it does for clients and operators: five heartbeats.
+pub const GONE_AFTER: Duration = Duration::from_secs(5);
+
+/// As long as this node's own heartbeats did not come back this often, the log may be what is silent.
+const GONE_BEATS: u64 = 5;
+
+/// What the other nodes say of their chains.
+///
+/// The rule: a node whose chain differs from a voter's at a shared offset goes on only while a strict majority of the voters can still share its
+/// chain there. When the voters that differ and those that will not be heard any more are half of the voters or more, it stops; while that is
+/// open, it waits for their next heartbeats. So of three voters the one that differs stops and two go on; of two that differ both stop, for
+/// nobody knows who is right; an observer that differs from a majority stops. Nodes without a vote stop nobody but themselves.
+///
+/// - Of each node the newest heartbeat counts. That a node once agreed is remembered, for a chain that was shared cannot be unshared; that it
+///   differed is forgotten when its database no longer goes so far (it was emptied) or agrees further on.
+/// - The newest membership that any node says decides who votes; a chain is a fact whatever membership it was said under.
+/// - Heartbeats of nodes that follow another topic ALL are not compared.
+/// - A node counts as gone when it was not heard of for 5 s while this node's own heartbeats came back, or when it has stopped.
+/// - A node that stopped for this and was started again on the same database stays stopped ([`Witness::marked`]): where the others have gone on,
+///   there may be no shared offset left by which to tell.
+#[derive(Debug)]
+pub struct Witness {
+    node: NodeId,
+    topic_id: String,
+    others: BTreeMap<NodeId, Other>,
+    /// The newest membership heard of.
+    membership: Membership,
+    /// How many heartbeats of this node came back.
+    own_beats: u64,
+    listening: Heard,
+    /// Where, and with which chain, this node stopped before it was started again.
+    mark: Option<(Offset, Chain)>,
+}
+
+/// When something was heard: by time, and in heartbeats of this node.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    at: Instant,
+    beats: u64,
+}
+
+/// Another node.
+#[derive(Debug)]
+struct Other {
+    chains: Chains,
+    applied: Option<Offset>,
+    stopped: bool,
+    heard: Heard,
+    /// The newest offset at which it had this node's chain.
+    agreed: Option<Offset>,
+    /// The oldest offset at which its chain is another.
+    differs: Option<Difference>,
+}
+
+impl Witness {
+    /// What `node` hears from now on, beside others that follow this topic ALL.
+    pub fn new(node: NodeId, topic_id: String, now: Instant) -> Self {
+        Self {
+            node,
+            topic_id,
+            others: BTreeMap::new(),
+            membership: Membership::default(),
+            own_beats: 0,
+            listening: Heard { at: now, beats: 0 },
+            mark: None,
+        }
+    }
+
+    /// A heartbeat came.
+    pub fn hear(&mut self, heartbeat: Heartbeat, now: Instant) {
+        if !self.follows_same(&heartbeat) {
+            return;
+        }
+        let heard = Heard { at: now, beats: self.own_beats };
+        let chains = heartbeat.chains();
+        if heartbeat.membership.version > self.membership.version {
+            self.membership = heartbeat.membership;
+        }
+        if heartbeat.node_id == self.node {
+            self.own_beats += 1;
+            return;
+        }
+        let (agreed, differs) = match self.others.remove(&heartbeat.node_id) {
+            Some(before) => {
+                (before.agreed, before.differs.filter(|difference| heartbeat.applied >= Some(difference.at)))
+            }
+            None => (None, None),
+        };
+        let stopped = matches!(heartbeat.state, NodeState::Stopped { .. });
+        let other = Other { chains, applied: heartbeat.applied, stopped, heard, agreed, differs };
+        self.others.insert(heartbeat.node_id, other);
+    }
+
+    /// What this node itself said last before it was started.
+    pub fn remember_own(&mut self, heartbeat: &Heartbeat) {
+        let stopped = matches!(&heartbeat.state, NodeState::Stopped { code, .. } if code == DIVERGED);
+        self.mark = match stopped && self.follows_same(heartbeat) {
+            true => heartbeat.applied.zip(heartbeat.chain),
+            false => None,
+        };
+    }
+
+    /// The node's record was taken out of NODES.
+    pub fn forget(&mut self, node: &NodeId) {
+        self.others.remove(node);
+    }
+
+    /// Whether this node, whose chains are in `status`, may go on.
+    pub fn judge(&mut self, status: &Status, now: Instant) -> Verdict {
+        for other in self.others.values_mut() {
+            other.compare(status);
+        }
+        let membership = self.newest(status);
+        let differing = membership
+            .voters
+            .iter()
+            .filter_map(|name| Some(Differing { node: name.clone(), difference: self.others.get(name)?.differs? }));
+        let differing: Vec<Differing> = differing.collect();
+        // The newest: whoever differs before differs there too, and only who agrees there or further on shares this node's chain.
+        let Some(at) = differing.iter().map(|differing| differing.difference.at).max() else { return Verdict::Agrees };
+        let differs = |name: &&NodeId| differing.iter().any(|differing| differing.node == **name);
+        let (mut sharing, mut gone, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
+        for name in membership.voters.iter().filter(|name| !differs(name)) {
+            match self.others.get(name) {
+                _ if *name == self.node => sharing.push(name.clone()),
+                Some(other) if other.agreed >= Some(at) => sharing.push(name.clone()),
+                other if self.is_gone(other, status, now) => gone.push(name.clone()),
+                _ => awaited.push(name.clone()),
+            }
+        }
+        let voters = membership.voters.len();
+        let finding = Finding { at, voters, differing, sharing, gone, awaited };
+        match () {
+            () if !finding.is_majority(finding.sharing.len() + finding.awaited.len()) => Verdict::Stop(finding),
+            () if !finding.is_majority(finding.sharing.len()) => Verdict::Open(finding),
+            () => Verdict::Outvoted(finding),
+        }
+    }
+
+    /// This node stopped because it differed, is a member still, and its database is where it was then: its offset and chain. A strict majority
+    /// of voters that is there with the same chain or was further on with it clears the node.
+    pub fn marked(&mut self, status: &Status) -> Option<(Offset, Chain)> {
+        let (at, chain) = self.mark?;
+        let now = status.now();
+        let membership = self.newest(status);
+        if now.applied != Some(at) || now.chain != Some(chain) || membership.role(&self.node).is_none() {
+            return None;
+        }
+        let shares = |name: &&NodeId| match self.others.get(*name) {
+            Some(other) => other.chains.get(&at) == Some(&chain) || other.agreed >= Some(at),
+            None => **name == self.node,
+        };
+        let sharing = membership.voters.iter().filter(shares).count();
+        (sharing * 2 <= membership.voters.len()).then_some((at, chain))
+    }
+
+    fn newest(&self, status: &Status) -> Membership {
+        let own = status.now().membership;
+        if own.version >= self.membership.version { own } else { self.membership.clone() }
+    }
+
+    fn follows_same(&self, heartbeat: &Heartbeat) -> bool {
+        let theirs = heartbeat.topic_id.as_deref().unwrap_or_default();
+        theirs == self.topic_id || theirs.is_empty() || self.topic_id.is_empty()
+    }
+
+    /// It will not say any more which chain it has where this node differs.
+    fn is_gone(&self, other: Option<&Other>, status: &Status, now: Instant) -> bool {
+        let heard = other.map_or(self.listening, |other| other.heard);
+        let silent = now >= heard.at + GONE_AFTER && self.own_beats >= heard.beats + GONE_BEATS;
+        // Where it stopped further on, this node will still come to one of its points.
+        silent || other.is_some_and(|other| other.stopped && other.applied <= status.now().applied)
+    }
+}
+
+impl Other {
+    /// Compares it with this node as it is now.
+    fn compare(&mut self, status: &Status) {
+        let shared = Shared::of(|offset| status.chain_at(offset), &self.chains);
+        if let Some(at) = shared.newest_equal {
+            self.agreed = self.agreed.max(Some(at));
+            self.differs = self.differs.filter(|difference| difference.at > at);
+        }
+        if let Some(at) = shared.oldest_other {
+            self.agreed = self.agreed.filter(|agreed| *agreed < at);
+            if self.differs.is_none_or(|difference| at < difference.at) {
+                let ours = status.chain_at(at).expect("it was just compared");
+                self.differs = Some(Difference { at, ours, theirs: self.chains[&at] });
+            }
+        }
+    }
+}

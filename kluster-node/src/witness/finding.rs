@@ -1,0 +1,113 @@
+//! Finding: who differs from this node, and what follows for it, in words that a person can act on.
+
+use crate::fault::Cause;
+use kluster_protocol::{Chain, DIVERGED, NodeId, Offset};
+
+/// What a node does beside the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// No voter is known to differ: it goes on.
+    Agrees,
+    /// A strict majority of the voters has its chain: it goes on, and who differs should stop.
+    Outvoted(Finding),
+    /// Whether a majority has its chain is not known yet: it goes on until it is.
+    Open(Finding),
+    /// No majority can have its chain: it stops.
+    Stop(Finding),
+}
+
+/// Who differs from this node, and who does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The newest offset of those below: everyone who differs, differs there.
+    pub at: Offset,
+    /// How many voters there are.
+    pub voters: usize,
+    /// Voters with another chain.
+    pub differing: Vec<Differing>,
+    /// Voters with this node's chain there, itself among them where it votes.
+    pub sharing: Vec<NodeId>,
+    /// Voters that will not say their chain there.
+    pub gone: Vec<NodeId>,
+    /// Voters that have not said it yet.
+    pub awaited: Vec<NodeId>,
+}
+
+/// A voter with another chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Differing {
+    /// The voter.
+    pub node: NodeId,
+    /// Where, and how.
+    pub difference: Difference,
+}
+
+/// Two chains at one offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference {
+    /// The oldest shared offset at which it is known to differ.
+    pub at: Offset,
+    /// This node's chain there.
+    pub ours: Chain,
+    /// The voter's.
+    pub theirs: Chain,
+}
+
+impl Finding {
+    /// Whether so many are a strict majority of the voters.
+    pub(super) fn is_majority(&self, count: usize) -> bool {
+        count * 2 > self.voters
+    }
+
+    /// What a node that stops for this says.
+    pub fn stops(&self) -> Cause {
+        let what = match self.is_majority(self.differing.len()) {
+            true => "this database is not what the majority of voters holds",
+            false => {
+                "no majority of voters can be known to hold what this database holds, so nobody knows who is right"
+            }
+        };
+        self.cause(&format!("{what}: this node has stopped. {}", remedy()))
+    }
+
+    /// What a node that goes on says.
+    pub fn goes_on(&self) -> Cause {
+        let what = match self.awaited.is_empty() {
+            true => "a majority of voters has this node's chain, so it goes on; who differs stops".to_owned(),
+            false => format!("until {} has said its chain there, this node goes on", names(&self.awaited)),
+        };
+        self.cause(&what)
+    }
+
+    fn cause(&self, what: &str) -> Cause {
+        let each = self.differing.iter().map(|Differing { node, difference: Difference { at, ours, theirs } }| {
+            format!("at offset {at} this node has chain {ours}, {node} has {theirs}")
+        });
+        let mut message = each.collect::<Vec<_>>().join("; ");
+        for (who, what) in [(&self.sharing, "with the same chain"), (&self.gone, "gone")] {
+            if !who.is_empty() {
+                message.push_str(&format!("; {what}: {}", names(who)));
+            }
+        }
+        Cause::new(DIVERGED, format!("{message} (of {} voters); {what}", self.voters))
+    }
+}
+
+/// What a node says that was started again on the database with which it had stopped.
+pub(super) fn still(at: Offset, chain: Chain) -> Cause {
+    Cause::new(
+        DIVERGED,
+        format!(
+            "this node stopped before because its chain was not that of the others, and its database is still the one of then (chain {chain} at offset {at}): it stays stopped. {} If it is this database that is right, take the node out by kluster-admin leave before it is started again",
+            remedy()
+        ),
+    )
+}
+
+fn remedy() -> &'static str {
+    "Find out by comparing the tables whose data are wrong, empty that database, and start its node: it refills from the log."
+}
+
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(NodeId::as_str).collect::<Vec<_>>().join(", ")
+}
