@@ -8,18 +8,15 @@ use crate::answer::{self, Answers, Sender};
 use crate::dbms::Dbms;
 use crate::fault::{Cause, Fault};
 use crate::heartbeat::Pulse;
-use crate::http;
 use crate::membership::Joiner;
 use crate::one_lane::OneLane;
 use crate::report::Reporter;
-use crate::status::Status;
+use crate::status::{Away, Status};
 use crate::waiting::Waiting;
 use kluster_log::LogError;
-use kluster_protocol::{ErrorClass, NodeId, NodeState, Role};
-use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use kluster_protocol::{ErrorClass, NodeState, Offset, Role};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Answers of this many batches may wait for the log; then the ALL lane waits too.
@@ -27,17 +24,16 @@ const OUTBOX: usize = 64;
 
 /// The tasks of a node, each ended when dropped.
 pub(super) struct Lanes {
-    name: NodeId,
     status: Status,
     reporter: Reporter,
     all: JoinSet<Result<Dbms, Stopped>>,
     answers: JoinSet<Result<(), LogError>>,
-    one: (JoinSet<Result<(), LogError>>, CancellationToken),
+    one: (JoinSet<()>, CancellationToken),
     _pulse: JoinSet<()>,
-    _http: JoinSet<std::io::Result<()>>,
+    _http: JoinSet<()>,
 }
 
-fn one_lane(node: &Node, sender: Sender) -> OneLane {
+fn one_lane(node: &Node, sender: Sender, reporter: Reporter) -> OneLane {
     OneLane {
         node: node.settings.node_id.clone(),
         log: node.log.clone(),
@@ -45,6 +41,7 @@ fn one_lane(node: &Node, sender: Sender) -> OneLane {
         reads: node.dbms.reads(),
         sender,
         status: node.status.clone(),
+        reporter,
         max_reads: node.settings.dbms.max_reads,
     }
 }
@@ -78,24 +75,13 @@ fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter) -> A
     }
 }
 
-async fn http(listener: Option<(TcpListener, SocketAddr)>, name: NodeId, status: Status) -> std::io::Result<()> {
-    match listener {
-        Some((listener, _)) => http::serve(listener, name, status).await,
-        None => Ok(()),
-    }
-}
-
 fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinSet<T> {
     let mut set = JoinSet::new();
     set.spawn(task);
     set
 }
 
-fn spawn_if(
-    wanted: bool,
-    one: OneLane,
-    drain: CancellationToken,
-) -> (JoinSet<Result<(), LogError>>, CancellationToken) {
+fn spawn_if(wanted: bool, one: OneLane, drain: CancellationToken) -> (JoinSet<()>, CancellationToken) {
     let mut set = JoinSet::new();
     if wanted {
         set.spawn(one.run(drain.clone()));
@@ -106,8 +92,9 @@ fn spawn_if(
 /// What ended first.
 enum Ended {
     All(Result<Dbms, Stopped>),
-    Answers(LogError),
-    One(Result<(), LogError>),
+    /// Without a report of its own.
+    Broken(Cause),
+    One(Result<(), JoinError>),
     Drained,
 }
 
@@ -118,18 +105,17 @@ impl Lanes {
         let sender = Sender::new(log.clone(), node.partitions);
         let reporter = Reporter::new(log.clone(), name.clone(), node.settings.clock.clone());
         let (answers, outbox) = mpsc::channel(OUTBOX);
-        let (one, pulse) = (one_lane(&node, sender.clone()), pulse(&node));
+        let (one, pulse) = (one_lane(&node, sender.clone(), reporter.clone()), pulse(&node));
         let (voter, steps) = (node.settings.role == Role::Voter, node.settings.dbms.steps.clone());
         let group = log.names().group_of_all(&name);
-        let http = http(node.listener.take(), name.clone(), status.clone());
+        let http = std::mem::take(&mut node.http.1);
         let all = all_lane(node, answers, reporter.clone());
         Self {
             all: spawn(all.run(drain.clone())),
             answers: spawn(answer::run(outbox, sender, group, status.clone(), steps)),
             one: spawn_if(voter, one, drain.child_token()),
             _pulse: spawn(pulse.run(log, status.clone())),
-            _http: spawn(http),
-            name,
+            _http: http,
             status,
             reporter,
         }
@@ -147,18 +133,19 @@ impl Lanes {
                     return Ok(());
                 }
                 Ended::All(Err(stopped)) => return self.stopped(stopped, drain).await,
-                Ended::Answers(error) => {
-                    let cause = Cause::new("responses", format!("answers cannot be sent: {error}"));
-                    self.reporter.say(ErrorClass::Fatal, None, &cause).await;
+                Ended::Broken(cause) => {
+                    let offset = self.status.now().applied.map_or(Offset::ZERO, Offset::next);
+                    self.reporter.say(ErrorClass::Fatal, Some((offset, String::new())), &cause, None).await;
                     self.all.abort_all();
-                    let offset = self.status.now().applied.unwrap_or_default().next();
                     let stopped = Stopped { offset, fault: Fault::Fatal(cause) };
                     return self.stopped(stopped, drain).await;
                 }
-                Ended::One(result) => {
-                    if let Err(error) = result {
-                        tracing::error!(node = %self.name, %error, "the lane of reads ended; writes go on");
-                    }
+                Ended::One(Ok(())) => {}
+                Ended::One(Err(panic)) => {
+                    let cause = panicked("ONE", &panic);
+                    let since_ms = self.reporter.now_ms();
+                    self.status.reads_are(Some(Away { since_ms, code: cause.code.clone() }));
+                    self.reporter.say(ErrorClass::Alarm, None, &cause, None).await;
                 }
                 Ended::Drained => {}
             }
@@ -168,15 +155,13 @@ impl Lanes {
     async fn next(&mut self, drain: &CancellationToken) -> Ended {
         tokio::select! {
             biased;
-            Some(all) = self.all.join_next() => Ended::All(all.unwrap_or_else(|panic| Err(panicked(&panic)))),
+            Some(all) = self.all.join_next() => all.map_or_else(|panic| Ended::Broken(panicked("ALL", &panic)), Ended::All),
             Some(answers) = self.answers.join_next(), if !self.answers.is_empty() => match answers {
                 Ok(Ok(())) => Ended::Drained,
-                Ok(Err(error)) => Ended::Answers(error),
-                Err(panic) => Ended::Answers(LogError::Settings(panic.to_string())),
+                Ok(Err(error)) => Ended::Broken(Cause::new("responses", format!("answers cannot be sent: {error}"))),
+                Err(panic) => Ended::Broken(panicked("answers", &panic)),
             },
-            Some(one) = self.one.0.join_next(), if !self.one.0.is_empty() => {
-                Ended::One(one.unwrap_or_else(|panic| Err(LogError::Settings(panic.to_string()))))
-            }
+            Some(one) = self.one.0.join_next(), if !self.one.0.is_empty() => Ended::One(one),
             else => { drain.cancelled().await; Ended::Drained }
         }
     }
@@ -195,9 +180,12 @@ impl Lanes {
     }
 }
 
-fn panicked(panic: &tokio::task::JoinError) -> Stopped {
-    let cause = Cause::new("panic", format!("a bug in Kluster ended the ALL lane: {panic}; please report it"));
-    Stopped { offset: kluster_protocol::Offset::ZERO, fault: Fault::Fatal(cause) }
+/// The panic's own words stay in this process's log: they may hold what a user wrote.
+fn panicked(lane: &str, panic: &JoinError) -> Cause {
+    tracing::error!(%panic, "a lane ended");
+    let message =
+        format!("a bug in Kluster ended the lane of {lane}; please report it with this node's log, which says where");
+    Cause::new("panic", message)
 }
 
 async fn finish<T: 'static>(tasks: &mut JoinSet<T>) {

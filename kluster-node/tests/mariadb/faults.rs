@@ -96,7 +96,7 @@ async fn a_lock_held_by_another_passes() {
         db.run(Some(at(1)), &[work(2, "update t set name = 'b'")]).await
     };
     let (_, ran) = tokio::join!(locked, update);
-    assert!(matches!(ran, Err(Fault::Transient(_))), "{ran:?}");
+    assert!(matches!(ran, Err(Fault::LockWait(_))), "{ran:?}");
     one(&mut db, work(2, "update t set name = 'b'")).await.unwrap();
     assert_eq!(place.sql("select name from t").await, "b");
     db.close().await;

@@ -58,7 +58,7 @@ async fn whoever_holds_a_batch_up_is_named() {
         match ran {
             Ok(_) => assert_eq!(db.commit(&finish(Some(offset - 1), offset)).await, Ok(None)),
             // A row is waited for for 1 s at a time.
-            Err(Fault::Transient(_)) => drop(one(&mut db, work(offset, "select 1")).await.unwrap()),
+            Err(Fault::LockWait(_)) => drop(one(&mut db, work(offset, "select 1")).await.unwrap()),
             Err(fault) => panic!("{fault}"),
         }
     }

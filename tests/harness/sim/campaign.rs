@@ -86,7 +86,7 @@ fn wanted() -> Vec<String> {
         "death: OrphanRollsBack",
         "orphan committed",
         "orphan rolled back",
-        "fault: transient",
+        "fault: lock wait",
         "fault: claim raised",
         "refusals",
         "dedupe: known again",
