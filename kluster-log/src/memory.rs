@@ -197,6 +197,7 @@ impl MemoryLog {
 
     pub(crate) fn range(&self, topic: Topic, partition: u32) -> Result<Range, LogError> {
         self.reach("asking for a range")?;
+        self.admits(topic)?;
         self.real_range(topic, partition).map(|range| self.told(range))
     }
 
@@ -219,6 +220,7 @@ impl MemoryLog {
 
     pub(crate) fn join(&self, topic: Topic, group: &str) -> Result<MemoryGroupReader, LogError> {
         self.partitions(topic)?;
+        self.admits(topic)?;
         Ok(MemoryGroupReader::join(self.clone(), topic, group))
     }
 

@@ -3,6 +3,7 @@
 use super::MemoryLog;
 use crate::{LogError, Range, Trouble};
 use kluster_protocol::{Offset, Topic};
+use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,6 +15,8 @@ pub(super) struct Outage {
     /// Rises whenever all readers are ended.
     ends: u64,
     stalled: Option<Duration>,
+    /// What whoever reads these topics is told.
+    errors: BTreeMap<Topic, LogError>,
     /// So many questions yet are answered with this end.
     hidden: Option<(u32, Offset)>,
 }
@@ -35,6 +38,15 @@ impl MemoryLog {
     pub fn end_readers(&self) {
         self.outage().ends += 1;
         Topic::EACH.into_iter().for_each(|topic| self.wake(topic));
+    }
+
+    /// Whoever reads this topic, or asks for its range, is told this error; none: no more.
+    pub fn refuse(&self, topic: Topic, error: Option<LogError>) {
+        match error {
+            Some(error) => self.outage().errors.insert(topic, error),
+            None => self.outage().errors.remove(&topic),
+        };
+        self.wake(topic);
     }
 
     /// Readers find that the last stable offset stays behind for so long.
@@ -74,6 +86,11 @@ impl MemoryLog {
             true => Err(unreachable(doing, "away on command")),
             false => Ok(()),
         }
+    }
+
+    /// An error while readers of the topic are refused.
+    pub(super) fn admits(&self, topic: Topic) -> Result<(), LogError> {
+        self.outage().errors.get(&topic).map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The range as it is told.

@@ -110,6 +110,7 @@ impl MemoryReader {
             if self.born != self.log.ends() {
                 return Err(unreachable("reading", "ended on command"));
             }
+            self.log.admits(self.topic)?;
             if self.log.is_away() {
                 return Ok(None);
             }
