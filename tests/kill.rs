@@ -1,15 +1,18 @@
-//! Exactly once through kill -9: of nodes at any time and at each step of a batch, and of the database servers beside them.
+//! Exactly once through kill -9: of nodes at any time and at each step of a batch, of the database servers beside them, and of the log; and
+//! through restarts of the database servers in order.
 //!
 //! Clients write all the time (`cluster::Load`); in the end each acknowledged id is there once on every node, and the chains are one.
 //! `KLUSTER_TEST_SEED` repeats the choices of a run; where its kills hit is up to the machine.
 #![cfg(test)]
 
 use kluster_node::step::Step;
-use kluster_test_servers::require;
-use kluster_tests::cluster::{Cluster, Database, Kind, Load};
+use kluster_test_servers::{KafkaOptions, KafkaServer, require, until};
+use kluster_tests::cluster::{Cluster, Database, Kind, Load, NodeProcess};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::os::unix::process::ExitStatusExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const KILLS: usize = 8;
 const SIGKILL: i32 = 9;
@@ -190,4 +193,81 @@ async fn commits_lost_by_a_kill(cluster: &mut Cluster, load: &mut Load) -> u64 {
     let said = said["n1"].applied.map_or(0, |at| at.get());
     println!("the node had said {said}, the server came back with {held}");
     said.saturating_sub(held)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_once_through_restarts_of_postgres() {
+    require!(Kafka, Postgres);
+    exactly_once_through_restarts_of_the_server(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_once_through_restarts_of_mariadb() {
+    require!(Kafka, MariaDb);
+    exactly_once_through_restarts_of_the_server(Kind::MariaDb).await;
+}
+
+/// An administrator restarts the server: sessions are told that it ends (57P01, 1053), and logins that it is not there yet (57P03).
+async fn exactly_once_through_restarts_of_the_server(kind: Kind) {
+    let mut cluster = Cluster::without_nodes().await;
+    cluster.add(Database::create_private(kind, &[]).await);
+    cluster.add(Database::create(kind).await);
+    cluster.ready().await;
+    let mut load = Load::start(&cluster, 8).await;
+    for _ in 0..4 {
+        load.goes_on(50).await;
+        cluster.nodes[0].database().end_server().await;
+        load.goes_on(20).await;
+        cluster.nodes[0].database().restart_server().await;
+        cluster.caught_up().await;
+    }
+    load.compare(&mut cluster).await;
+}
+
+/// The log itself is killed and comes back, soon or after a while: no node ends, and none has to be started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_once_through_kills_of_the_log() {
+    require!(Kafka);
+    let kafka = KafkaServer::start(KafkaOptions::default()).await.expect("a log of the test's own starts");
+    let mut cluster = Cluster::on(Box::leak(Box::new(kafka))).await;
+    for _ in 0..3 {
+        cluster.add(Database::create(Kind::Sqlite).await);
+    }
+    cluster.ready().await;
+    let ports = cluster.heartbeats_until(|beats| beats.len() == 3).await;
+    let ports: Vec<String> = ports.into_values().map(|beat| beat.http.expect("it has a port")).collect();
+    let processes: Vec<u32> = cluster.nodes.iter().map(NodeProcess::id).collect();
+    let mut load = Load::start(&cluster, 8).await;
+    for _ in 0..4 {
+        load.goes_on(50).await;
+        cluster.kafka().kill9().await.expect("it can be killed");
+        cluster.kafka().restart().await.expect("it comes back");
+    }
+    load.goes_on(50).await;
+    cluster.kafka().kill9().await.expect("it can be killed");
+    for port in &ports {
+        let away = "HTTP/1.1 503 Service Unavailable";
+        until("a node says that the log is away", async || {
+            let said = readyz(port).await;
+            said.starts_with(away) && said.ends_with("retrying: log_unreachable\n")
+        })
+        .await;
+    }
+    cluster.kafka().restart().await.expect("it comes back");
+    load.goes_on(50).await;
+    load.compare(&mut cluster).await;
+    for port in &ports {
+        until("a node is ready again", async || readyz(port).await.ends_with("\r\n\r\nready\n")).await;
+    }
+    assert_eq!(cluster.nodes.iter().map(NodeProcess::id).collect::<Vec<_>>(), processes);
+}
+
+/// What a node says of its readiness.
+async fn readyz(port: &str) -> String {
+    let mut stream = TcpStream::connect(port).await.expect("the node listens");
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {port}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.expect("it answers");
+    said
 }

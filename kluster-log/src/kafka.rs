@@ -40,10 +40,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A place behind the end is looked up again so often: a new leader may not know its end yet.
-const LOOKS: usize = 3;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
-
 /// A first answer that takes longer is not only slow.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 
@@ -139,6 +135,10 @@ impl KafkaLog {
         Ok(Range { start: place(start), end: place(end) })
     }
 
+    async fn range_reaching(&self, topic: Topic, partition: u32, place: Offset) -> Result<Range, LogError> {
+        crate::log::reaching(place, || self.range(topic, partition)).await
+    }
+
     pub(crate) async fn read_many(&self, topic: Topic, from: Vec<(u32, Offset)>) -> Result<KafkaReader, LogError> {
         try_join_all(from.iter().map(|(partition, place)| self.admit(topic, *partition, *place))).await?;
         KafkaReader::new(self.clone(), topic, from)
@@ -146,17 +146,10 @@ impl KafkaLog {
 
     /// Whether a reader may start there.
     async fn admit(&self, topic: Topic, partition: u32, place: Offset) -> Result<(), LogError> {
-        let mut looks = 1;
-        loop {
-            let range = self.range(topic, partition).await?;
-            if range.admits(place) {
-                return Ok(());
-            }
-            if looks == LOOKS || place < range.start {
-                return Err(self.out_of_range(topic, partition, place, range));
-            }
-            looks += 1;
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+        let range = self.range_reaching(topic, partition, place).await?;
+        match range.admits(place) {
+            true => Ok(()),
+            false => Err(self.out_of_range(topic, partition, place, range)),
         }
     }
 

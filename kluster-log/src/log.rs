@@ -7,6 +7,7 @@ use crate::{
 use futures_util::future::{Either, ready};
 use kluster_protocol::{Offset, Topic, TopicNames};
 use std::future::Future;
+use std::time::Duration;
 
 /// A log: six topics of one database. Cheap to clone; clones share one producer, hence one order of appends.
 #[derive(Debug, Clone)]
@@ -15,6 +16,25 @@ pub enum Log {
     Kafka(KafkaLog),
     /// A whole log in this process.
     Memory(MemoryLog),
+}
+
+/// A place behind the end is looked up again so often: a new leader may not know its end yet.
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+
+/// Asks for a range until it reaches to `place`; the last look counts.
+pub(crate) async fn reaching<F: Future<Output = Result<Range, LogError>>>(
+    place: Offset,
+    ask: impl Fn() -> F,
+) -> Result<Range, LogError> {
+    for _ in 1..LOOKS {
+        let range = ask().await?;
+        if place <= range.end {
+            return Ok(range);
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    ask().await
 }
 
 /// The places of a partition that can be read.
@@ -118,6 +138,12 @@ impl Log {
         }
     }
 
+    /// The same for who knows that the partition reaches to `place`: an end before it is believed only at the third look, for a new leader may not
+    /// know its end yet.
+    pub async fn range_reaching(&self, topic: Topic, partition: u32, place: Offset) -> Result<Range, LogError> {
+        reaching(place, || self.range(topic, partition)).await
+    }
+
     /// Reads one partition from an explicit place; [`LogError::OutOfRange`] when it lies outside the partition's range.
     pub async fn read(&self, topic: Topic, partition: u32, from: Offset) -> Result<Reader, LogError> {
         self.read_many(topic, vec![(partition, from)]).await
@@ -175,7 +201,7 @@ impl Log {
     pub async fn check_topics(&self, wanted: &TopicSettings) -> Result<TopicCheck, LogError> {
         match self {
             Self::Kafka(log) => log.check_topics(wanted).await,
-            Self::Memory(log) => Ok(log.check_topics(wanted)),
+            Self::Memory(log) => log.check_topics(wanted),
         }
     }
 }

@@ -11,6 +11,7 @@
 mod append;
 mod group;
 mod hook;
+mod outage;
 mod reader;
 mod store;
 mod topics;
@@ -23,6 +24,7 @@ use crate::{LogError, LogIdentity, Range, Record, TopicSettings};
 use append::Delayed;
 use hook::Hooks;
 use kluster_protocol::{Offset, Topic, TopicNames};
+use outage::Outage;
 use reader::Cursor;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +45,7 @@ pub struct MemoryLog {
 struct Shared {
     store: Mutex<Store>,
     hooks: Mutex<Hooks>,
+    outage: Mutex<Outage>,
     clock: Clock,
     /// One for each topic, in the order of [`Topic::EACH`].
     changed: [Arc<Notify>; Topic::EACH.len()],
@@ -83,6 +86,7 @@ impl MemoryLog {
         let shared = Shared {
             store: Mutex::new(store),
             hooks: Mutex::default(),
+            outage: Mutex::default(),
             clock,
             changed: std::array::from_fn(|_| Arc::new(Notify::new())),
         };
@@ -185,45 +189,57 @@ impl MemoryLog {
     }
 
     pub(crate) fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        self.reach("asking for partitions")?;
         let store = self.store();
         let found = store.topics.get(&topic).map(|topic| topic.partitions.len() as u32);
         found.ok_or_else(|| self.missing(topic))
     }
 
     pub(crate) fn range(&self, topic: Topic, partition: u32) -> Result<Range, LogError> {
+        self.reach("asking for a range")?;
+        self.admits(topic)?;
+        self.real_range(topic, partition).map(|range| self.told(range))
+    }
+
+    fn real_range(&self, topic: Topic, partition: u32) -> Result<Range, LogError> {
         let store = self.store();
         store.partition(topic, partition).map(store::Partition::range).ok_or_else(|| self.missing(topic))
     }
 
     pub(crate) fn read_many(&self, topic: Topic, from: Vec<(u32, Offset)>) -> Result<MemoryReader, LogError> {
         for (partition, place) in &from {
-            let range = self.range(topic, *partition)?;
+            self.reach("opening a reader")?;
+            let range = self.real_range(topic, *partition)?;
             if !range.admits(*place) {
                 return Err(self.out_of_range(topic, *partition, place.in_kafka(), range));
             }
         }
         let cursors = from.iter().map(|(partition, place)| Cursor::at(*partition, place.in_kafka())).collect();
-        Ok(MemoryReader { log: self.clone(), topic, cursors })
+        Ok(MemoryReader::new(self.clone(), topic, cursors))
     }
 
     pub(crate) fn join(&self, topic: Topic, group: &str) -> Result<MemoryGroupReader, LogError> {
         self.partitions(topic)?;
+        self.admits(topic)?;
         Ok(MemoryGroupReader::join(self.clone(), topic, group))
     }
 
     pub(crate) fn committed(&self, group: &str, topic: Topic, partition: u32) -> Result<Option<Offset>, LogError> {
-        self.range(topic, partition)?;
+        self.reach("asking for a group's place")?;
+        self.real_range(topic, partition)?;
         let mut store = self.store();
         Ok(store.group(group, topic).committed.get(&partition).copied().map(Offset::new))
     }
 
     pub(crate) fn commit(&self, group: &str, topic: Topic, partition: u32, next: Offset) -> Result<(), LogError> {
-        self.range(topic, partition)?;
+        self.reach("committing a group's place")?;
+        self.real_range(topic, partition)?;
         self.store().group(group, topic).committed.insert(partition, next.in_kafka());
         Ok(())
     }
 
     pub(crate) fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.reach("asking for the log's identity")?;
         let store = self.store();
         let all = store.topics.get(&Topic::All).ok_or_else(|| self.missing(Topic::All))?;
         Ok(LogIdentity { cluster_id: store.cluster_id.clone(), topic_id: all.id.clone() })

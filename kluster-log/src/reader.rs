@@ -56,7 +56,7 @@ impl Reader {
     pub fn stalled_for(&self) -> Option<Duration> {
         match &self.0 {
             ReaderKind::Kafka(reader) => reader.stalled_for(),
-            ReaderKind::Memory(_) => None,
+            ReaderKind::Memory(reader) => reader.stalled_for(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Reader {
     pub fn trouble(&self) -> Option<Trouble> {
         match &self.0 {
             ReaderKind::Kafka(reader) => reader.trouble(),
-            ReaderKind::Memory(_) => None,
+            ReaderKind::Memory(reader) => reader.trouble(),
         }
     }
 }
@@ -89,7 +89,8 @@ impl GroupReader {
         Self(GroupKind::Memory(reader))
     }
 
-    /// Awaits the next record of this member's partitions. Call it again within 5 minutes, else the group takes the member for dead.
+    /// Awaits the next record of this member's partitions. Call it again within 5 minutes, else the group takes the member for dead. An error is
+    /// final for this member: join again.
     pub async fn next(&mut self) -> Result<Record, LogError> {
         match &mut self.0 {
             GroupKind::Kafka(reader) => reader.next().await,
@@ -117,7 +118,16 @@ impl GroupReader {
     pub fn trouble(&self) -> Option<Trouble> {
         match &self.0 {
             GroupKind::Kafka(reader) => reader.trouble(),
-            GroupKind::Memory(_) => None,
+            GroupKind::Memory(reader) => reader.trouble(),
+        }
+    }
+
+    /// How many places held what cannot be decoded (a compression unknown here, or damage). A group passes over them, for else each member in turn
+    /// would end there; a [`Reader`] never does.
+    pub fn passed_over(&self) -> u64 {
+        match &self.0 {
+            GroupKind::Kafka(reader) => reader.passed_over(),
+            GroupKind::Memory(reader) => reader.passed_over(),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::start::{self, Held};
 use crate::status::Status;
 use crate::step::{Step, Steps};
 use crate::waiting::Waiting;
-use kluster_log::{Log, LogIdentity, Reader, Record};
+use kluster_log::{Log, LogError, LogIdentity, Reader, Record, Trouble};
 use kluster_protocol::{ErrorClass, MAX_BATCH, NodeId, NodeState, Offset};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -124,11 +124,16 @@ impl AllLane {
         loop {
             let began = async {
                 let held = start::load(&mut self.dbms, &self.node, &self.identity, self.window).await?;
-                let (reader, end) = start::open(&self.log, &held).await?;
-                Ok((held, reader, end))
+                let opened = tokio::select! {
+                    biased;
+                    () = drain.cancelled() => return Ok(None),
+                    opened = start::open(&self.log, &held) => opened?,
+                };
+                Ok(Some((held, opened)))
             };
             match began.await {
-                Ok((held, reader, end)) => {
+                Ok(None) => return Ok(None),
+                Ok(Some((held, (reader, end)))) => {
                     if !held.fresh {
                         self.status.applied(&held.state);
                     }
@@ -158,8 +163,12 @@ impl AllLane {
         let mut pending: VecDeque<Record> = VecDeque::new();
         loop {
             if pending.is_empty() {
-                let Some(records) = self.read(held, reader, drain).await? else { return Ok(()) };
-                self.check_order(held, &records)?;
+                let Some(records) = self.read(held, reader, retry, drain).await? else { return Ok(()) };
+                if let Err(stopped) = self.check_order(held, &records) {
+                    return Err(self
+                        .stop(ErrorClass::Fatal, (stopped.offset, String::new()), stopped.fault, None)
+                        .await);
+                }
                 pending = records.into();
                 self.steps.reach(Step::Fetched).await;
             }
@@ -167,7 +176,7 @@ impl AllLane {
             match self.apply(held, pending.make_contiguous(), retry.batch_limit(&self.max_batch)).await {
                 Ok(count) => {
                     pending.drain(..count);
-                    retry.passed();
+                    retry.passed().over(&self.reporter).await;
                     self.waiting.passed();
                     match held.state.applied.next() >= end {
                         true => self.caught_up(held).await,
@@ -188,14 +197,15 @@ impl AllLane {
         }
     }
 
-    /// The next records; none: the node drains. While it waits at the end of the log, the node is ready and may ask to be counted.
+    /// The next records; none: the node drains, or the reader ended and another must be opened. While it waits at the end of the log, the node is
+    /// ready and may ask to be counted.
     async fn read(
         &mut self,
         held: &Held,
         reader: &mut Reader,
+        retry: &mut Retry,
         drain: &CancellationToken,
     ) -> Result<Option<Vec<Record>>, Stopped> {
-        let at = if held.fresh { Offset::ZERO } else { held.state.applied.next() };
         // A reader that has waited this long while the log is up has read all there is, holes at the end included.
         let idle = Duration::from_millis(300);
         loop {
@@ -207,16 +217,32 @@ impl AllLane {
             match waited {
                 Ok(Ok(records)) => return Ok(Some(records)),
                 Ok(Err(error)) => {
-                    let fault = start::log_fault(error);
-                    self.reporter.say(ErrorClass::Fatal, Some((at, String::new())), fault.cause()).await;
-                    return Err(Stopped { offset: at, fault });
+                    self.after(start::log_fault(error), None, 0, retry, drain).await?;
+                    return Ok(None);
                 }
                 Err(_idle) => {
                     self.alarm_if_stalled(reader).await;
-                    self.caught_up(held).await;
+                    match reader.trouble() {
+                        None => {
+                            retry.idle().over(&self.reporter).await;
+                            self.caught_up(held).await;
+                        }
+                        Some(trouble) if trouble.lasting >= start::LOG_AWAY => self.log_is_away(retry, &trouble).await,
+                        Some(_) => {}
+                    }
                 }
             }
         }
+    }
+
+    /// The reader gets nothing and tries on by itself; that is said as long as it lasts.
+    async fn log_is_away(&self, retry: &mut Retry, trouble: &Trouble) {
+        let cause =
+            start::log_fault(LogError::Unreachable { doing: "reading ALL".into(), reason: trouble.reason.clone() });
+        let code = cause.cause().code.clone();
+        let since_ms = retry.lasting.goes_on(&self.reporter, trouble.lasting);
+        self.status.is(NodeState::Retrying { since_ms, code });
+        retry.lasting.report(&self.reporter, ErrorClass::Transient, None, cause.cause(), Duration::ZERO).await;
     }
 
     /// The node is at the end of the log, and may ask to be counted.
@@ -230,7 +256,9 @@ impl AllLane {
         let stalled = reader.stalled_for().is_some();
         if stalled && !self.stalled {
             let message = "a foreign transaction on ALL has been open for more than 10 s, and nothing behind it can be read; end it, or abort it by kafka-transactions";
-            self.reporter.say(ErrorClass::Alarm, None, &Cause::new("log_stalled", message)).await;
+            let since_ms =
+                reader.stalled_for().map(|time| self.reporter.now_ms().saturating_sub(time.as_millis() as u64));
+            self.reporter.say(ErrorClass::Alarm, None, &Cause::new("log_stalled", message), since_ms).await;
         }
         self.stalled = stalled;
     }

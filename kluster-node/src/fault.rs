@@ -34,9 +34,12 @@ impl fmt::Display for Cause {
 /// unless the connection is lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Passes by itself (deadlock victim, lock timeout): back off, try the same batch again. Many times the same on a live connection: unknown.
+    /// Passes by itself (deadlock victim, cancelled statement): back off, try the same batch again. Many times the same on a live connection: unknown.
     #[error("passing fault: {0}")]
     Transient(Cause),
+    /// Somebody beside Kluster holds a lock: no fault of the statement, so back off and try the same batch again, for ever.
+    #[error("waiting for a lock: {0}")]
+    LockWait(Cause),
     /// The connection is gone and whether the transaction took effect is open: wait until the old session is gone, read the state row, go on from it.
     #[error("connection lost: {0}")]
     Lost(Cause),
@@ -62,6 +65,7 @@ impl Fault {
     pub fn cause(&self) -> &Cause {
         match self {
             Self::Transient(cause)
+            | Self::LockWait(cause)
             | Self::Lost(cause)
             | Self::ClaimRaised(cause)
             | Self::RunAlone(cause)
@@ -81,6 +85,8 @@ pub enum Class {
     RefusedAlone(ErrorCode),
     /// See [`Fault::Transient`].
     Transient,
+    /// See [`Fault::LockWait`].
+    LockWait,
     /// See [`Fault::Lost`].
     Lost,
     /// See [`Fault::RunAlone`]; alone: see [`Fault::Transient`].

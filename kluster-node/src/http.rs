@@ -46,11 +46,18 @@ async fn healthz(State(asked): State<Asked>) -> impl IntoResponse {
     }
 }
 
-/// 200 while the node is at the end of the log; else 503 and what it is doing.
+/// 200 while the node is at the end of the log and answers reads; else 503 and what it is doing.
 async fn readyz(State(asked): State<Asked>) -> impl IntoResponse {
-    match asked.status.now().state {
-        NodeState::Ready => (StatusCode::OK, "ready\n".to_owned()),
-        state => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", word(&state))),
+    let now = asked.status.now();
+    match (&now.state, &now.reads_away) {
+        (NodeState::Ready, None) => (StatusCode::OK, "ready\n".to_owned()),
+        (NodeState::Ready, Some(away)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("reads are not answered: {}\n", away.code))
+        }
+        (state @ (NodeState::Retrying { code, .. } | NodeState::Stopped { code, .. }), _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {code}\n", word(state)))
+        }
+        (state, _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", word(state))),
     }
 }
 
@@ -71,7 +78,8 @@ async fn metrics(State(asked): State<Asked>) -> impl IntoResponse {
         "The last offset of ALL in this node's database.",
         now.applied.map_or(0, |applied| applied.get()),
     );
-    figure("ready", "gauge", "1 while the node is at the end of the log.", u64::from(now.state == NodeState::Ready));
+    let ready = now.state == NodeState::Ready && now.reads_away.is_none();
+    figure("ready", "gauge", "1 while the node is at the end of the log and answers reads.", u64::from(ready));
     figure(
         "stopped",
         "gauge",
@@ -85,6 +93,7 @@ async fn metrics(State(asked): State<Asked>) -> impl IntoResponse {
         u64::from(matches!(now.state, NodeState::Retrying { .. })),
     );
     figure("holes_total", "counter", "Offsets of ALL that no record came for.", now.holes);
+    figure("reads_passed_over_total", "counter", "Records of ONE that could not be decoded.", now.reads_passed_over);
     figure("membership_version", "gauge", "Rises with each change of members.", now.membership.version);
     figure("voters", "gauge", "Nodes whose answers count.", now.membership.voters.len() as u64);
     text

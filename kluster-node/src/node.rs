@@ -18,6 +18,7 @@ use lanes::Lanes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// What a node is told.
@@ -93,23 +94,22 @@ pub struct Node {
     partitions: u32,
     dbms: Dbms,
     status: Status,
-    listener: Option<(tokio::net::TcpListener, SocketAddr)>,
+    /// Where its HTTP port is, and who serves it.
+    http: (Option<SocketAddr>, JoinSet<()>),
 }
 
 impl Node {
-    /// Checks the topics and opens the database. Waits while either does not answer.
+    /// Opens the HTTP port, which answers from now on; checks the topics and opens the database. Waits while either does not answer.
     pub async fn start(settings: NodeSettings, log: Log) -> Result<Self, NodeError> {
+        let status = Status::default();
+        let http = serve(&settings, &status).await?;
         check_topics(&log, &settings).await?;
         let identity =
             patiently("the log", || log.identity(), |error| matches!(error, LogError::Unreachable { .. })).await?;
         let partitions = log.partitions(Topic::Responses).await?;
-        let listener = match settings.http {
-            Some(address) => Some(http::bind(address).await.map_err(|error| NodeError::Http(address, error))?),
-            None => None,
-        };
         let open = || Dbms::open(&settings.dbms);
         let dbms = patiently("the database", open, |error| matches!(error, OpenError::Unreachable(_))).await?;
-        Ok(Self { settings, log, identity, partitions, dbms, status: Status::default(), listener })
+        Ok(Self { settings, log, identity, partitions, dbms, status, http })
     }
 
     /// Its database, before it runs.
@@ -124,7 +124,7 @@ impl Node {
 
     /// Where its HTTP port is.
     pub fn http(&self) -> Option<SocketAddr> {
-        self.listener.as_ref().map(|(_, address)| *address)
+        self.http.0
     }
 
     /// Where it says what it is doing.
@@ -137,6 +137,19 @@ impl Node {
     pub async fn run(self, drain: CancellationToken) -> Result<(), NodeError> {
         Lanes::start(self, &drain).await.run(drain).await
     }
+}
+
+async fn serve(settings: &NodeSettings, status: &Status) -> Result<(Option<SocketAddr>, JoinSet<()>), NodeError> {
+    let mut serving = JoinSet::new();
+    let Some(address) = settings.http else { return Ok((None, serving)) };
+    let (listener, bound) = http::bind(address).await.map_err(|error| NodeError::Http(address, error))?;
+    let (node, status) = (settings.node_id.clone(), status.clone());
+    serving.spawn(async move {
+        if let Err(error) = http::serve(listener, node, status).await {
+            tracing::error!(%error, "the HTTP port ended");
+        }
+    });
+    Ok((Some(bound), serving))
 }
 
 /// A node refuses topics on which a promise would not hold, and says how to mend them.

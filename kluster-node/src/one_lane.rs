@@ -5,19 +5,23 @@
 //! Invariants
 //! 1. A read sees a committed prefix of ALL, and its answer says which: the offset in its own snapshot.
 //! 2. No read stops a node: whatever goes wrong is an answer.
-//! 3. A stream that broke behind its first row ends in an error; it never goes on in another execution.
+//! 3. Nothing but `drain` ends the lane: where the group is lost it joins again, for ever, and says so. What cannot be decoded is passed over and
+//!    counted, for it would end the lane of each node in turn.
+//! 4. A stream that broke behind its first row ends in an error; it never goes on in another execution.
 
 use crate::admit::{by_rule, check_params, reply_partition};
 use crate::answer::{Answered, Destination, Sender};
 use crate::dbms::{Read, ReadError, ReadEvent, Reads, StateRow, WorkStatement};
-use crate::fault::Refusal;
+use crate::fault::{Cause, Refusal};
 use crate::plan::members;
+use crate::report::{Lasting, Reporter};
+use crate::start::{LOG_AWAY, log_fault};
 use crate::state::State;
-use crate::status::Status;
+use crate::status::{Away, Status};
 use kluster_log::{GroupReader, Log, LogError, Record};
 use kluster_protocol::{
-    Body, Column, ErrorCode, MAX_ROW_BYTES, Members, MessageId, NodeId, NodeState, Offset, PART_BYTES, Request,
-    RequestTopic, Response, ResponseError, StatementResult, Topic,
+    Body, Column, ErrorClass, ErrorCode, MAX_ROW_BYTES, Members, MessageId, NodeId, NodeState, Offset, PART_BYTES,
+    Request, RequestTopic, Response, ResponseError, StatementResult, Topic,
 };
 use kluster_sql::Dialect;
 use serde_json::value::RawValue;
@@ -30,6 +34,16 @@ use tokio_util::sync::CancellationToken;
 
 /// A read may take this long, waiting included, unless it asks for less.
 const TIME: Duration = Duration::from_secs(30);
+
+/// Before the group is joined again; doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How often the lane looks how the group fares. A group that was joined so long ago without an error is well.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// So long the lane waits to leave the group in order: the log may be what is away.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A read whose connection was lost before its first row is tried this often.
 const TRIES: u32 = 3;
@@ -47,50 +61,124 @@ pub struct OneLane {
     pub reads: Reads,
     /// Where answers go.
     pub sender: Sender,
-    /// How far the ALL lane is.
+    /// How far the ALL lane is, and where this one says that it is away.
     pub status: Status,
+    /// Where trouble is reported.
+    pub reporter: Reporter,
     /// At most this many reads at once.
     pub max_reads: usize,
 }
 
 impl OneLane {
     /// Takes part in ONE from the moment the node has caught up and counts, until drained; reads under way are finished.
-    pub async fn run(self, drain: CancellationToken) -> Result<(), LogError> {
+    pub async fn run(self, drain: CancellationToken) {
         let mut status = self.status.watch();
         let ready = status.wait_for(|now| now.state == NodeState::Ready);
         tokio::select! {
             biased;
-            () = drain.cancelled() => return Ok(()),
-            ready = ready => if ready.is_err() { return Ok(()) },
+            () = drain.cancelled() => return,
+            ready = ready => if ready.is_err() { return },
         }
-        let mut group = self.log.join(Topic::One, &self.log.names().group_of_one()).await?;
-        let result = self.serve(&mut group, &drain).await;
-        group.leave().await?;
+        let (mut lasting, mut pause) = (Lasting::default(), FIRST_PAUSE);
+        while let Err(error) = self.take_part(&mut lasting, &drain).await {
+            if lasting.lasted().is_none() {
+                pause = FIRST_PAUSE;
+            }
+            self.is_away(&mut lasting, Duration::ZERO, error, pause).await;
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Joins and serves until drained; an error: the group is lost. Either way the reads under way are finished.
+    async fn take_part(&self, lasting: &mut Lasting, drain: &CancellationToken) -> Result<(), LogError> {
+        let name = self.log.names().group_of_one();
+        let mut group = tokio::select! {
+            biased;
+            () = drain.cancelled() => return Ok(()),
+            group = self.log.join(Topic::One, &name) => group?,
+        };
+        let result = self.serve(&mut group, lasting, drain).await;
+        match tokio::time::timeout(LEAVES_WITHIN, group.leave()).await {
+            Ok(Ok(())) => {}
+            // What is not committed is read again by whoever shares its partition next.
+            Ok(Err(error)) => tracing::warn!(node = %self.node, %error, "the group of reads was not left in order"),
+            Err(_) => tracing::warn!(node = %self.node, "the group of reads was not left in time"),
+        }
         result
     }
 
-    async fn serve(&self, group: &mut GroupReader, drain: &CancellationToken) -> Result<(), LogError> {
+    async fn serve(
+        &self,
+        group: &mut GroupReader,
+        lasting: &mut Lasting,
+        drain: &CancellationToken,
+    ) -> Result<(), LogError> {
         let lane = Arc::new(self.clone());
         let mut reads: JoinSet<Record> = JoinSet::new();
-        loop {
+        let mut looks = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
+        let mut passed_over = 0;
+        let ended = loop {
             let full = reads.len() >= self.max_reads;
             tokio::select! {
                 biased;
-                () = drain.cancelled() => break,
+                () = drain.cancelled() => break Ok(()),
                 Some(done) = reads.join_next(), if !reads.is_empty() => mark(group, done),
+                _ = looks.tick() => self.look(group, lasting, &mut passed_over).await,
                 record = group.next(), if !full => {
-                    let (lane, record) = (lane.clone(), record?);
+                    let record = match record {
+                        Ok(record) => record,
+                        Err(error) => break Err(error),
+                    };
+                    let lane = lane.clone();
                     reads.spawn(async move {
                         lane.answer(&record).await;
                         record
                     });
                 }
             }
-        }
+        };
         while let Some(done) = reads.join_next().await {
             mark(group, done);
         }
-        Ok(())
+        ended
+    }
+
+    /// Says how the group fares.
+    async fn look(&self, group: &GroupReader, lasting: &mut Lasting, passed_over: &mut u64) {
+        let passed = group.passed_over() - std::mem::replace(passed_over, group.passed_over());
+        if passed > 0 {
+            self.status.reads_passed_over(passed);
+            let message =
+                format!("{passed} records of ONE cannot be decoded and were passed over; their clients get no answer");
+            self.reporter.say(ErrorClass::Alarm, None, &Cause::new("undecodable", message), None).await;
+        }
+        match group.trouble() {
+            Some(trouble) if trouble.lasting >= LOG_AWAY => {
+                let error = LogError::Unreachable { doing: "reading ONE".into(), reason: trouble.reason };
+                self.is_away(lasting, trouble.lasting, error, Duration::ZERO).await;
+            }
+            Some(_) => {}
+            None => {
+                self.status.reads_are(None);
+                std::mem::take(lasting).over(&self.reporter).await;
+            }
+        }
+    }
+
+    /// Says that reads are not answered, and why, for so long already.
+    async fn is_away(&self, lasting: &mut Lasting, ago: Duration, error: LogError, pause: Duration) {
+        let fault = log_fault(error);
+        let Cause { code, message } = fault.cause();
+        tracing::warn!(node = %self.node, code, message, "reads of ONE are not answered here; trying on");
+        let since_ms = lasting.goes_on(&self.reporter, ago);
+        self.status.reads_are(Some(Away { since_ms, code: code.clone() }));
+        let cause = Cause::new(code, format!("reads of ONE are not answered by this node: {message}"));
+        lasting.report(&self.reporter, ErrorClass::Transient, None, &cause, pause).await;
     }
 
     /// Answers one record of ONE.

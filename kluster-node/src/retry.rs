@@ -4,9 +4,13 @@
 
 use crate::all_lane::BatchLimit;
 use crate::fault::{Cause, Fault};
-use crate::report::Reporter;
+use crate::report::Lasting;
+use crate::start::LOG_UNREACHABLE;
 use kluster_protocol::ErrorClass;
 use std::time::Duration;
+
+/// What heartbeats and reports call a wait for somebody else's lock.
+pub const LOCK_WAIT: &str = "lock_wait";
 
 /// What to do after a fault.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,15 +29,14 @@ pub struct Retry {
     tries: u32,
     last_code: Option<String>,
     raised: u32,
-    since_ms: Option<u64>,
+    /// What it has been trying against.
+    pub lasting: Lasting,
     alone: usize,
 }
 
 impl Retry {
-    /// A pause from which heartbeats say that the node is retrying.
+    /// A pause, or a time of trying, from which heartbeats say that the node is retrying.
     pub const WORTH_SAYING: Duration = Duration::from_millis(500);
-    /// A pause from which ERRORS say so.
-    pub const WORTH_REPORTING: Duration = Duration::from_secs(5);
     /// The same passing fault this often on a live connection is not passing: with the pauses below, some 2 minutes.
     const PASSING: u32 = 130;
     /// An unknown fault is tried this often, alone, before the lane stops.
@@ -41,20 +44,23 @@ impl Retry {
     /// A full disk is tried again this often, for ever.
     const DISK_FULL: Duration = Duration::from_secs(5);
 
-    /// A batch went through.
-    pub fn passed(&mut self) {
-        self.alone = self.alone.saturating_sub(1);
-        *self = Self { alone: self.alone, ..Self::default() };
+    /// A batch went through. Gives what was the trouble until now.
+    pub fn passed(&mut self) -> Lasting {
+        let alone = self.alone.saturating_sub(1);
+        std::mem::replace(self, Self { alone, ..Self::default() }).lasting
+    }
+
+    /// Nothing is left to try: the log was read to its end. Gives what was the trouble until now. A claim that was raised stays counted: a second
+    /// process that is always faster leaves nothing to do.
+    pub fn idle(&mut self) -> Lasting {
+        let before = std::mem::take(self);
+        (self.raised, self.alone) = (before.raised, before.alone);
+        before.lasting
     }
 
     /// At most how many works the next batch may have.
     pub fn batch_limit(&self, limit: &BatchLimit) -> usize {
         if self.alone > 0 { 1 } else { (limit.0)() }
-    }
-
-    /// Since when the lane has been trying, in milliseconds since 1970.
-    pub fn since(&mut self, reporter: &Reporter) -> u64 {
-        *self.since_ms.get_or_insert_with(|| reporter.now_ms())
     }
 
     /// The next pause: from 10 ms, doubled up to 1 s.
@@ -72,10 +78,11 @@ impl Retry {
         }
         let was_alone = self.alone > 0;
         match fault {
-            Fault::Transient(cause) if self.tries < Self::PASSING || cause.code == "log_unreachable" => {
+            Fault::Transient(cause) if self.tries < Self::PASSING || cause.code == LOG_UNREACHABLE => {
                 Verdict::Again(self.pause(), cause)
             }
             Fault::Transient(cause) => Verdict::Stop(ErrorClass::Unknown, Fault::Unknown(cause)),
+            Fault::LockWait(cause) => Verdict::Again(self.pause(), lock_wait(cause)),
             Fault::Lost(cause) => {
                 self.raised = 0;
                 Verdict::Recover(cause)
@@ -107,6 +114,11 @@ impl Retry {
             }
         }
     }
+}
+
+/// The same word for every DBMS; its own code stands in the message.
+fn lock_wait(Cause { code, message }: Cause) -> Cause {
+    Cause::new(LOCK_WAIT, format!("somebody beside Kluster holds a lock that the batch needs: {message} ({code})"))
 }
 
 fn second_process(cause: Cause) -> Cause {
@@ -145,6 +157,27 @@ mod tests {
         for _ in 0..1000 {
             assert!(matches!(retry.judge(Fault::DiskFull(cause()), 1), Verdict::Again(..)));
         }
+    }
+
+    #[test]
+    fn a_lock_and_a_log_that_is_away_are_waited_for_without_end() {
+        let mut retry = Retry::default();
+        for _ in 0..10 * Retry::PASSING {
+            let Verdict::Again(_, cause) = retry.judge(Fault::LockWait(cause()), 1) else { panic!("it is no fault") };
+            assert_eq!(cause.code, LOCK_WAIT);
+        }
+        let away = || Cause::new(LOG_UNREACHABLE, "m");
+        for _ in 0..10 * Retry::PASSING {
+            assert!(matches!(retry.judge(Fault::Transient(away()), 0), Verdict::Again(..)));
+        }
+    }
+
+    #[test]
+    fn a_second_process_that_leaves_nothing_to_do_is_found_all_the_same() {
+        let mut retry = Retry::default();
+        assert!(matches!(retry.judge(Fault::ClaimRaised(cause()), 1), Verdict::Again(..)));
+        retry.idle();
+        assert!(matches!(retry.judge(Fault::ClaimRaised(cause()), 1), Verdict::Stop(ErrorClass::Fatal, _)));
     }
 
     #[test]

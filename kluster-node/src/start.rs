@@ -11,6 +11,16 @@ use crate::outcome::{KeptByOffset, StoredOutcome, Window};
 use crate::state::State;
 use kluster_log::{Log, LogError, LogIdentity, Reader};
 use kluster_protocol::{DEFAULT_WINDOW, MAX_KEPT_BYTES, NodeId, Offset, Topic};
+use std::time::Duration;
+
+/// What heartbeats and reports call a log that does not answer.
+pub const LOG_UNREACHABLE: &str = "log_unreachable";
+
+/// The log is away when no broker that serves the topic could be reached for so long: longer than it takes to see that another one does (5 s).
+pub const LOG_AWAY: Duration = Duration::from_secs(6);
+
+/// The record at the applied offset comes within this time, or the log is taken for unreachable and asked anew.
+const FIRST_RECORD: Duration = Duration::from_secs(20);
 
 /// How many outcome rows are read at a time.
 const PAGE: usize = 200;
@@ -126,7 +136,8 @@ fn belongs(state: &State, node: &NodeId, identity: &LogIdentity) -> Result<(), F
 /// Opens ALL behind the applied offset, after reading the record there again. Also gives where the log ends now: a node that has come so far
 /// has caught up.
 pub async fn open(log: &Log, held: &Held) -> Result<(Reader, Offset), Fault> {
-    let range = log.range(Topic::All, 0).await.map_err(log_fault)?;
+    let reached = if held.fresh { Offset::ZERO } else { held.state.applied.next() };
+    let range = log.range_reaching(Topic::All, 0, reached).await.map_err(log_fault)?;
     if held.fresh {
         if range.start > Offset::ZERO {
             let message = format!(
@@ -154,7 +165,11 @@ pub async fn open(log: &Log, held: &Held) -> Result<(Reader, Offset), Fault> {
         return Err(Fault::Fatal(Cause::new("log_truncated", message)));
     }
     let mut reader = log.read(Topic::All, 0, applied).await.map_err(log_fault)?;
-    let record = reader.next().await.map_err(log_fault)?;
+    let Ok(record) = tokio::time::timeout(FIRST_RECORD, reader.next()).await else {
+        let reason = reader.trouble().map_or_else(|| "no record came".to_owned(), |trouble| trouble.reason);
+        return Err(log_fault(LogError::Unreachable { doing: format!("reading ALL at {applied}"), reason }));
+    };
+    let record = record.map_err(log_fault)?;
     if record.offset != applied || record.hash() != held.state.record_hash {
         let message = format!(
             "the record at offset {applied} is not the one that this database applied (found offset {}): the log was rewritten or is another one; restore the log, or restore this node",
@@ -169,7 +184,9 @@ pub async fn open(log: &Log, held: &Held) -> Result<(Reader, Offset), Fault> {
 pub fn log_fault(error: LogError) -> Fault {
     let cause = |code: &str| Cause::new(code, error.to_string());
     match &error {
-        LogError::Unreachable { .. } => Fault::Transient(cause("log_unreachable")),
+        LogError::Unreachable { .. } => Fault::Transient(cause(LOG_UNREACHABLE)),
+        // Brokers that start know no topic for a moment; one that is gone stays gone.
+        LogError::MissingTopic { .. } => Fault::Transient(cause("log_missing")),
         LogError::OutOfRange { .. } => Fault::Fatal(cause("log_out_of_range")),
         _ => Fault::Fatal(cause("log")),
     }

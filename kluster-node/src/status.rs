@@ -17,6 +17,10 @@ const RECENT: usize = 1024;
 pub struct Now {
     /// What it is doing.
     pub state: NodeState,
+    /// Why it answers no reads of ONE at present, though it should.
+    pub reads_away: Option<Away>,
+    /// Records of ONE that could not be decoded and were passed over.
+    pub reads_passed_over: u64,
     /// The last offset in its database.
     pub applied: Option<Offset>,
     /// Every record below this is answered, and the log has noted so.
@@ -33,6 +37,15 @@ pub struct Now {
     pub holes: u64,
 }
 
+/// Something is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Away {
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// What it is called in reports.
+    pub code: String,
+}
+
 /// The place where the node's status stands. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -45,6 +58,8 @@ impl Default for Status {
     fn default() -> Self {
         let now = Now {
             state: NodeState::Starting,
+            reads_away: None,
+            reads_passed_over: 0,
             applied: None,
             answered: None,
             chain: None,
@@ -118,6 +133,20 @@ impl Status {
     /// Every record below `next` is answered, and the log has noted so.
     pub fn answered(&self, next: Offset) {
         self.now.send_modify(|now| now.answered = Some(next));
+    }
+
+    /// Reads of ONE are not answered, or are again.
+    pub fn reads_are(&self, away: Option<Away>) {
+        self.now.send_if_modified(|now| {
+            let changed = now.reads_away != away;
+            now.reads_away = away;
+            changed
+        });
+    }
+
+    /// This many records of ONE could not be decoded and were passed over.
+    pub fn reads_passed_over(&self, count: u64) {
+        self.now.send_modify(|now| now.reads_passed_over += count);
     }
 
     /// This many offsets were passed for which no record came.

@@ -7,8 +7,8 @@
 
 use crate::dbms::{Held, Locks};
 use crate::fault::Cause;
-use crate::report::Reporter;
-use crate::retry::Retry;
+use crate::report::{Lasting, Reporter};
+use crate::retry::LOCK_WAIT;
 use crate::status::Status;
 use kluster_protocol::{ErrorClass, NodeState, Offset};
 use std::convert::Infallible;
@@ -19,10 +19,6 @@ use tokio::time::{Instant, sleep};
 const LOOK: Duration = Duration::from_millis(500);
 /// Looks become rarer, up to this.
 const RARELY: Duration = Duration::from_secs(5);
-/// Said again after so long, if nothing changes.
-const REMIND: Duration = Duration::from_secs(60);
-/// What heartbeats and reports call it.
-const CODE: &str = "lock_wait";
 
 /// Watches over the calls of the ALL lane.
 #[derive(Debug)]
@@ -60,6 +56,12 @@ impl Waiting {
         }
     }
 
+    /// Whether a wait that has lasted so long is reported from here, with who holds the lock; else nobody can be told who.
+    pub fn tells(&self, lasted: Duration) -> bool {
+        let said = self.since.as_ref().is_some_and(|since| since.said.is_some());
+        self.locks.can_hold_up() && (said || lasted < 3 * Lasting::WORTH_REPORTING)
+    }
+
     /// The batch went through.
     pub fn passed(&mut self) {
         if let Some(since) = self.since.take() {
@@ -83,15 +85,15 @@ impl Waiting {
         let since_ms = self.reporter.now_ms();
         let since = self.since.get_or_insert(Since { began: now, since_ms, said: None });
         if !matches!(self.status.now().state, NodeState::Retrying { .. }) {
-            self.status.is(NodeState::Retrying { since_ms: since.since_ms, code: CODE.to_owned() });
+            self.status.is(NodeState::Retrying { since_ms: since.since_ms, code: LOCK_WAIT.to_owned() });
         }
-        let known = since.said.as_ref().is_some_and(|(by, when)| *by == held.by && when.elapsed() < REMIND);
-        if known || since.began.elapsed() < Retry::WORTH_REPORTING {
+        let known = since.said.as_ref().is_some_and(|(by, when)| *by == held.by && when.elapsed() < Lasting::REMIND);
+        if known || since.began.elapsed() < Lasting::WORTH_REPORTING {
             return;
         }
         since.said = Some((held.by, now));
-        let waited = since.began.elapsed().as_secs();
-        let cause = Cause::new(CODE, format!("for {waited} s the database {}", held.text));
-        self.reporter.say(ErrorClass::Transient, at.clone(), &cause).await;
+        let (waited, since_ms) = (since.began.elapsed().as_secs(), since.since_ms);
+        let cause = Cause::new(LOCK_WAIT, format!("for {waited} s the database {}", held.text));
+        self.reporter.say(ErrorClass::Transient, at.clone(), &cause, Some(since_ms)).await;
     }
 }

@@ -100,7 +100,7 @@ async fn orphans_never_apply_twice() {
         let applied = db.load().await.unwrap().unwrap().applied;
         if orphan.is_open() {
             assert_eq!(applied, at(0));
-            assert!(matches!(db.run(Some(applied), &works).await, Err(Fault::Transient(_))));
+            assert!(matches!(db.run(Some(applied), &works).await, Err(Fault::LockWait(_))));
             match commits {
                 true => assert!(orphan.commit()),
                 false => orphan.rollback(),

@@ -99,15 +99,17 @@ pub(super) enum ReadFault {
     Missing,
     /// The reader may not.
     Denied,
-    /// librdkafka passes over what it cannot read; a reader must not, so it ends before.
+    /// librdkafka passes over what it cannot read; a reader must not, so it ends before; a group does, and counts it.
     Unreadable,
+    /// The client has ended itself: it must be made anew.
+    Ended,
 }
 
 /// What an error of a read means.
 pub(super) fn of_read(error: &KafkaError) -> ReadFault {
     use Code::*;
     if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-        return ReadFault::Unreadable;
+        return ReadFault::Ended;
     }
     match error.rdkafka_error_code() {
         Some(AutoOffsetReset | OffsetOutOfRange | LogTruncation | NoOffset) => ReadFault::Gone,
@@ -121,9 +123,9 @@ pub(super) fn of_read(error: &KafkaError) -> ReadFault {
             | InvalidMessageSize
             | Underflow
             | UnsupportedCompressionType
-            | UnsupportedVersion
-            | Fatal,
+            | UnsupportedVersion,
         ) => ReadFault::Unreadable,
+        Some(Fatal) => ReadFault::Ended,
         _ => ReadFault::Wait,
     }
 }

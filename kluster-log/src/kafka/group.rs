@@ -16,6 +16,8 @@ pub(crate) struct KafkaGroupReader {
     name: String,
     group: String,
     consumer: Apart<StreamConsumer<Context>>,
+    /// Places whose content could not be decoded.
+    passed_over: u64,
 }
 
 impl KafkaGroupReader {
@@ -24,7 +26,7 @@ impl KafkaGroupReader {
         let consumer = log.consumer(&log.config().member(group), format!("read {name} as group {group}"))?;
         let subscribed = consumer.subscribe(&[&name]);
         subscribed.map_err(|error| LogError::Settings(format!("group {group} cannot read {name}: {error}")))?;
-        Ok(Self { name, group: group.to_owned(), consumer })
+        Ok(Self { name, group: group.to_owned(), consumer, passed_over: 0 })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
@@ -57,7 +59,7 @@ impl KafkaGroupReader {
     }
 
     pub(crate) async fn leave(self) -> Result<(), LogError> {
-        let Self { name, group, consumer } = self;
+        let Self { name, group, consumer, .. } = self;
         let left = tokio::task::spawn_blocking(move || {
             let committed = consumer.commit_consumer_state(CommitMode::Sync);
             consumer.end();
@@ -74,12 +76,24 @@ impl KafkaGroupReader {
         self.consumer.context().watch().trouble()
     }
 
-    fn explain(&self, error: &KafkaError) -> Result<(), LogError> {
+    pub(crate) fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    fn explain(&mut self, error: &KafkaError) -> Result<(), LogError> {
         let (doing, reason) = (format!("reading {} as group {}", self.name, self.group), error.to_string());
         let code = error.rdkafka_error_code();
         match of_read(error) {
             ReadFault::Denied => return Err(LogError::Denied { doing, reason }),
-            ReadFault::Unreadable => return Err(LogError::Unreachable { doing, reason }),
+            ReadFault::Ended => return Err(LogError::Unreachable { doing, reason }),
+            ReadFault::Unreadable => {
+                self.passed_over += 1;
+                tracing::error!(
+                    group = self.group,
+                    reason,
+                    "what lies there cannot be decoded (a compression unknown here, or damage) and is passed over"
+                );
+            }
             ReadFault::Missing => {
                 return Err(LogError::MissingTopic { name: self.name.clone() });
             }

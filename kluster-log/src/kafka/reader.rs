@@ -108,6 +108,7 @@ impl KafkaReader {
             ReadFault::Missing => self.missing().await,
             ReadFault::Denied => Some(LogError::Denied { doing: self.doing(), reason: error.to_string() }),
             ReadFault::Unreadable => Some(self.unreadable(&error)),
+            ReadFault::Ended => Some(LogError::Unreachable { doing: self.doing(), reason: error.to_string() }),
         };
         self.unexplained = None;
         match end {
@@ -122,7 +123,7 @@ impl KafkaReader {
     /// Which place is gone. librdkafka does not say, so each partition's range is compared.
     async fn gone(&self, error: &KafkaError) -> Option<LogError> {
         for (partition, place) in &self.places {
-            match self.log.range(self.topic, *partition).await {
+            match self.log.range_reaching(self.topic, *partition, *place).await {
                 Ok(range) if range.admits(*place) => {}
                 Ok(range) => return Some(self.log.out_of_range(self.topic, *partition, *place, range)),
                 Err(end) => return Some(end),

@@ -46,18 +46,19 @@ impl Watch {
         self.stalls.values().map(|stall| stall.since.elapsed()).filter(|time| *time > STALL).max()
     }
 
-    /// Reads librdkafka's statistics; whether a broker is connected.
+    /// Reads librdkafka's statistics; whether the leaders of what is read are connected, or any broker where nothing is.
     pub(super) fn statistics(&mut self, json: &[u8]) -> bool {
         let Ok(statistics) = serde_json::from_slice::<Statistics>(json) else {
             tracing::debug!("librdkafka's statistics have another form than expected");
             return false;
         };
+        let connected = statistics.are_connected();
         for (name, topic) in statistics.topics {
             for (_, partition) in topic.partitions {
                 self.partition(&name, &partition);
             }
         }
-        statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP")
+        connected
     }
 
     fn partition(&mut self, topic: &str, seen: &PartitionStatistics) {
@@ -83,6 +84,21 @@ struct Statistics {
     topics: BTreeMap<String, TopicStatistics>,
 }
 
+impl Statistics {
+    /// One broker of several that is away is no trouble, unless it leads what is read.
+    fn are_connected(&self) -> bool {
+        let is_up = |broker: &BrokerStatistics| broker.nodeid >= 0 && broker.state == "UP";
+        let partitions = self.topics.values().flat_map(|topic| topic.partitions.values());
+        let mut read = partitions.filter(|partition| partition.partition >= 0 && partition.desired).peekable();
+        match read.peek() {
+            None => self.brokers.values().any(is_up),
+            Some(_) => read.all(|partition| {
+                self.brokers.values().any(|broker| broker.nodeid == partition.leader && is_up(broker))
+            }),
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct BrokerStatistics {
     nodeid: i64,
@@ -98,6 +114,8 @@ struct TopicStatistics {
 #[derive(Debug, Deserialize)]
 struct PartitionStatistics {
     partition: i32,
+    leader: i64,
+    desired: bool,
     ls_offset: i64,
     hi_offset: i64,
 }
@@ -109,8 +127,8 @@ mod tests {
     fn statistics(stable: i64, high: i64) -> Vec<u8> {
         format!(
             r#"{{"brokers":{{"b:1/1":{{"nodeid":1,"state":"UP","x":0}}}},"topics":{{"ALL":{{"partitions":{{
-            "0":{{"partition":0,"ls_offset":{stable},"hi_offset":{high}}},
-            "-1":{{"partition":-1,"ls_offset":-1001,"hi_offset":-1001}}}}}}}}}}"#
+            "0":{{"partition":0,"leader":1,"desired":true,"ls_offset":{stable},"hi_offset":{high}}},
+            "-1":{{"partition":-1,"leader":-1,"desired":false,"ls_offset":-1001,"hi_offset":-1001}}}}}}}}}}"#
         )
         .into_bytes()
     }
@@ -129,6 +147,19 @@ mod tests {
         assert_eq!(watch.stalled_for(), None, "it moves");
         watch.statistics(&statistics(12, 12));
         assert!(watch.stalls.is_empty());
+    }
+
+    #[test]
+    fn another_broker_that_is_away_is_no_trouble_and_the_leader_is() {
+        let statistics = |leader: i64| {
+            format!(
+                r#"{{"brokers":{{"a:1/1":{{"nodeid":1,"state":"UP"}},"b:1/2":{{"nodeid":2,"state":"DOWN"}}}},"topics":{{"ALL":{{"partitions":{{
+                "0":{{"partition":0,"leader":{leader},"desired":true,"ls_offset":0,"hi_offset":0}}}}}}}}}}"#
+            )
+        };
+        for (leader, connected) in [(1, true), (2, false), (-1, false)] {
+            assert_eq!(Watch::default().statistics(statistics(leader).as_bytes()), connected, "{leader}");
+        }
     }
 
     #[test]

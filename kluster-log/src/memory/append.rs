@@ -93,6 +93,9 @@ impl MemoryLog {
 
     fn append_with(&self, context: AppendContext, fault: AppendFault) -> Answer {
         let AppendContext { topic, partition, record, .. } = context;
+        if self.is_away() {
+            return (Err(LogError::NotAppended { reason: "the log is away on command".into() }), None);
+        }
         let appended = |offset: Offset| Ok(Appended { partition, offset });
         match fault {
             AppendFault::Lose => {

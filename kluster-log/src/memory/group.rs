@@ -33,7 +33,8 @@ impl MemoryGroupReader {
             member
         };
         log.wake(topic);
-        let reader = MemoryReader { log, topic, cursors: Vec::new() };
+        let mut reader = MemoryReader::new(log, topic, Vec::new());
+        reader.passed_over = Some(0);
         let group = group.to_owned();
         Self { group, member, generation: 0, reader, progress: Progress::default(), places: BTreeMap::new() }
     }
@@ -50,6 +51,14 @@ impl MemoryGroupReader {
             }
             self.reader.wait(woken).await;
         }
+    }
+
+    pub(crate) fn trouble(&self) -> Option<crate::Trouble> {
+        self.reader.trouble()
+    }
+
+    pub(crate) fn passed_over(&self) -> u64 {
+        self.reader.passed_over.unwrap_or_default()
     }
 
     pub(crate) fn done(&mut self, record: &Record) {

@@ -60,6 +60,10 @@ pub enum ReadFault {
     None,
     /// This reader gets it, and what follows it in the partition, only after this time.
     Delay(Duration),
+    /// This reader gets it twice, which no log may do.
+    Twice,
+    /// It cannot be decoded: a reader ends before it, a group passes over it and counts it.
+    Unreadable,
 }
 
 /// Decides on each append. Called outside the log's lock, once for each append.

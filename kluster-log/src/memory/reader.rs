@@ -2,6 +2,7 @@
 
 use super::MemoryLog;
 use super::hook::{ReadContext, ReadFault, ReadHook};
+use super::outage::unreachable;
 use super::store::Stored;
 use crate::{LogError, Record};
 use kluster_protocol::{Offset, Topic};
@@ -14,6 +15,10 @@ pub(crate) struct MemoryReader {
     pub(super) log: MemoryLog,
     pub(super) topic: Topic,
     pub(super) cursors: Vec<Cursor>,
+    /// How often all readers had been ended when this one was made.
+    born: u64,
+    /// A group's: what cannot be decoded is passed over. How many that were.
+    pub(super) passed_over: Option<u64>,
 }
 
 /// How far one partition is read.
@@ -21,8 +26,15 @@ pub(crate) struct MemoryReader {
 pub(super) struct Cursor {
     pub(super) partition: u32,
     pub(super) next: u64,
-    /// The record that a hook has decided on, and until when it is withheld.
-    judged: Option<(u64, Option<Instant>)>,
+    /// The record that a hook has decided on, and when.
+    judged: Option<Judged>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    offset: u64,
+    fault: ReadFault,
+    at: Instant,
 }
 
 impl Cursor {
@@ -31,11 +43,31 @@ impl Cursor {
     }
 
     fn withheld_until(&self) -> Option<Instant> {
-        self.judged.and_then(|(offset, until)| until.filter(|_| offset >= self.next))
+        match self.judged? {
+            Judged { offset, fault: ReadFault::Delay(time), at } if offset >= self.next => Some(at + time),
+            _ => None,
+        }
+    }
+
+    fn fault_of(&self, offset: Offset) -> ReadFault {
+        self.judged.filter(|judged| judged.offset == offset.get()).map_or(ReadFault::None, |judged| judged.fault)
     }
 }
 
 impl MemoryReader {
+    pub(super) fn new(log: MemoryLog, topic: Topic, cursors: Vec<Cursor>) -> Self {
+        let born = log.ends();
+        Self { log, topic, cursors, born, passed_over: None }
+    }
+
+    pub(crate) fn trouble(&self) -> Option<crate::Trouble> {
+        self.log.trouble()
+    }
+
+    pub(crate) fn stalled_for(&self) -> Option<std::time::Duration> {
+        self.log.stalled_for()
+    }
+
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
         loop {
             let woken = self.log.woken(self.topic);
@@ -74,6 +106,38 @@ impl MemoryReader {
 
     /// Takes the oldest record that is there and not withheld.
     pub(super) fn take(&mut self) -> Result<Option<Record>, LogError> {
+        loop {
+            if self.born != self.log.ends() {
+                return Err(unreachable("reading", "ended on command"));
+            }
+            self.log.admits(self.topic)?;
+            if self.log.is_away() {
+                return Ok(None);
+            }
+            let Some((index, record)) = self.head()? else { return Ok(None) };
+            let cursor = &mut self.cursors[index];
+            match (cursor.fault_of(record.offset), &mut self.passed_over) {
+                (ReadFault::Unreadable, Some(passed)) => {
+                    *passed += 1;
+                    cursor.next = record.offset.get() + 1;
+                }
+                (ReadFault::Unreadable, None) => {
+                    return Err(unreachable("reading", "what lies there cannot be decoded"));
+                }
+                (ReadFault::Twice, _) => {
+                    cursor.judged = cursor.judged.map(|judged| Judged { fault: ReadFault::None, ..judged });
+                    return Ok(Some(record));
+                }
+                (ReadFault::None | ReadFault::Delay(_), _) => {
+                    cursor.next = record.offset.get() + 1;
+                    return Ok(Some(record));
+                }
+            }
+        }
+    }
+
+    /// The oldest record that is there and not withheld, and whose turn it is.
+    fn head(&mut self) -> Result<Option<(usize, Record)>, LogError> {
         if let Some(hook) = self.log.hooks().read {
             self.judge(&hook);
         }
@@ -94,10 +158,7 @@ impl MemoryReader {
                 oldest = Some((index, stored));
             }
         }
-        let Some((index, stored)) = oldest else { return Ok(None) };
-        let record = stored.record.clone();
-        self.cursors[index].next = record.offset.get() + 1;
-        Ok(Some(record))
+        Ok(oldest.map(|(index, stored)| (index, stored.record.clone())))
     }
 
     /// Asks the hook about each partition's next record, once.
@@ -108,16 +169,14 @@ impl MemoryReader {
                 let partition = store.partition(self.topic, cursor.partition);
                 partition.and_then(|partition| partition.at_or_behind(cursor.next)).map(|stored| stored.record.offset)
             };
-            let Some(offset) = head.filter(|head| cursor.judged.is_none_or(|(judged, _)| judged != head.get())) else {
+            let Some(offset) = head.filter(|head| cursor.judged.is_none_or(|judged| judged.offset != head.get()))
+            else {
                 continue;
             };
             let user = self.log.user.clone();
             let context = ReadContext { user, topic: self.topic, partition: cursor.partition, offset };
-            let until = match hook(&context) {
-                ReadFault::None => None,
-                ReadFault::Delay(time) => Some(Instant::now() + time),
-            };
-            cursor.judged = Some((offset.get(), until));
+            let fault = hook(&context);
+            cursor.judged = Some(Judged { offset: offset.get(), fault, at: Instant::now() });
         }
     }
 }

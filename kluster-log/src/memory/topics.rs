@@ -3,7 +3,7 @@
 use super::MemoryLog;
 use crate::check::{Checker, Found};
 use crate::wanted::wanted;
-use crate::{Created, TopicCheck, TopicSettings};
+use crate::{Created, LogError, TopicCheck, TopicSettings};
 use kluster_protocol::Topic;
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ impl MemoryLog {
         Topic::EACH.into_iter().map(create).collect()
     }
 
-    pub(crate) fn check_topics(&self, settings: &TopicSettings) -> TopicCheck {
+    pub(crate) fn check_topics(&self, settings: &TopicSettings) -> Result<TopicCheck, LogError> {
+        self.reach("checking topics")?;
         let store = self.store();
         let check = |topic: Topic| {
             let name = self.names.name(topic);
@@ -33,6 +34,6 @@ impl MemoryLog {
             });
             Checker { topic, name: &name, bootstrap: "memory", settings }.findings(found.as_ref())
         };
-        TopicCheck { findings: Topic::EACH.into_iter().flat_map(check).collect() }
+        Ok(TopicCheck { findings: Topic::EACH.into_iter().flat_map(check).collect() })
     }
 }

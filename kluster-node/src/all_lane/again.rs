@@ -2,9 +2,9 @@
 
 use super::{AllLane, Stopped, answers_count, parse};
 use crate::answer::{Answers, Outgoing};
-use crate::fault::Fault;
-use crate::retry::{Retry, Verdict};
-use crate::start::{self, Held};
+use crate::fault::{Cause, Fault};
+use crate::retry::{LOCK_WAIT, Retry, Verdict};
+use crate::start::{self, Held, LOG_UNREACHABLE};
 use kluster_log::Record;
 use kluster_protocol::{ErrorClass, NodeState, Offset, Request, Topic};
 use std::time::Duration;
@@ -56,46 +56,72 @@ impl AllLane {
         let offset = first.map(|record| record.offset);
         let offset = offset.unwrap_or_else(|| self.status.now().applied.map_or(Offset::ZERO, Offset::next));
         let request_id = first.map(request_id).unwrap_or_default();
+        let at = (offset, request_id);
         match retry.judge(fault, records) {
             Verdict::Again(pause, cause) => {
                 tracing::warn!(node = %self.node, %offset, %cause, "trying again");
-                if pause >= Retry::WORTH_SAYING {
-                    self.status
-                        .is(NodeState::Retrying { since_ms: retry.since(&self.reporter), code: cause.code.clone() });
-                }
-                if pause >= Retry::WORTH_REPORTING {
-                    self.reporter.say(ErrorClass::Transient, Some((offset, request_id)), &cause).await;
-                }
+                self.say_trying(retry, &at, &cause, pause).await;
                 wait(pause, drain).await;
             }
             Verdict::Recover(cause) => {
                 tracing::warn!(node = %self.node, %offset, %cause, "connecting to the database again");
-                let since_ms = retry.since(&self.reporter);
+                let since_ms = retry.lasting.goes_on(&self.reporter, Duration::ZERO);
                 self.status.is(NodeState::Retrying { since_ms, code: cause.code });
-                if let Err(fault) = self.recover(retry, drain).await {
-                    return Err(self.stop(ErrorClass::Fatal, (offset, request_id), fault).await);
+                if let Err(fault) = self.recover(&at, retry, drain).await {
+                    return Err(self.stop(ErrorClass::Fatal, at, fault, None).await);
                 }
             }
-            Verdict::Stop(class, fault) => return Err(self.stop(class, (offset, request_id), fault).await),
+            Verdict::Stop(class, fault) => {
+                let since_ms = retry.lasting.lasted().map(|_| retry.lasting.goes_on(&self.reporter, Duration::ZERO));
+                return Err(self.stop(class, at, fault, since_ms).await);
+            }
         }
         Ok(())
     }
 
-    async fn stop(&self, class: ErrorClass, at: (Offset, String), fault: Fault) -> Stopped {
+    /// Heartbeats say at once what is worth saying, ERRORS what lasts.
+    async fn say_trying(&self, retry: &mut Retry, at: &(Offset, String), cause: &Cause, pause: Duration) {
+        let since_ms = retry.lasting.goes_on(&self.reporter, Duration::ZERO);
+        let lasted = retry.lasting.lasted().unwrap_or_default();
+        // A reader that is opened anew may wait long for its first record.
+        let waits = lasted + pause >= Retry::WORTH_SAYING || cause.code == LOG_UNREACHABLE;
+        if waits {
+            self.status.is(NodeState::Retrying { since_ms, code: cause.code.clone() });
+        }
+        if cause.code != LOCK_WAIT || !self.waiting.tells(lasted) {
+            retry.lasting.report(&self.reporter, ErrorClass::Transient, Some(at.clone()), cause, pause).await;
+        }
+    }
+
+    /// Says why ALL stops here.
+    pub(super) async fn stop(
+        &self,
+        class: ErrorClass,
+        at: (Offset, String),
+        fault: Fault,
+        since_ms: Option<u64>,
+    ) -> Stopped {
         let offset = at.0;
-        self.reporter.say(class, Some(at), fault.cause()).await;
+        self.reporter.say(class, Some(at), fault.cause(), since_ms).await;
         Stopped { offset, fault }
     }
 
     /// Connects until the database answers; fails where it answers that this node cannot go on, as when a second process holds it.
-    async fn recover(&mut self, retry: &mut Retry, drain: &CancellationToken) -> Result<(), Fault> {
+    async fn recover(
+        &mut self,
+        at: &(Offset, String),
+        retry: &mut Retry,
+        drain: &CancellationToken,
+    ) -> Result<(), Fault> {
         while !drain.is_cancelled() {
             match self.dbms.recover().await {
                 Ok(()) => return Ok(()),
                 Err(fault @ Fault::Fatal(_)) => return Err(fault),
                 Err(fault) => {
                     tracing::warn!(node = %self.node, cause = %fault.cause(), "the database does not answer yet");
-                    wait(retry.pause(), drain).await;
+                    let pause = retry.pause();
+                    self.say_trying(retry, at, fault.cause(), pause).await;
+                    wait(pause, drain).await;
                 }
             }
         }

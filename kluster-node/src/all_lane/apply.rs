@@ -79,7 +79,7 @@ impl AllLane {
                     ahead / 1000
                 ),
             );
-            self.reporter.say(ErrorClass::Alarm, None, &cause).await;
+            self.reporter.say(ErrorClass::Alarm, None, &cause, None).await;
         }
         let before = std::mem::replace(&mut held.state, settled.state);
         held.fresh = false;

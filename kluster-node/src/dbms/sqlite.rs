@@ -5,7 +5,7 @@
 //! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `reads` is the door of ONE.
 //!
 //! Beyond the contract of [`super`]
-//! 1. The write lock is taken by the claim (`BEGIN IMMEDIATE`) and nothing ever waits for a lock: a busy database is [`Fault::Transient`].
+//! 1. The write lock is taken by the claim (`BEGIN IMMEDIATE`) and nothing ever waits for a lock: a busy database is [`Fault::LockWait`].
 //! 2. A dropped future leaves at most an open transaction, which the next call rolls back first.
 //! 3. State lies in the same file as the user's tables, under names that begin with `kluster_`; user SQL that names them is refused.
 

@@ -9,21 +9,18 @@ use crate::answer::{self, Answers, Sender};
 use crate::dbms::Dbms;
 use crate::fault::{Cause, Fault};
 use crate::heartbeat::Pulse;
-use crate::http;
 use crate::membership::Joiner;
 use crate::one_lane::OneLane;
 use crate::report::Reporter;
 use crate::start;
-use crate::status::Status;
+use crate::status::{Away, Status};
 use crate::waiting::Waiting;
 use crate::witness::watch::Watch;
 use kluster_log::LogError;
-use kluster_protocol::{ErrorClass, NodeId, NodeState, Offset, Role};
-use std::net::SocketAddr;
+use kluster_protocol::{ErrorClass, NodeState, Offset, Role};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Answers of this many batches may wait for the log; then the ALL lane waits too.
@@ -38,19 +35,18 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The tasks of a node, each ended when dropped.
 pub(super) struct Lanes {
-    name: NodeId,
     status: Status,
     reporter: Reporter,
     all: (JoinSet<Result<Dbms, Stopped>>, CancellationToken),
     answers: JoinSet<Result<(), LogError>>,
-    one: (JoinSet<Result<(), LogError>>, CancellationToken),
+    one: (JoinSet<()>, CancellationToken),
     watch: JoinSet<Stopped>,
     _pulse: JoinSet<()>,
     said_stopped: CancellationToken,
-    _http: JoinSet<std::io::Result<()>>,
+    _http: JoinSet<()>,
 }
 
-fn one_lane(node: &Node, sender: Sender) -> OneLane {
+fn one_lane(node: &Node, sender: Sender, reporter: Reporter) -> OneLane {
     OneLane {
         node: node.settings.node_id.clone(),
         log: node.log.clone(),
@@ -58,6 +54,7 @@ fn one_lane(node: &Node, sender: Sender) -> OneLane {
         reads: node.dbms.reads(),
         sender,
         status: node.status.clone(),
+        reporter,
         max_reads: node.settings.dbms.max_reads,
     }
 }
@@ -93,13 +90,6 @@ fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter) -> A
     }
 }
 
-async fn http(listener: Option<(TcpListener, SocketAddr)>, name: NodeId, status: Status) -> std::io::Result<()> {
-    match listener {
-        Some((listener, _)) => http::serve(listener, name, status).await,
-        None => Ok(()),
-    }
-}
-
 /// Compares this node with what the others said last, before it serves. Some: it must not.
 async fn compare(node: &mut Node, reporter: Reporter) -> (Watch, Option<Stopped>) {
     let (name, status, identity) = (&node.settings.node_id, &node.status, &node.identity);
@@ -119,11 +109,7 @@ fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> J
     set
 }
 
-fn spawn_if(
-    wanted: bool,
-    one: OneLane,
-    drain: CancellationToken,
-) -> (JoinSet<Result<(), LogError>>, CancellationToken) {
+fn spawn_if(wanted: bool, one: OneLane, drain: CancellationToken) -> (JoinSet<()>, CancellationToken) {
     let mut set = JoinSet::new();
     if wanted {
         set.spawn(one.run(drain.clone()));
@@ -134,8 +120,9 @@ fn spawn_if(
 /// What ended first.
 enum Ended {
     All(Result<Dbms, Stopped>),
-    Answers(LogError),
-    One(Result<(), LogError>),
+    /// Without a report of its own.
+    Broken(Cause),
+    One(Result<(), JoinError>),
     Differs(Stopped),
     Drained,
 }
@@ -149,10 +136,10 @@ impl Lanes {
         let (watch, stopped) = compare(&mut node, reporter.clone()).await;
         let serves = stopped.is_none();
         let (answers, outbox) = mpsc::channel(OUTBOX);
-        let (one, pulse) = (one_lane(&node, sender.clone()), pulse(&node));
+        let (one, pulse) = (one_lane(&node, sender.clone(), reporter.clone()), pulse(&node));
         let (voter, steps) = (node.settings.role == Role::Voter, node.settings.dbms.steps.clone());
         let group = log.names().group_of_all(&name);
-        let http = http(node.listener.take(), name.clone(), status.clone());
+        let http = std::mem::take(&mut node.http.1);
         let (all, lane_drain) = (all_lane(node, answers, reporter.clone()), drain.child_token());
         let (all, watch) = match stopped {
             None => (spawn(all.run(lane_drain.clone())), spawn(watch.run())),
@@ -169,8 +156,7 @@ impl Lanes {
             watch,
             said_stopped: pulse.said_stopped.clone(),
             _pulse: spawn(pulse.run(log, status.clone())),
-            _http: spawn(http),
-            name,
+            _http: http,
             status,
             reporter,
         }
@@ -188,18 +174,19 @@ impl Lanes {
                     return Ok(());
                 }
                 Ended::All(Err(stopped)) => return self.stopped(stopped, drain).await,
-                Ended::Answers(error) => {
-                    let cause = Cause::new("responses", format!("answers cannot be sent: {error}"));
-                    self.reporter.say(ErrorClass::Fatal, None, &cause).await;
+                Ended::Broken(cause) => {
+                    let offset = self.status.now().applied.map_or(Offset::ZERO, Offset::next);
+                    self.reporter.say(ErrorClass::Fatal, Some((offset, String::new())), &cause, None).await;
                     self.all.0.abort_all();
-                    let offset = self.status.now().applied.unwrap_or_default().next();
                     let stopped = Stopped { offset, fault: Fault::Fatal(cause) };
                     return self.stopped(stopped, drain).await;
                 }
-                Ended::One(result) => {
-                    if let Err(error) = result {
-                        tracing::error!(node = %self.name, %error, "the lane of reads ended; writes go on");
-                    }
+                Ended::One(Ok(())) => {}
+                Ended::One(Err(panic)) => {
+                    let cause = panicked("ONE", &panic);
+                    let since_ms = self.reporter.now_ms();
+                    self.status.reads_are(Some(Away { since_ms, code: cause.code.clone() }));
+                    self.reporter.say(ErrorClass::Alarm, None, &cause, None).await;
                 }
                 Ended::Differs(stopped) => return self.differs(stopped, drain).await,
                 Ended::Drained => {}
@@ -223,19 +210,14 @@ impl Lanes {
     async fn next(&mut self, drain: &CancellationToken) -> Ended {
         tokio::select! {
             biased;
-            Some(all) = self.all.0.join_next() => Ended::All(all.unwrap_or_else(|panic| Err(panicked(&panic)))),
-            Some(watch) = self.watch.join_next() => match watch {
-                Ok(stopped) => Ended::Differs(stopped),
-                Err(panic) => Ended::Differs(panicked(&panic)),
-            },
+            Some(all) = self.all.0.join_next() => all.map_or_else(|panic| Ended::Broken(panicked("ALL", &panic)), Ended::All),
+            Some(watch) = self.watch.join_next() => watch.map_or_else(|panic| Ended::Broken(panicked("NODES", &panic)), Ended::Differs),
             Some(answers) = self.answers.join_next(), if !self.answers.is_empty() => match answers {
                 Ok(Ok(())) => Ended::Drained,
-                Ok(Err(error)) => Ended::Answers(error),
-                Err(panic) => Ended::Answers(LogError::Settings(panic.to_string())),
+                Ok(Err(error)) => Ended::Broken(Cause::new("responses", format!("answers cannot be sent: {error}"))),
+                Err(panic) => Ended::Broken(panicked("answers", &panic)),
             },
-            Some(one) = self.one.0.join_next(), if !self.one.0.is_empty() => {
-                Ended::One(one.unwrap_or_else(|panic| Err(LogError::Settings(panic.to_string()))))
-            }
+            Some(one) = self.one.0.join_next(), if !self.one.0.is_empty() => Ended::One(one),
             else => { drain.cancelled().await; Ended::Drained }
         }
     }
@@ -259,9 +241,12 @@ fn state(stopped: &Stopped) -> NodeState {
     NodeState::Stopped { offset: stopped.offset, round: 0, code: stopped.fault.cause().code.clone() }
 }
 
-fn panicked(panic: &tokio::task::JoinError) -> Stopped {
-    let cause = Cause::new("panic", format!("a bug in Kluster ended what this node does: {panic}; please report it"));
-    Stopped { offset: Offset::ZERO, fault: Fault::Fatal(cause) }
+/// The panic's own words stay in this process's log: they may hold what a user wrote.
+fn panicked(lane: &str, panic: &JoinError) -> Cause {
+    tracing::error!(%panic, "a lane ended");
+    let message =
+        format!("a bug in Kluster ended the lane of {lane}; please report it with this node's log, which says where");
+    Cause::new("panic", message)
 }
 
 async fn finish<T: 'static>(tasks: &mut JoinSet<T>) {

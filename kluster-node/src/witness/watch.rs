@@ -150,13 +150,13 @@ impl Watch {
         let saying = Some((open, finding.differing.iter().map(|differing| differing.node.clone()).collect()));
         if self.said != saying {
             self.said = saying;
-            self.reporter.say(ErrorClass::Alarm, Some((finding.at, String::new())), &finding.goes_on()).await;
+            self.reporter.say(ErrorClass::Alarm, Some((finding.at, String::new())), &finding.goes_on(), None).await;
         }
         None
     }
 
     async fn stop(&self, at: Offset, cause: Cause) -> Stopped {
-        self.reporter.say(ErrorClass::Fatal, Some((at, String::new())), &cause).await;
+        self.reporter.say(ErrorClass::Fatal, Some((at, String::new())), &cause, None).await;
         Stopped { offset: self.status.now().applied.map_or(Offset::ZERO, Offset::next), fault: Fault::Fatal(cause) }
     }
 }

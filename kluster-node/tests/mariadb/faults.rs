@@ -5,8 +5,7 @@ use crate::{StopAt, killed_server, shared};
 use kluster_node::dbms::{Dbms, DbmsSettings, ReadError, ReadEvent};
 use kluster_node::fault::Fault;
 use kluster_node::step::Step;
-use kluster_test_servers::MariaDbServer;
-use std::time::Duration;
+use kluster_test_servers::{MariaDbServer, until};
 
 const SESSIONS: &str =
     "select count(*) from information_schema.processlist where db = database() and user like 'kluster_app%'";
@@ -87,16 +86,17 @@ async fn a_lock_held_by_another_passes() {
     let place = shared().await;
     let mut db = open(&place).await;
     one(&mut db, work(1, "insert into t values (1, 'a')")).await.unwrap();
-    let locked = place.sql("start transaction; update t set name = 'mine'; do sleep(3)");
+    let locked = place.server.sql(&place.database, "start transaction; update t set name = 'mine'; do sleep(100)");
     let update = async {
         // As soon as the row is locked.
-        let waiting =
-            "select count(*) from information_schema.processlist where info like 'do sleep%' and db = database()";
-        while place.sql(waiting).await == "0" {}
-        db.run(Some(at(1)), &[work(2, "update t set name = 'b'")]).await
+        let holder = "select id from information_schema.processlist where info like 'do sleep%' and db = database()";
+        until("the row is locked", async || !place.sql(holder).await.is_empty()).await;
+        let ran = db.run(Some(at(1)), &[work(2, "update t set name = 'b'")]).await;
+        place.sql(&format!("kill {}", place.sql(holder).await)).await;
+        ran
     };
     let (_, ran) = tokio::join!(locked, update);
-    assert!(matches!(ran, Err(Fault::Transient(_))), "{ran:?}");
+    assert!(matches!(ran, Err(Fault::LockWait(_))), "{ran:?}");
     one(&mut db, work(2, "update t set name = 'b'")).await.unwrap();
     assert_eq!(place.sql("select name from t").await, "b");
     db.close().await;
@@ -113,10 +113,9 @@ async fn an_abandoned_read_is_ended_in_the_server() {
     assert!(matches!(events.recv().await, Some(ReadEvent::Snapshot(_))));
     let running = "select count(*) from information_schema.processlist where db = database() and info like '%seq_1_to%' \
                    and user like 'kluster_read%'";
-    while place.sql(running).await == "0" {}
+    until("the read runs", async || place.sql(running).await != "0").await;
     reading.abort();
-    let gone = async { while place.sql(running).await != "0" {} };
-    tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+    until("the read is ended in the server", async || place.sql(running).await == "0").await;
     db.close().await;
 }
 
@@ -129,7 +128,7 @@ async fn a_read_whose_session_is_killed_is_lost() {
     let killed = async {
         let running = "select count(*) from information_schema.processlist where db = database() and info like '%seq_1_to%' \
                        and user like 'kluster_read%'";
-        while place.sql(running).await == "0" {}
+        until("the read runs", async || place.sql(running).await != "0").await;
         kill_sessions(&place, "kluster_read").await;
     };
     let ((_, ended), ()) = tokio::join!(read(&reads, &slow), killed);
@@ -149,7 +148,7 @@ async fn ddl_gets_through_beside_reads() {
     let alter = async {
         let running = "select count(*) from information_schema.processlist where db = database() and info like '%sleep(1)%' \
                        and user like 'kluster_read%'";
-        while place.sql(running).await == "0" {}
+        until("the read runs", async || place.sql(running).await != "0").await;
         let alter = ddl(&db, 2, "alter table t add column age int");
         one(&mut db, alter).await
     };

@@ -6,6 +6,7 @@ use kluster_node::dbms::{Dbms, DbmsSettings, How, Ran, Work};
 use kluster_node::fault::Fault;
 use kluster_node::step::Step;
 use kluster_protocol::ErrorCode;
+use kluster_test_servers::until;
 
 fn committing(offset: u64, sql: &str) -> Work {
     Work { how: How::SelfCommitting, ..work(offset, sql) }
@@ -180,7 +181,7 @@ async fn a_server_killed_in_the_middle_of_ddl_goes_on_with_it() {
     let copy = committing(2, "alter table t add index (x), algorithm = copy");
     let running = "select count(*) from information_schema.processlist where info like 'alter table t%'";
     let kill = async {
-        while server.sql("shop", running).await.unwrap().trim_end() == "0" {}
+        until("it runs", async || server.sql("shop", running).await.unwrap().trim_end() != "0").await;
         server.kill9().await.unwrap();
     };
     let (ran, ()) = tokio::join!(db.run(Some(at(1)), std::slice::from_ref(&copy)), kill);
@@ -204,7 +205,7 @@ async fn ddl_that_outlives_its_node_is_ended_before_it_is_judged() {
         "select count(*) from information_schema.processlist where db = database() and info like 'alter table t%'";
     tokio::select! {
         ran = db.run(Some(at(1)), std::slice::from_ref(&copy)) => panic!("{ran:?}"),
-        () = async { while place.sql(running).await == "0" {} } => {}
+        () = until("it runs", async || place.sql(running).await != "0") => {}
     }
     assert!(matches!(db.load().await, Err(Fault::Lost(_))));
     db.recover().await.unwrap();

@@ -5,20 +5,17 @@ use crate::held_up::held_up;
 use crate::settings;
 use kluster_node::dbms::{Dbms, Held};
 use kluster_node::fault::Fault;
-use kluster_test_servers::MariaDbServer;
+use kluster_test_servers::{MariaDbServer, until};
 use std::sync::Arc;
 
 /// A session that executes `lock` and then sleeps, as soon as it sleeps: its number. It ends with its server.
 async fn holder(server: &Arc<MariaDbServer>, lock: &str) -> String {
     let (its, text) = (server.clone(), format!("{lock}; do sleep(100)"));
     tokio::spawn(async move { its.sql("shop", &text).await });
-    loop {
-        let sleeper = "select id from information_schema.processlist where info like 'do sleep%'";
-        let found = server.sql("shop", sleeper).await.unwrap();
-        if !found.is_empty() {
-            return found.trim().to_owned();
-        }
-    }
+    let sleeper = "select id from information_schema.processlist where info like 'do sleep%'";
+    let found = async || server.sql("shop", sleeper).await.unwrap().trim().to_owned();
+    until("the holder sleeps", async || !found().await.is_empty()).await;
+    found().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +55,7 @@ async fn whoever_holds_a_batch_up_is_named() {
         match ran {
             Ok(_) => assert_eq!(db.commit(&finish(Some(offset - 1), offset)).await, Ok(None)),
             // A row is waited for for 1 s at a time.
-            Err(Fault::Transient(_)) => drop(one(&mut db, work(offset, "select 1")).await.unwrap()),
+            Err(Fault::LockWait(_)) => drop(one(&mut db, work(offset, "select 1")).await.unwrap()),
             Err(fault) => panic!("{fault}"),
         }
     }

@@ -5,9 +5,8 @@ use crate::{StopAt, killed_server, shared};
 use kluster_node::dbms::{Dbms, DbmsSettings, ReadError, ReadEvent};
 use kluster_node::fault::Fault;
 use kluster_node::step::Step;
-use kluster_test_servers::PostgresServer;
+use kluster_test_servers::{PostgresServer, until};
 use serde_json::json;
-use std::time::Duration;
 
 const ENDLESS: &str =
     "select count(*) from generate_series(1, 1000000) a, generate_series(1, 1000000) b where a + b < 0";
@@ -110,7 +109,7 @@ async fn a_claim_waits_for_another_claimant_and_then_raises() {
     let locked = "select count(*) from pg_locks where locktype = 'relation' and mode = 'RowShareLock' \
                   and relation = 'kluster_state.state'::regclass";
     let claim = async {
-        while place.sql(locked).await == "0" {}
+        until("the other claimant has the lock", async || place.sql(locked).await != "0").await;
         db.run(Some(at(0)), &[work(1, "insert into t values (1, 'mine')")]).await
     };
     let (_, ran) = tokio::join!(other, claim);
@@ -133,7 +132,7 @@ async fn a_cancelled_statement_is_tried_again() {
     let place = shared().await;
     let mut db = open(&place).await;
     let cancel = async {
-        while place.sql(&running("app")).await == "0" {}
+        until("the statement runs", async || place.sql(&running("app")).await != "0").await;
         place.sql("select pg_cancel_backend(pid) from pg_stat_activity where usename = 'kluster_app_' || current_database()").await;
     };
     let works = [work(1, "insert into t values (1, 'a')"), work(2, ENDLESS), work(3, "insert into t values (2, 'a')")];
@@ -150,10 +149,9 @@ async fn an_abandoned_read_is_ended_in_the_server() {
     let (sender, mut events) = tokio::sync::mpsc::channel(8);
     let reads = db.reads();
     let reading = tokio::spawn(async move { reads.read(&read_of(ENDLESS), &sender).await });
-    while place.sql(&running("read")).await == "0" {}
+    until("the read runs", async || place.sql(&running("read")).await != "0").await;
     reading.abort();
-    let gone = async { while place.sql(&running("read")).await != "0" {} };
-    tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+    until("the read is ended in the server", async || place.sql(&running("read")).await == "0").await;
     assert!(!matches!(events.recv().await, Some(ReadEvent::Row(_))));
     db.close().await;
 }
@@ -168,7 +166,7 @@ async fn a_read_whose_session_is_killed_is_lost() {
     let (a, b, c) = tokio::join!(read(&reads, &one), read(&reads, &one), read(&reads, &one));
     assert!([a, b, c].iter().all(|(_, ended)| ended.is_ok()));
     let killed = async {
-        while place.sql(&running("read")).await == "0" {}
+        until("the read runs", async || place.sql(&running("read")).await != "0").await;
         kill_sessions(&place, "read").await;
     };
     let endless = read_of(ENDLESS);
@@ -189,7 +187,7 @@ async fn ddl_gets_through_beside_reads() {
     let reads = db.reads();
     let slow = read_of("select pg_sleep(1)::text, t.* from t");
     let alter = async {
-        while place.sql(&running("read")).await == "0" {}
+        until("the read runs", async || place.sql(&running("read")).await != "0").await;
         let alter = ddl(&db, 2, "alter table t add column age int");
         one(&mut db, alter).await
     };

@@ -3,6 +3,7 @@
 use crate::contract::*;
 use crate::held_up::held_up;
 use crate::{Shared, shared};
+use kluster_test_servers::until;
 
 /// A session that executes `lock` in a transaction and then sleeps, as soon as it sleeps; it ends with its server.
 async fn holder(place: &Shared, lock: &str) {
@@ -10,7 +11,7 @@ async fn holder(place: &Shared, lock: &str) {
         (place.server, place.database.clone(), format!("begin; {lock}; select pg_sleep(100)"));
     let before = sleepers(place).await;
     tokio::spawn(async move { server.sql(&database, &text).await });
-    while sleepers(place).await == before {}
+    until("the holder sleeps", async || sleepers(place).await != before).await;
 }
 
 async fn sleepers(place: &Shared) -> String {

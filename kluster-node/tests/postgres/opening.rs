@@ -78,13 +78,17 @@ async fn a_login_of_few_rights_says_what_an_administrator_runs_and_then_works() 
         read_url: Some(server.url("shop").replace("postgres:secret", "kluster_read_shop")),
         ..few
     };
-    let mut db = loop {
-        // The server reads the file a moment later.
-        match Dbms::open(&given).await {
-            Err(OpenError::Unusable(why)) if why.contains("password") => {}
-            opened => break opened.unwrap(),
+    let opened = async {
+        loop {
+            // The server reads the file a moment later.
+            match Dbms::open(&given).await {
+                Err(OpenError::Unusable(why)) if why.contains("password") => {}
+                opened => break opened.unwrap(),
+            }
         }
     };
+    let opened = tokio::time::timeout(std::time::Duration::from_secs(60), opened).await;
+    let mut db = opened.expect("the server reads its new file");
     one(&mut db, alone(0, "create table t (id int primary key)")).await.unwrap();
     one(&mut db, work(1, "insert into t values (1)")).await.unwrap();
     let (_, ended) = read(&db.reads(), &read_of("select * from t")).await;

@@ -89,6 +89,15 @@ impl Database {
         }
     }
 
+    /// Ends its server as an administrator does.
+    pub async fn end_server(&self) {
+        match self {
+            Self::Postgres(server, _) => server.end().await.expect("PostgreSQL can be ended"),
+            Self::MariaDb(server, _) => server.end().await.expect("MariaDB can be ended"),
+            Self::Sqlite(..) => panic!("SQLite has no server"),
+        }
+    }
+
     /// Starts its server again; it has recovered when this returns.
     pub async fn restart_server(&self) {
         match self {

@@ -91,7 +91,7 @@ fn wanted() -> Vec<String> {
         "death: OrphanRollsBack",
         "orphan committed",
         "orphan rolled back",
-        "fault: transient",
+        "fault: lock wait",
         "fault: claim raised",
         "a hole in ALL",
         "dedupe: known again",

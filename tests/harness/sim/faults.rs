@@ -142,6 +142,7 @@ impl Watch for Killer {
     fn met(&self, fault: &Fault) {
         let class = match fault {
             Fault::Transient(_) => "transient",
+            Fault::LockWait(_) => "lock wait",
             Fault::Lost(_) => "lost",
             Fault::ClaimRaised(_) => "claim raised",
             Fault::RunAlone(_) => "run alone",

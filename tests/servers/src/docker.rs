@@ -82,6 +82,13 @@ impl Container {
         home::run_with_input(&mut kill, "").await.map(|_| ())
     }
 
+    /// Ends the server in order, by the signal that its image names; its files stay.
+    pub(crate) async fn end(&self) -> Result<(), ServerError> {
+        let mut stop = Command::new("docker");
+        stop.args(["stop", self.inner()?.id()]);
+        home::run_with_input(&mut stop, "").await.map(|_| ())
+    }
+
     pub(crate) async fn restart(&self) -> Result<(), ServerError> {
         let container = self.inner()?;
         if self.is_running().await? {

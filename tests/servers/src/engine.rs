@@ -23,6 +23,14 @@ impl Engine {
         }
     }
 
+    pub(crate) async fn end(&self) -> Result<(), ServerError> {
+        match self {
+            Self::Local(server) => server.end().await,
+            Self::Docker(container) => container.end().await,
+            Self::External(address) => Err(not_ours(address)),
+        }
+    }
+
     pub(crate) async fn restart(&self) -> Result<(), ServerError> {
         match self {
             Self::Local(server) => server.restart().await,
@@ -75,6 +83,11 @@ macro_rules! disturbed {
             /// Kills it with all its sessions, without warning. What it acknowledged stays (the machine does not crash). An error when it is not ours.
             pub async fn kill9(&self) -> Result<(), $crate::error::ServerError> {
                 self.engine.kill9().await
+            }
+
+            /// Ends it as its administrator does: its sessions are told, and what it holds is written. `restart` starts it again.
+            pub async fn end(&self) -> Result<(), $crate::error::ServerError> {
+                self.engine.end().await
             }
 
             /// Starts it again at the same address with the same data, killing it first if it runs; it has recovered when this returns. A killed

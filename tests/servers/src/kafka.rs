@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use rand::distr::{Alphanumeric, SampleString};
+use rustix::process::Signal;
 
 use crate::docker::{self, Answers, Container, Settings};
 use crate::engine::{Engine, disturbed};
@@ -77,6 +78,7 @@ impl KafkaServer {
                 home,
                 account: None,
                 parting_signal: "KILL",
+                orderly_signal: Signal::TERM,
                 ready_line: "broker-under-test: ready",
             })
         })
@@ -100,6 +102,7 @@ impl KafkaServer {
                 home,
                 account: None,
                 parting_signal: "KILL",
+                orderly_signal: Signal::TERM,
                 ready_line: "Kafka Server started",
             })
         })

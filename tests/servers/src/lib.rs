@@ -37,6 +37,7 @@ mod programs;
 mod shared;
 mod skip;
 mod template;
+mod until;
 
 pub use error::ServerError;
 pub use kafka::{KafkaOptions, KafkaServer, kafka_tool};
@@ -47,3 +48,4 @@ pub use port::free as free_ports;
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use shared::{shared_kafka, shared_mariadb, shared_postgres};
 pub use skip::{Part, record_skip, require};
+pub use until::until;

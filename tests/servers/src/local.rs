@@ -49,6 +49,13 @@ impl LocalServer {
         }
     }
 
+    pub(crate) async fn end(&self) -> Result<(), ServerError> {
+        match self.process.lock().await.take() {
+            Some(process) => process.end().await,
+            None => Ok(()),
+        }
+    }
+
     /// Starts the server again where it was, after killing it if it runs.
     pub(crate) async fn restart(&self) -> Result<(), ServerError> {
         let mut process = self.process.lock().await;

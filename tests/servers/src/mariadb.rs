@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
 use tokio::sync::OnceCell;
 
 use crate::account::Account;
@@ -76,6 +77,7 @@ impl MariaDbServer {
                 home,
                 account,
                 parting_signal: "KILL",
+                orderly_signal: Signal::TERM,
                 ready_line: "ready for connections",
             })
         })

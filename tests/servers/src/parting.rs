@@ -1,5 +1,7 @@
 //! What is still to be done when a test, or its whole process, is over, however it ends.
 
+use rustix::process::Signal;
+
 use crate::error::ServerError;
 use crate::home;
 use crate::process::{Launch, Process};
@@ -21,6 +23,7 @@ impl Parting {
             home: home::make("kluster-parting-", None)?,
             account: None,
             parting_signal: "TERM",
+            orderly_signal: Signal::TERM,
             ready_line: "",
         })?;
         Ok(Self { _watchdog: watchdog })

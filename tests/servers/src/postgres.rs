@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
 use tokio::sync::OnceCell;
 
 use crate::account::Account;
@@ -70,6 +71,7 @@ impl PostgresServer {
                 home,
                 account,
                 parting_signal: "QUIT",
+                orderly_signal: Signal::INT,
                 ready_line: "database system is ready to accept connections",
             })
         })

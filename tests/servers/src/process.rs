@@ -38,6 +38,8 @@ pub(crate) struct Launch {
     pub(crate) account: Option<Account>,
     /// What ends it at once and leaves nothing behind (`KILL`; for PostgreSQL `QUIT`, which frees its shared memory).
     pub(crate) parting_signal: &'static str,
+    /// What its administrator ends it with, in order (PostgreSQL: the fast shutdown).
+    pub(crate) orderly_signal: Signal,
     /// In the log as soon as the server answers; empty: do not wait.
     pub(crate) ready_line: &'static str,
 }
@@ -110,14 +112,25 @@ impl Process {
     }
 
     /// Kills the server and all its processes, as a crash of the machine's software would. Its files stay.
-    pub(crate) async fn kill9(mut self) -> Result<(), ServerError> {
+    pub(crate) async fn kill9(self) -> Result<(), ServerError> {
         send(self.server, Signal::STOP);
         let family = family(self.server);
         family.iter().for_each(|member| send(*member, Signal::KILL));
+        self.gone(&family).await
+    }
+
+    /// Ends the server as its administrator does: sessions are told, data are written. Its files stay.
+    pub(crate) async fn end(self) -> Result<(), ServerError> {
+        send(self.server, self.launch.orderly_signal);
+        let server = [self.server];
+        self.gone(&server).await
+    }
+
+    async fn gone(mut self, family: &[Pid]) -> Result<(), ServerError> {
         let deadline = Instant::now() + GONE_WITHIN;
         while family.iter().any(|member| is_running(*member)) {
             if Instant::now() > deadline {
-                return Err(self.not_ready("killed, but it does not end".to_owned()));
+                return Err(self.not_ready("it was told to, but does not end".to_owned()));
             }
             tokio::time::sleep(POLL).await;
         }

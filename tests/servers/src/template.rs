@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use crate::account::Account;
 use crate::error::ServerError;
 use crate::home;
@@ -32,6 +34,7 @@ impl Template {
             home: home.clone(),
             account,
             parting_signal: "KILL",
+            orderly_signal: Signal::TERM,
             ready_line: "",
         })?;
         fill(&home)?;

@@ -21,7 +21,7 @@ pub const DRIVER: &str = "driver";
 /// The login is refused.
 pub const ACCESS_DENIED: u16 = 1045;
 
-use Class::{DiskFull, Fatal, Lost, Refused as Deterministic, RunAlone, Transient, Unknown};
+use Class::{DiskFull, Fatal, LockWait, Lost, Refused as Deterministic, RunAlone, Transient, Unknown};
 
 /// Error numbers and their classes.
 #[rustfmt::skip]
@@ -52,7 +52,9 @@ const NUMBERS: &[(Class, &[u16])] = &[
     (Deterministic(TransactionControl), &[1179, 1399, 1400, 1568]),
     (Deterministic(Raised), &[1643, 1644, 1645]),
 
-    (Transient, &[1020, 1047, 1205, 1213, 1317, 1412, 1637, 1969, 3024]),
+    (Transient, &[1020, 1047, 1213, 1317, 1412, 1637, 1969, 3024]),
+    // No statement waits for itself: another session holds the row or the table.
+    (LockWait, &[1205]),
     (RunAlone, &[1243, 1461, 1615]),
     (Lost, &[1040, 1053, 1130, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1927, 2006, 2013]),
     (DiskFull, &[1021, 1114]),
@@ -130,6 +132,7 @@ pub fn stop(error: sqlx::Error, alone: bool) -> Stop {
         RunAlone if alone => Stop::Fault(Fault::Transient(cause)),
         RunAlone => Stop::Fault(Fault::RunAlone(cause)),
         Transient => Stop::Fault(Fault::Transient(cause)),
+        LockWait => Stop::Fault(Fault::LockWait(cause)),
         Lost => Stop::Fault(Fault::Lost(cause)),
         DiskFull => Stop::Fault(Fault::DiskFull(cause)),
         Fatal => Stop::Fault(Fault::Fatal(cause)),
@@ -226,7 +229,8 @@ mod tests {
 
     #[test]
     fn what_passes_or_is_of_this_server_is_never_a_refusal() {
-        for number in [1205, 1213, 1317, 1969] {
+        assert_eq!(class(1205, "HY000", ""), LockWait);
+        for number in [1213, 1317, 1969] {
             assert_eq!(class(number, "HY000", ""), Transient, "{number}");
         }
         for number in [1021, 1114] {

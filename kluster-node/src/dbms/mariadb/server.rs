@@ -112,7 +112,9 @@ async fn listed(session: &mut Session, sql: &str, names: &Names) -> Result<Vec<S
 /// Why the database cannot be opened, out of an error met while trying to `what`.
 pub fn unusable(what: &str, error: sqlx::Error) -> OpenError {
     match errors::fault(error) {
-        Fault::Lost(cause) | Fault::Transient(cause) => OpenError::Unreachable(cause.to_string()),
+        Fault::Lost(cause) | Fault::Transient(cause) | Fault::LockWait(cause) => {
+            OpenError::Unreachable(cause.to_string())
+        }
         fault => OpenError::Unusable(format!("cannot {what}: {}", fault.cause())),
     }
 }

@@ -15,7 +15,7 @@ pub const CLAIM_RAISED: &str = "KL001";
 /// Raised by our functions when the secret is not that of the process that owns the database now.
 pub const NOT_OURS: &str = "KL002";
 
-use Class::{DiskFull, Fatal, Lost, Refused as Deterministic, RefusedAlone, RunAlone, Transient, Unknown};
+use Class::{DiskFull, Fatal, LockWait, Lost, Refused as Deterministic, RefusedAlone, RunAlone, Transient, Unknown};
 
 /// Errors told by the server's function that reports them, with their code.
 const ROUTINES: &[(&str, &str, Class)] = &[
@@ -54,7 +54,8 @@ const CODES: &[(Class, &[&str])] = &[
     // In a batch they depend on what ran before in the same transaction.
     (RefusedAlone(InvalidState), &["55006", "55P04"]),
 
-    (Transient, &["08", "40001", "40P01", "53300", "55P03", "57014", "72"]),
+    (Transient, &["08", "40001", "40P01", "53300", "57014", "72"]),
+    (LockWait, &["55P03"]),
     (Lost, &["40003", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04"]),
     (DiskFull, &["53100"]),
     (Fatal, &["25006", "25P02", "28", "57P04", "58", "F0", "XX001", "XX002"]),
@@ -97,7 +98,9 @@ pub fn stop(error: &PgError, alone: bool, prepared: bool) -> Stop {
         // Nothing of ours was prepared: the user's own EXECUTE meets it on every node.
         RunAlone if alone && !prepared => Stop::Refused(refusal(NotSupported, error)),
         RefusedAlone(_) | RunAlone => Stop::Fault(Fault::RunAlone(cause(error))),
-        class @ (Transient | Lost | DiskFull | Fatal | Unknown) => Stop::Fault(fault_of(class, cause(error))),
+        class @ (Transient | LockWait | Lost | DiskFull | Fatal | Unknown) => {
+            Stop::Fault(fault_of(class, cause(error)))
+        }
     }
 }
 
@@ -131,6 +134,7 @@ pub fn lost_cause(error: &Error) -> Cause {
 fn fault_of(class: Class, cause: Cause) -> Fault {
     match class {
         Transient => Fault::Transient(cause),
+        LockWait => Fault::LockWait(cause),
         Lost => Fault::Lost(cause),
         RunAlone | RefusedAlone(_) => Fault::RunAlone(cause),
         DiskFull => Fault::DiskFull(cause),
@@ -171,7 +175,7 @@ pub fn read_error(error: &PgError) -> ReadError {
         (Class::Refused(code) | RefusedAlone(code), _) => code,
         (RunAlone, _) => NotSupported,
         (Lost, _) => return ReadError::Lost(cause(error).to_string()),
-        (Transient | DiskFull | Fatal | Unknown, _) => Unavailable,
+        (Transient | LockWait | DiskFull | Fatal | Unknown, _) => Unavailable,
     };
     ReadError::Refused(refusal(code, error))
 }
@@ -235,7 +239,8 @@ mod tests {
     #[test]
     fn what_passes_or_is_of_this_server_is_never_a_refusal() {
         let table = [
-            (Transient, &["40001", "40P01", "53300", "55P03", "57014", "72000", "08006"][..]),
+            (Transient, &["40001", "40P01", "53300", "57014", "72000", "08006"][..]),
+            (LockWait, &["55P03"]),
             (Lost, &["40003", "57P01", "57P02", "57P03", "57P05", "25P03"]),
             (DiskFull, &["53100"]),
             (Fatal, &["58030", "58P01", "XX001", "XX002", "25006", "25P02", "57P04", "F0000", "28000"]),

@@ -32,7 +32,8 @@ const PRIMARY: [(i32, Class); 24] = [
     (ffi::SQLITE_RANGE, Class::Refused(ErrorCode::WrongParams)),
     (ffi::SQLITE_AUTH, Class::Refused(ErrorCode::PrivilegeViolation)),
     (ffi::SQLITE_TOOBIG, Class::Refused(ErrorCode::InvalidValue)),
-    (ffi::SQLITE_BUSY, Class::Transient),
+    // Another process has the file locked. SQLITE_LOCKED is a quarrel within this one.
+    (ffi::SQLITE_BUSY, Class::LockWait),
     (ffi::SQLITE_LOCKED, Class::Transient),
     (ffi::SQLITE_SCHEMA, Class::Transient),
     (ffi::SQLITE_INTERRUPT, Class::Transient),
@@ -153,6 +154,7 @@ pub(super) fn own_fault(error: &Error) -> Fault {
     match class(error) {
         Class::Refused(_) | Class::RefusedAlone(_) | Class::Fatal => Fault::Fatal(cause),
         Class::Transient | Class::RunAlone => Fault::Transient(cause),
+        Class::LockWait => Fault::LockWait(cause),
         Class::Lost => Fault::Lost(cause),
         Class::DiskFull => Fault::DiskFull(cause),
         Class::Unknown => Fault::Unknown(cause),
@@ -163,7 +165,9 @@ pub(super) fn own_fault(error: &Error) -> Fault {
 pub(super) fn open_error(path: &Path, error: &Error) -> OpenError {
     let text = format!("{}: {}", path.display(), cause(error));
     match class(error) {
-        Class::Transient | Class::RunAlone | Class::Lost | Class::DiskFull => OpenError::Unreachable(text),
+        Class::Transient | Class::LockWait | Class::RunAlone | Class::Lost | Class::DiskFull => {
+            OpenError::Unreachable(text)
+        }
         Class::Refused(_) | Class::RefusedAlone(_) | Class::Fatal | Class::Unknown => OpenError::Unusable(text),
     }
 }
@@ -181,7 +185,7 @@ mod tests {
             (ffi::SQLITE_CONSTRAINT_TRIGGER, Class::Refused(ErrorCode::Raised)),
             (extended(ffi::SQLITE_CONSTRAINT, 99), Class::Refused(ErrorCode::CheckViolation)),
             (ffi::SQLITE_MISMATCH, Class::Refused(ErrorCode::TypeMismatch)),
-            (ffi::SQLITE_BUSY_SNAPSHOT, Class::Transient),
+            (ffi::SQLITE_BUSY_SNAPSHOT, Class::LockWait),
             (ffi::SQLITE_LOCKED_SHAREDCACHE, Class::Transient),
             (ffi::SQLITE_FULL, Class::DiskFull),
             (ffi::SQLITE_IOERR_FSYNC, Class::Fatal),

@@ -90,7 +90,10 @@ impl Session {
         let ran = self.as_user(statement, budget);
         if let Some(denial) = self.guard.take_denial() {
             // Whatever the statement made of it, unless the file itself failed.
-            if !matches!(ran, Err(Stop::Fault(Fault::DiskFull(_) | Fault::Fatal(_) | Fault::Transient(_)))) {
+            if !matches!(
+                ran,
+                Err(Stop::Fault(Fault::DiskFull(_) | Fault::Fatal(_) | Fault::Transient(_) | Fault::LockWait(_)))
+            ) {
                 return Err(Stop::Refused(Refusal::new(denial.code, denial.message)));
             }
         }
@@ -200,6 +203,7 @@ fn stop(error: &Error, sql: &str) -> Stop {
     Stop::Fault(match errors::class(error) {
         Class::Refused(code) | Class::RefusedAlone(code) => return Stop::Refused(errors::refusal(code, error, sql)),
         Class::Transient | Class::RunAlone => Fault::Transient(cause()),
+        Class::LockWait => Fault::LockWait(cause()),
         Class::Lost => Fault::Lost(cause()),
         Class::DiskFull => Fault::DiskFull(cause()),
         Class::Fatal => Fault::Fatal(cause()),

@@ -180,6 +180,8 @@ fn user_stop(error: &Error, sql: &str) -> Stop {
     match errors::class(error) {
         Class::Refused(code) | Class::RefusedAlone(code) => refused(errors::refusal(code, error, sql)),
         Class::Unknown => refused(errors::refusal(ErrorCode::Refused, error, sql)),
-        Class::Transient | Class::RunAlone | Class::Lost | Class::DiskFull | Class::Fatal => Stop::Error(lost(error)),
+        Class::Transient | Class::LockWait | Class::RunAlone | Class::Lost | Class::DiskFull | Class::Fatal => {
+            Stop::Error(lost(error))
+        }
     }
 }

@@ -223,7 +223,7 @@ mod tests {
         let open = || Session::connect(&dir.path().join("a.db"), "n1").unwrap();
         let (first, second) = (open(), open());
         first.claim(None).unwrap();
-        assert!(matches!(second.claim(None), Err(Fault::Transient(_))));
+        assert!(matches!(second.claim(None), Err(Fault::LockWait(_))));
         let finish = Finish {
             predecessor: None,
             applied: Offset::new(3),
