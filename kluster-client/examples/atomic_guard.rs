@@ -26,7 +26,10 @@ async fn transfer(client: &Client, from: &str, to: &str, amount: i64) -> Result<
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
     let client = Client::connect(&address::given()).await?;
-    client.execute("create table if not exists account (id text primary key, balance bigint not null)").first().await?;
+    client
+        .execute("create table if not exists account (id varchar(80) primary key, balance bigint not null)")
+        .first()
+        .await?;
     let (jan, eva) = (format!("jan-{}", client.id()), format!("eva-{}", client.id()));
     for (id, balance) in [(&jan, 100), (&eva, 0)] {
         client.execute("insert into account (id, balance) values ($1, $2)").bind(id).bind(balance).first().await?;

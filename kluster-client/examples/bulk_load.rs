@@ -16,7 +16,7 @@ const AT_ONCE: usize = 1000;
 async fn main() -> Result<(), ClientError> {
     let client = Client::connect(&address::given()).await?;
     let count: u64 = std::env::args().nth(2).and_then(|count| count.parse().ok()).unwrap_or(10_000);
-    client.execute("create table if not exists item (id text primary key, n bigint not null)").first().await?;
+    client.execute("create table if not exists item (id varchar(80) primary key, n bigint not null)").first().await?;
 
     let began = Instant::now();
     let rows = stream::iter(0..count)

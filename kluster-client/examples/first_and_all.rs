@@ -11,7 +11,7 @@ mod address;
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
     let client = Client::connect(&address::given()).await?;
-    client.execute("create table if not exists visit (id text primary key, who text)").first().await?;
+    client.execute("create table if not exists visit (id varchar(80) primary key, who text)").first().await?;
 
     for (n, ack) in [Ack::First, Ack::Quorum, Ack::All].into_iter().enumerate() {
         let id = format!("{}-{n}", client.id());

@@ -4,34 +4,71 @@
 //! number or as text, bytes come as base64, a boolean may be 0 or 1 (MariaDB, SQLite), text may be a number (SQLite's numeric). A struct or map
 //! takes columns by name, a tuple by place, a single value the only column. serde asks for no type inside `#[serde(flatten)]` and untagged
 //! enums: there a cell is what its JSON is.
+//!
+//! Invariant: a cell is read from its text only when a type asks for it, so JSON is what the DBMS gave: to a `Box<RawValue>` every digit, key and
+//! level of it, and what another type cannot hold is an error that names the column.
 
 use crate::param;
-use kluster_protocol::Row;
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
-use serde_json::{Error, Value};
+use serde_json::Error;
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The name under which serde_json's `RawValue` asks for a value's own text. Not public there; a test holds it.
+const RAW: &str = "$serde_json::private::RawValue";
 
 /// Decodes one row.
 pub(crate) fn row<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    let row: Row = serde_json::from_str(text)?;
-    T::deserialize(WholeRow(&row))
+    let fields: Fields<'_> = serde_json::from_str(text)?;
+    T::deserialize(WholeRow { text, fields: &fields.0 })
+}
+
+/// The names and texts of an object, in its order.
+struct Fields<'v>(Vec<(String, &'v RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(object.size_hint().unwrap_or_default());
+                while let Some(field) = object.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// A row: by name, by place, or its only cell.
-struct WholeRow<'v>(&'v Row);
+struct WholeRow<'v> {
+    text: &'v str,
+    fields: &'v [(String, &'v RawValue)],
+}
 
 impl<'v> WholeRow<'v> {
     fn only(&self) -> Result<Cell<'v>, Error> {
-        let mut cells = self.0.values();
-        match (cells.next(), cells.next()) {
-            (Some(cell), None) => Ok(Cell(cell)),
-            _ => Err(Error::custom(format_args!(
+        match self.fields {
+            [(_, cell)] => Ok(Cell(cell.get())),
+            fields => Err(Error::custom(format_args!(
                 "the row has {} columns ({}): decode it into a struct or a tuple",
-                self.0.len(),
-                self.0.keys().cloned().collect::<Vec<_>>().join(", ")
+                fields.len(),
+                fields.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
             ))),
         }
     }
@@ -45,13 +82,9 @@ macro_rules! only_cell {
     };
 }
 
-/// A tuple is read as a sequence, and a struct of one field as that field: of a row and of a cell alike.
+/// A tuple is read as a sequence: of a row and of a cell alike.
 macro_rules! tuples_are_sequences {
     () => {
-        fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-            visitor.visit_newtype_struct(self)
-        }
-
         fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
             self.deserialize_seq(visitor)
         }
@@ -77,7 +110,7 @@ impl<'de> Deserializer<'de> for WholeRow<'de> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_map(Columns::of(self.0))
+        visitor.visit_map(Columns::of(self.fields))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -88,7 +121,14 @@ impl<'de> Deserializer<'de> for WholeRow<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(Cells(self.0.values()))
+        visitor.visit_seq(Cells(self.fields.iter().map(|(_, cell)| *cell)))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        match name {
+            RAW => serde_json::Deserializer::from_str(self.text).deserialize_newtype_struct(name, visitor),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     tuples_are_sequences!();
@@ -105,18 +145,53 @@ impl<'de> Deserializer<'de> for WholeRow<'de> {
     forward_to_deserialize_any! { unit unit_struct map struct identifier ignored_any }
 }
 
-/// One value of a row, or inside one.
-struct Cell<'v>(&'v Value);
+/// One value of a row, or inside one: its JSON text.
+struct Cell<'v>(&'v str);
+
+/// What a text of JSON is, by its first character.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Null,
+    Text,
+    Number,
+    List,
+    Object,
+    Other,
+}
+
+impl<'v> Cell<'v> {
+    fn kind(&self) -> Kind {
+        match self.0.trim_start().as_bytes().first() {
+            Some(b'n') => Kind::Null,
+            Some(b'"') => Kind::Text,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            Some(b'[') => Kind::List,
+            Some(b'{') => Kind::Object,
+            _ => Kind::Other,
+        }
+    }
+
+    /// Its content, if it is a text.
+    fn text(&self) -> Result<Option<String>, Error> {
+        (self.kind() == Kind::Text).then(|| serde_json::from_str(self.0)).transpose()
+    }
+
+    fn json(&self) -> Json<'v> {
+        serde_json::Deserializer::from_str(self.0)
+    }
+}
+
+type Json<'v> = serde_json::Deserializer<serde_json::de::StrRead<'v>>;
 
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty;)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            match self.0 {
-                Value::String(text) => match text.parse::<$type>() {
+            match self.text()? {
+                Some(text) => match text.parse::<$type>() {
                     Ok(number) => visitor.$visit(number),
                     Err(_) => Err(Error::custom(format_args!("{text:?} is no {}", stringify!($type)))),
                 },
-                other => other.$method(visitor),
+                None => self.json().$method(visitor),
             }
         })*
     };
@@ -132,20 +207,20 @@ impl<'de> Deserializer<'de> for Cell<'de> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.0.deserialize_any(visitor)
+        self.json().deserialize_any(visitor)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0.as_i64() {
-            Some(number @ (0 | 1)) => visitor.visit_bool(number == 1),
+        match self.0.trim() {
+            "0" => visitor.visit_bool(false),
+            "1" => visitor.visit_bool(true),
             _ => self.deserialize_any(visitor),
         }
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Number(number) => visitor.visit_string(number.to_string()),
+        match self.kind() {
+            Kind::Number => visitor.visit_str(self.0.trim()),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -155,9 +230,9 @@ impl<'de> Deserializer<'de> for Cell<'de> {
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::String(text) => visitor.visit_byte_buf(param::decode(text)?),
-            _ => self.deserialize_any(visitor),
+        match self.text()? {
+            Some(text) => visitor.visit_byte_buf(param::decode(&text)?),
+            None => self.deserialize_any(visitor),
         }
     }
 
@@ -166,15 +241,25 @@ impl<'de> Deserializer<'de> for Cell<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Null => visitor.visit_none(),
+        match self.kind() {
+            Kind::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        match name {
+            RAW => self.json().deserialize_newtype_struct(name, visitor),
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(cells) => visitor.visit_seq(Cells(cells.iter())),
+        match self.kind() {
+            Kind::List => {
+                let cells: Vec<&RawValue> = serde_json::from_str(self.0)?;
+                visitor.visit_seq(Cells(cells.into_iter()))
+            }
             _ => self.deserialize_any(visitor),
         }
     }
@@ -182,8 +267,8 @@ impl<'de> Deserializer<'de> for Cell<'de> {
     tuples_are_sequences!();
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Object(fields) => visitor.visit_map(Columns::of(fields)),
+        match self.kind() {
+            Kind::Object => visitor.visit_map(Columns::of(&serde_json::from_str::<Fields<'_>>(self.0)?.0)),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -203,23 +288,30 @@ impl<'de> Deserializer<'de> for Cell<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Object(fields) => visitor.visit_enum(MapAccessDeserializer::new(Columns::of(fields))),
-            other => other.deserialize_enum(name, variants, visitor),
+        match self.kind() {
+            Kind::Object => {
+                let fields: Fields<'_> = serde_json::from_str(self.0)?;
+                visitor.visit_enum(MapAccessDeserializer::new(Columns::of(&fields.0)))
+            }
+            _ => self.json().deserialize_enum(name, variants, visitor),
         }
     }
 
-    forward_to_deserialize_any! { char unit unit_struct identifier ignored_any }
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! { char unit unit_struct identifier }
 }
 
 /// Cells in order.
 struct Cells<I>(I);
 
-impl<'de, I: ExactSizeIterator<Item = &'de Value>> SeqAccess<'de> for Cells<I> {
+impl<'de, I: ExactSizeIterator<Item = &'de RawValue>> SeqAccess<'de> for Cells<I> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        self.0.next().map(|cell| seed.deserialize(Cell(cell))).transpose()
+        self.0.next().map(|cell| seed.deserialize(Cell(cell.get()))).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -228,18 +320,18 @@ impl<'de, I: ExactSizeIterator<Item = &'de Value>> SeqAccess<'de> for Cells<I> {
 }
 
 /// Cells by name.
-struct Columns<'v> {
-    rest: serde_json::map::Iter<'v>,
-    current: Option<(&'v String, &'v Value)>,
+struct Columns<'f, 'v> {
+    rest: std::slice::Iter<'f, (String, &'v RawValue)>,
+    current: Option<&'f (String, &'v RawValue)>,
 }
 
-impl<'v> Columns<'v> {
-    fn of(row: &'v Row) -> Self {
-        Self { rest: row.iter(), current: None }
+impl<'f, 'v> Columns<'f, 'v> {
+    fn of(fields: &'f [(String, &'v RawValue)]) -> Self {
+        Self { rest: fields.iter(), current: None }
     }
 }
 
-impl<'de> MapAccess<'de> for Columns<'de> {
+impl<'de> MapAccess<'de> for Columns<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
@@ -249,7 +341,8 @@ impl<'de> MapAccess<'de> for Columns<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let (name, cell) = self.current.take().ok_or_else(|| Error::custom("a value was asked for before its name"))?;
-        seed.deserialize(Cell(cell)).map_err(|error| Error::custom(format_args!("column {name:?}: {error}")))
+        let decoded = seed.deserialize(Cell(cell.get()));
+        decoded.map_err(|error| Error::custom(format_args!("column {name:?}: {error}")))
     }
 }
 
@@ -257,7 +350,7 @@ impl<'de> MapAccess<'de> for Columns<'de> {
 mod tests {
     use super::*;
     use crate::Bytes;
-    use serde::Deserialize;
+    use serde_json::Value;
     use std::collections::BTreeMap;
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -324,6 +417,34 @@ mod tests {
         );
         assert_eq!(row::<Value>(r#"{"a":"1"}"#).unwrap(), serde_json::json!({"a": "1"}));
         assert_eq!(row::<Option<Doc>>(r#"{"deep":1,"b":2}"#).unwrap(), Some(Doc { deep: 1 }));
+    }
+
+    #[test]
+    fn json_is_what_the_dbms_gave() {
+        let deep = format!("{}{}", "[".repeat(3000), "]".repeat(3000));
+        for json in ["1e400", "123456789012345678901234567890.5", r#"{"a":1, "a":[2]}"#, deep.as_str()] {
+            let text = format!(r#"{{"id":1,"doc":{json}}}"#);
+            let (id, doc): (i64, Box<RawValue>) = row(&text).unwrap();
+            assert_eq!((id, doc.get()), (1, json));
+            let columns: BTreeMap<String, Option<Box<RawValue>>> = row(&text).unwrap();
+            assert_eq!(columns["doc"].as_ref().map(|doc| doc.get()), Some(json));
+            assert_eq!(row::<Box<RawValue>>(&text).unwrap().get(), text);
+            #[derive(Deserialize)]
+            struct Other {
+                id: i64,
+            }
+            assert_eq!(row::<Other>(&text).unwrap().id, 1, "what is not asked for is not read");
+        }
+        assert_eq!(
+            row::<String>(r#"{"n":123456789012345678901234567890.50}"#).unwrap(),
+            "123456789012345678901234567890.50"
+        );
+        assert_eq!(
+            row::<i128>(r#"{"n":123456789012345678901234567890}"#).unwrap(),
+            123_456_789_012_345_678_901_234_567_890
+        );
+        let error = row::<BTreeMap<String, Value>>(r#"{"doc":1e400}"#).unwrap_err().to_string();
+        assert!(error.starts_with("column \"doc\": number out of range"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use kluster_protocol::{
     BadRequest, Body, Control, ErrorCode, Kind, MAJOR_VERSION, MAX_RESULT_BYTES, Offset, Request, ResponseError,
     Statement, header,
 };
-use kluster_sql::{Class, Dialect};
+use kluster_sql::{Class, Dialect, Fences};
 
 /// What a record asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,14 +156,15 @@ fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(W
             (Class::Ddl, _) => How::SelfCommitting,
         };
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
-        let sql = match (dialect, verdict.class) {
+        let (sql, fences) = match (dialect, verdict.class) {
             (Dialect::Postgres, Class::Read | Class::Write) => {
                 let texts: Vec<Option<&str>> = params.iter().map(serde_json::Value::as_str).collect();
-                kluster_sql::fence_present(&verdict.sql, &texts).into_owned()
+                let (sql, fences) = kluster_sql::fence_present(&verdict.sql, &texts);
+                (sql.into_owned(), fences)
             }
-            _ => verdict.sql.into_owned(),
+            _ => (verdict.sql.into_owned(), Fences::default()),
         };
-        admitted.push(WorkStatement { sql, params, expect_rows });
+        admitted.push(WorkStatement { sql, params, expect_rows, fences });
     }
     Ok((Work { offset, how, statements: admitted, max_result_bytes: MAX_RESULT_BYTES }, reads))
 }

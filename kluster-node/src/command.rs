@@ -3,6 +3,7 @@
 //!
 //! Neighbours: `main.rs` calls it; the tests have a binary of their own that calls it too, built with the steps at which a test may stop it.
 
+use crate::all_lane::BatchLimit;
 use crate::config::Config;
 use crate::dbms::DbmsSettings;
 use crate::node::{Node, NodeError, NodeSettings};
@@ -64,6 +65,7 @@ fn settings(config: &Config) -> NodeSettings {
         http: node.http.0,
         trust_topics: node.trust_topics,
         development: node.development,
+        max_batch: max_batch(),
         ..NodeSettings::of(dbms)
     }
 }
@@ -76,6 +78,16 @@ fn steps() -> Steps {
 #[cfg(not(feature = "test-steps"))]
 fn steps() -> Steps {
     Steps::default()
+}
+
+#[cfg(feature = "test-steps")]
+fn max_batch() -> BatchLimit {
+    BatchLimit::from_environment().unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+#[cfg(not(feature = "test-steps"))]
+fn max_batch() -> BatchLimit {
+    BatchLimit::default()
 }
 
 async fn drain_on_signal(drain: CancellationToken) {

@@ -21,7 +21,7 @@ use crate::fault::{Fault, Refusal};
 use crate::rows::Rows;
 use crate::step::Steps;
 use kluster_protocol::Offset;
-use kluster_sql::Dialect;
+use kluster_sql::{Dialect, Fences};
 pub use locks::{Held, Locks};
 use serde_json::Value;
 use std::time::Duration;
@@ -116,6 +116,8 @@ pub struct WorkStatement {
     pub params: Vec<Value>,
     /// Rows matched or returned must be this many.
     pub expect_rows: Option<u64>,
+    /// What was put into the text, so that places in the DBMS's errors are those of the text as it was written.
+    pub fences: Fences,
 }
 
 /// What one work came to: the rows of each of its statements, or the refusal that is its outcome.

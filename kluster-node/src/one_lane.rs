@@ -23,7 +23,7 @@ use kluster_protocol::{
     Body, Column, ErrorClass, ErrorCode, MAX_ROW_BYTES, Members, MessageId, NodeId, NodeState, Offset, PART_BYTES,
     Request, RequestTopic, Response, ResponseError, StatementResult, Topic,
 };
-use kluster_sql::Dialect;
+use kluster_sql::{Dialect, Fences};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -297,7 +297,7 @@ fn admitted(dialect: Dialect, request: &Request) -> Result<Vec<WorkStatement>, R
             kluster_sql::admit_read(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
         check_params(statement, verdict.params as usize).map_err(named)?;
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
-        Ok(WorkStatement { sql: verdict.sql.into_owned(), params, expect_rows })
+        Ok(WorkStatement { sql: verdict.sql.into_owned(), params, expect_rows, fences: Fences::default() })
     });
     statements.collect()
 }

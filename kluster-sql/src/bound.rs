@@ -25,9 +25,10 @@ pub fn reads_clock(dialect: Dialect, value: &str) -> bool {
 ///
 /// What is JSON is left alone, for no time is read from it.
 #[must_use]
-pub fn fence_present<'a>(sql: &'a str, params: &[Option<&str>]) -> Cow<'a, str> {
+pub fn fence_present<'a>(sql: &'a str, params: &[Option<&str>]) -> (Cow<'a, str>, Fences) {
     let dialect = Dialect::Postgres;
     let mut fenced = String::new();
+    let mut fences = Fences::default();
     let mut copied = 0;
     for token in Lexer::new(dialect, sql).map_while(Result::ok) {
         let present = match token.kind {
@@ -41,14 +42,45 @@ pub fn fence_present<'a>(sql: &'a str, params: &[Option<&str>]) -> Cow<'a, str> 
         if present {
             let end = token.end as usize;
             fenced.push_str(&sql[copied..end]);
-            fenced.push_str("::text");
+            fenced.push_str(FENCE);
             copied = end;
+            fences.0.push((characters(&sql[..token.start as usize]), characters(&sql[..end])));
         }
     }
     match copied {
-        0 => Cow::Borrowed(sql),
-        _ => Cow::Owned(fenced + &sql[copied..]),
+        0 => (Cow::Borrowed(sql), fences),
+        _ => (Cow::Owned(fenced + &sql[copied..]), fences),
     }
+}
+
+/// Makes a value a text.
+const FENCE: &str = "::text";
+
+/// Where a text was fenced: beginning and end of each value, in characters of the text as it was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fences(Vec<(u32, u32)>);
+
+impl Fences {
+    /// The place in the text as it was written that `position` in the fenced text means, both in characters from 1. A fence means the value that
+    /// it stands behind.
+    #[must_use]
+    pub fn place(&self, position: u32) -> u32 {
+        let mut place = position;
+        for (start, end) in &self.0 {
+            if place <= *end {
+                break;
+            }
+            if place <= end + characters(FENCE) {
+                return start + 1;
+            }
+            place -= characters(FENCE);
+        }
+        place
+    }
+}
+
+fn characters(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
 }
 
 /// PostgreSQL takes no text longer than this for a time (`MAXDATELEN` in its datetime.h).
@@ -71,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_present_is_fenced_and_texts_stay_what_they_are() {
-        let fence = |sql: &str, params: &[Option<&str>]| fence_present(sql, params).into_owned();
+        let fence = |sql: &str, params: &[Option<&str>]| fence_present(sql, params).0.into_owned();
         assert_eq!(fence("insert into t values ('now', 'snow')", &[]), "insert into t values ('now'::text, 'snow')");
         assert_eq!(
             fence("insert into t values ($1, $2)", &[Some("Yesterday"), None]),
@@ -80,6 +112,20 @@ mod tests {
         assert_eq!(fence("select \"now\", $$now$$ -- 'now'", &[]), "select \"now\", $$now$$ -- 'now'");
         assert_eq!(fence("update t set j = $1", &[Some("{\"at\":\"now\"}")]), "update t set j = $1");
         assert_eq!(fence("update t set a = $1", &[Some("{now}")]), "update t set a = $1::text");
+    }
+
+    #[test]
+    fn places_behind_a_fence_are_those_of_the_text_as_written() {
+        let sql = "select 'é', 'now', $1, b";
+        let (fenced, fences) = fence_present(sql, &[Some("today")]);
+        assert_eq!(fenced, "select 'é', 'now'::text, $1::text, b");
+        let place_of = |text: &str, part: &str| characters(&text[..text.find(part).unwrap()]) + 1;
+        for part in ["select", "'é'", "'now'", ", $1", "$1", ", b", "b"] {
+            assert_eq!(fences.place(place_of(&fenced, part)), place_of(sql, part), "{part}");
+        }
+        assert_eq!(fences.place(place_of(&fenced, "::text, $1")), place_of(sql, "'now'"));
+        assert_eq!(fences.place(place_of(&fenced, "text, b")), place_of(sql, "$1"));
+        assert_eq!(Fences::default().place(7), 7);
     }
 
     #[test]

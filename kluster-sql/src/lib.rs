@@ -48,7 +48,7 @@ mod statement;
 mod token;
 
 pub use admit::{Admitted, admit, admit_read, implicit_commit};
-pub use bound::{fence_present, reads_clock};
+pub use bound::{Fences, fence_present, reads_clock};
 pub use classify::Class;
 pub use dialect::Dialect;
 pub use lexer::{LexError, Lexer};

@@ -5,11 +5,13 @@
 
 mod database;
 mod load;
+mod plain_load;
 mod process;
 mod relay;
 
 pub use database::{Database, Kind};
 pub use load::Load;
+pub use plain_load::load_past_kluster;
 pub use process::{NodeProcess, binary, signal};
 pub use relay::Relay;
 

@@ -4,10 +4,8 @@
 //! `cargo run --release -p kluster-tests --bin compare-load -- postgres|mariadb|sqlite FILE [DATABASE]`; DATABASE is the one that the script itself creates
 //! and changes to, if it does. Build the workspace's binaries in the same profile first.
 
-use kluster_tests::cluster::{Cluster, Database, Kind};
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use kluster_tests::cluster::{Cluster, Kind, load_past_kluster};
+use std::process::Command;
 use std::time::Instant;
 
 #[tokio::main]
@@ -30,7 +28,7 @@ async fn main() {
     cluster.caught_up().await;
     println!("loaded through the cluster in {:.1} s", began.elapsed().as_secs_f64());
     status(&cluster);
-    let plain = load_past_kluster(kind, file, own).await;
+    let plain = load_past_kluster(kind, file.as_ref(), own).await;
     let rows: usize = plain.values().map(Vec::len).sum();
     for node in &cluster.nodes {
         let tables = node.database().tables().await;
@@ -57,43 +55,4 @@ fn load(cluster: &Cluster, file: &str) {
 
 fn status(cluster: &Cluster) {
     admin().arg("status").args(cluster.flags()).status().expect("kluster-admin starts");
-}
-
-/// The tables after a load by psql, mariadb or SQLite itself.
-async fn load_past_kluster(kind: Kind, file: &str, own: Option<&str>) -> BTreeMap<String, Vec<String>> {
-    let database = Database::create(kind).await;
-    let script = || std::fs::File::open(file).expect("the script can be read");
-    match &database {
-        Database::Postgres(server, name) => {
-            run(Command::new("psql").args(["-q", "-v", "ON_ERROR_STOP=1", &server.url(name)]).stdin(script()));
-            Database::Postgres(server, own.unwrap_or(name).to_owned()).tables().await
-        }
-        Database::MariaDb(server, name) => {
-            let port = server.port().to_string();
-            let login = [
-                "--protocol=tcp",
-                "-h127.0.0.1",
-                "-uroot",
-                "-psecret",
-                "-P",
-                &port,
-                "--default-character-set=utf8mb4",
-                name,
-            ];
-            run(Command::new("mariadb").args(login).stdin(script()));
-            Database::MariaDb(server, own.unwrap_or(name).to_owned()).tables().await
-        }
-        Database::Sqlite(place, _) => {
-            let text = std::fs::read_to_string(Path::new(file)).expect("the script can be read");
-            let plain = rusqlite::Connection::open(place).expect("the file opens");
-            plain.execute_batch(text.trim_start_matches('\u{feff}')).expect("SQLite loads the script");
-            drop(plain);
-            database.tables().await
-        }
-    }
-}
-
-fn run(command: &mut Command) {
-    let status = command.stdout(Stdio::null()).status().expect("the tool starts");
-    assert!(status.success(), "the plain load failed: {status}");
 }

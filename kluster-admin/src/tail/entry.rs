@@ -4,9 +4,11 @@ use crate::output::{Output, Tone};
 use crate::show;
 use kluster_log::Record;
 use kluster_protocol::{
-    Body, Control, Heartbeat, Kind, NodeId, Offset, Request, Response, Role, SystemError, Topic, header,
+    Body, Control, Heartbeat, Kind, NodeId, Offset, Request, Response, Role, SystemError, Topic, header, value,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::io;
 
 /// So many characters of SQL, of an error and of a foreign text are printed.
@@ -29,6 +31,34 @@ struct Words {
     tone: Tone,
     /// The offset of ALL that it is about, if it is about one.
     about: Option<Offset>,
+}
+
+/// A record as a JSON document.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    topic: Topic,
+    partition: u32,
+    offset: Offset,
+    time: String,
+    timestamp_ms: i64,
+    key: Option<String>,
+    headers: serde_json::Map<String, Value>,
+    value: Option<Written>,
+}
+
+/// What a record holds: JSON in its own text, or another text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Written {
+    Json(Box<RawValue>),
+    Text(String),
+}
+
+impl Written {
+    fn of(text: String) -> Self {
+        value::json(&text).map_or(Self::Text(text), Self::Json)
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -68,21 +98,19 @@ impl<'a> Entry<'a> {
         format!("{time}  {place:<12} {:>6}  {who}  {id}  {what}", self.record.offset)
     }
 
-    fn json(&self) -> Value {
+    fn json(&self) -> impl Serialize {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = self.record.headers.iter().map(|(name, value)| (name.clone(), Value::from(text(value))));
-        let json = |value: &[u8]| serde_json::from_slice::<Value>(value).unwrap_or_else(|_| text(value).into());
-        let value = self.record.value.as_deref().map(json);
-        json!({
-            "topic": self.topic,
-            "partition": self.record.partition,
-            "offset": self.record.offset,
-            "time": show::time_ms(self.time()),
-            "timestampMs": self.record.timestamp_ms,
-            "key": self.record.key.as_deref().map(text),
-            "headers": headers.collect::<serde_json::Map<_, _>>(),
-            "value": value,
-        })
+        Document {
+            topic: self.topic,
+            partition: self.record.partition,
+            offset: self.record.offset,
+            time: show::time_ms(self.time()),
+            timestamp_ms: self.record.timestamp_ms,
+            key: self.record.key.as_deref().map(text),
+            headers: headers.collect(),
+            value: self.record.value.as_deref().map(text).map(Written::of),
+        }
     }
 
     fn time(&self) -> u64 {
@@ -136,7 +164,7 @@ fn control(value: Option<&[u8]>) -> Option<Words> {
 }
 
 fn response(value: Option<&[u8]>) -> Option<Words> {
-    let response: Response = serde_json::from_slice(value?).ok()?;
+    let response: Response<Box<RawValue>> = serde_json::from_slice(value?).ok()?;
     let mut what = show::one_line(&response.result_code, SHOWN);
     if let Some(offset) = response.offset {
         what.push_str(&format!(", offset {offset}"));

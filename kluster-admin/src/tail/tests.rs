@@ -79,6 +79,24 @@ async fn json_lines_hold_the_record() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn json_lines_hold_a_result_as_the_node_wrote_it() {
+    let cluster = Cluster::new();
+    let answer = |json: &str| {
+        format!(
+            r#"{{"messageId":"a","nodeId":"n1","requestId":"r","requestTopic":"ALL","resultCode":"OK","result":[{{"js":{json}}}],"members":{{"version":0,"voter":false,"voters":0}}}}"#
+        )
+    };
+    let json =
+        format!(r#"[1e400, 123456789012345678901234567890, {{"a":1,"a":2}}, {}{}]"#, "[".repeat(500), "]".repeat(500));
+    cluster.append(Topic::Responses, NewRecord::of(answer(&json.replace(' ', "\r\n")))).await;
+    let written = run(&cluster, &tail(&[What::Responses], From::Beginning), Format::Json).await;
+    assert_eq!(written.data().lines().count(), 1);
+    assert!(written.data().contains(&answer(&json.replace(' ', "  "))), "{}", written.data());
+    let written = run(&cluster, &tail(&[What::Responses], From::Beginning), Format::Table).await;
+    assert!(written.data().contains("n1  r  OK"), "{}", written.data());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_happens_is_followed_until_the_count() {
     let cluster = cluster().await;
     let mut written = Written::default();

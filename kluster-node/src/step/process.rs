@@ -1,12 +1,17 @@
 //! Stops the whole process at a step, so that a test can kill it there or let it go on. Only in builds for tests.
 //!
 //! `KLUSTER_TEST_STEP=Committing:3:stop`: at the third `Committing` the process stops itself as by SIGSTOP; `kill`: as by SIGKILL.
+//! `KLUSTER_TEST_BATCH=7`: at most seven works in a batch; `seed:17`: from 1 to as many as there may be, drawn anew for each batch.
 
 use super::{Step, Steps, Watch};
+use crate::all_lane::BatchLimit;
+use kluster_protocol::MAX_BATCH;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use rustix::process::{Signal, getpid, kill_process};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 struct Halt {
     at: Step,
@@ -21,6 +26,26 @@ impl Steps {
             Err(_) => Ok(Self::default()),
             Ok(text) => parse(&text).map(|halt| Self::watched(Arc::new(halt))),
         }
+    }
+}
+
+impl BatchLimit {
+    /// The batch borders that the environment asks for.
+    pub fn from_environment() -> Result<Self, String> {
+        let Ok(text) = std::env::var("KLUSTER_TEST_BATCH") else { return Ok(Self::default()) };
+        let wrong = |_| format!("KLUSTER_TEST_BATCH={text}: expected a number from 1 on, such as 7, or seed:17");
+        match text.strip_prefix("seed:") {
+            Some(seed) => Ok(Self::drawn(seed.parse().map_err(wrong)?)),
+            None => {
+                let most = text.parse::<std::num::NonZeroUsize>().map_err(wrong)?.get();
+                Ok(Self(Arc::new(move || most)))
+            }
+        }
+    }
+
+    fn drawn(seed: u64) -> Self {
+        let rng = Mutex::new(StdRng::seed_from_u64(seed));
+        Self(Arc::new(move || rng.lock().unwrap_or_else(PoisonError::into_inner).random_range(1..=MAX_BATCH)))
     }
 }
 

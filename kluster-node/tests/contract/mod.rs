@@ -73,7 +73,7 @@ pub fn at(offset: u64) -> Offset {
 
 /// A statement without params.
 pub fn statement(sql: &str) -> WorkStatement {
-    WorkStatement { sql: sql.into(), params: Vec::new(), expect_rows: None }
+    WorkStatement { sql: sql.into(), params: Vec::new(), expect_rows: None, fences: Default::default() }
 }
 
 /// A work of one statement that may share its transaction.

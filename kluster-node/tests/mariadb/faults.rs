@@ -5,6 +5,7 @@ use crate::{StopAt, killed_server, shared};
 use kluster_node::dbms::{Dbms, DbmsSettings, ReadError, ReadEvent};
 use kluster_node::fault::Fault;
 use kluster_node::step::Step;
+use kluster_protocol::ErrorCode;
 use kluster_test_servers::{MariaDbServer, until};
 
 const SESSIONS: &str =
@@ -155,5 +156,43 @@ async fn ddl_gets_through_beside_reads() {
     let ((_, ended), altered) = tokio::join!(read(&reads, &slow), alter);
     assert_eq!(ended, Ok(()));
     assert!(altered.is_ok());
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_statements_own_mistake_is_an_answer_whatever_its_number() {
+    let place = shared().await;
+    let mut db = open(&place).await;
+    let refused = [
+        ("select rank() over w from t", ErrorCode::InvalidStatement),
+        (
+            "select sum(id) over (order by id, name range between 1 preceding and current row) from t",
+            ErrorCode::InvalidStatement,
+        ),
+        ("with a as (select 1), a as (select 2) select * from a", ErrorCode::InvalidStatement),
+        ("select id from t where match(name) against ('x')", ErrorCode::InvalidStatement),
+        ("select id from t partition (nowhere)", ErrorCode::InvalidStatement),
+        ("select ntile(0) over (order by id) from t", ErrorCode::InvalidValue),
+        ("insert into t values (json_query('[1]', '$[0'), 'x')", ErrorCode::InvalidValue),
+    ];
+    one(&mut db, work(1, "insert into t values (1, 'a')")).await.unwrap();
+    for (n, (sql, expected)) in refused.into_iter().enumerate() {
+        let ran = one(&mut db, work(2 + n as u64, sql)).await;
+        assert_eq!(code(&ran), Some(expected), "{sql}: {ran:?}");
+    }
+    let definitions = [
+        "create function f() returns int begin declare a int; declare a int; return 1; end",
+        "create function f() returns int begin end",
+        "create procedure p() begin declare exit handler for sqlstate '00000' begin end; end",
+        "create table p (a int) partition by range (a) (partition x values less than (5), partition y values less than (2))",
+        "create table p (a int, b int as (a + 1) virtual, primary key (b))",
+        "alter table t add fulltext (id)",
+    ];
+    for (n, sql) in definitions.into_iter().enumerate() {
+        let work = ddl(&db, 20 + n as u64, sql);
+        let ran = one(&mut db, work).await;
+        assert_eq!(code(&ran), Some(ErrorCode::InvalidStatement), "{sql}: {ran:?}");
+    }
+    assert_eq!(query(&mut db, 40, "select id from t").await.len(), 1);
     db.close().await;
 }

@@ -23,7 +23,10 @@ async fn pinned() -> Connection {
 fn json_of(rows: &Rows, types: &TypeNames) -> Vec<(String, Value)> {
     let cells = rows.rows[0].cells();
     let typed = rows.columns.iter().map(|column| types.get(column.type_oid));
-    typed.zip(cells).map(|(kind, cell)| (kind.name.to_string(), to_json(cell, &kind))).collect()
+    typed
+        .zip(cells)
+        .map(|(kind, cell)| (kind.name.to_string(), serde_json::to_value(to_json(cell, &kind)).unwrap()))
+        .collect()
 }
 
 /// Type name and JSON of one expression.

@@ -11,7 +11,8 @@ pub use json::document;
 pub use table::{Look, expanded, table};
 
 use kluster_client::{Column, Rows};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What a statement returned, cell by cell.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,16 +26,13 @@ pub struct Grid {
 impl Grid {
     /// The rows of a result.
     pub fn of(rows: &Rows) -> Result<Self, kluster_client::ClientError> {
-        let objects: Vec<Map<String, Value>> = rows.objects()?;
         // A node says which columns there are; one that does not has rows that do.
-        let columns = match (rows.columns.is_empty(), objects.first()) {
-            (true, Some(first)) => first.keys().map(|name| column(name)).collect(),
+        let columns = match (rows.columns.is_empty(), rows.json.is_empty()) {
+            (true, false) => rows.objects()?[0].keys().map(|name| column(name)).collect(),
             _ => rows.columns.clone(),
         };
-        let cells = |mut row: Map<String, Value>| {
-            columns.iter().map(|column| row.remove(&column.name).unwrap_or(Value::Null)).collect()
-        };
-        Ok(Self { rows: objects.into_iter().map(cells).collect(), columns })
+        let cells: Vec<Vec<Box<RawValue>>> = rows.decode()?;
+        Ok(Self { rows: cells.iter().map(|row| row.iter().map(|cell| read(cell)).collect()).collect(), columns })
     }
 
     /// There are columns to show, if perhaps no row.
@@ -77,6 +75,15 @@ fn column(name: &str) -> Column {
     Column { name: name.to_owned(), type_name: String::new() }
 }
 
+/// A cell's value; of JSON that would not come back as it is, its text.
+fn read(cell: &RawValue) -> Value {
+    match serde_json::from_str(cell.get()) {
+        Ok(Value::String(text)) => Value::String(text),
+        Ok(value) if value.to_string() == cell.get() => value,
+        _ => Value::String(cell.get().to_owned()),
+    }
+}
+
 /// A cell as text; None for NULL.
 fn text(cell: &Value) -> Option<String> {
     match cell {
@@ -111,6 +118,20 @@ pub(super) mod tests {
         assert_eq!(Grid::of(&rows).unwrap(), wanted);
         let nameless = Grid::of(&Rows { columns: Vec::new(), json, affected: 1 }).unwrap();
         assert_eq!(nameless.columns[0].name, "b");
+    }
+
+    #[test]
+    fn json_is_shown_as_it_is() {
+        for (json, shown) in [
+            ("1e400", "1e400"),
+            ("123456789012345678901234567890.50", "123456789012345678901234567890.50"),
+            (r#"{"a": 1, "a": 2}"#, r#"{"a": 1, "a": 2}"#),
+            (r#""é\"""#, "é\""),
+        ] {
+            let row = RawValue::from_string(format!("{{\"js\":{json}}}")).unwrap();
+            let grid = Grid::of(&Rows { columns: vec![column("js")], json: vec![row], affected: 1 }).unwrap();
+            assert_eq!(text(&grid.rows[0][0]).as_deref(), Some(shown));
+        }
     }
 
     #[test]

@@ -109,13 +109,23 @@ impl Database {
 
     /// The applied offset in its state row.
     pub async fn applied(&self) -> u64 {
-        let state = match self {
-            Self::Postgres(..) => "kluster_state.state".to_owned(),
-            Self::MariaDb(_, name) => format!("`kluster_state_{name}`.state"),
-            Self::Sqlite(..) => "kluster_state".to_owned(),
+        self.number("applied", "state").await
+    }
+
+    /// How many batches its stored outcomes came from.
+    pub async fn batches(&self) -> u64 {
+        self.number("count(*)", "outcomes").await
+    }
+
+    /// What one of Kluster's own tables says.
+    async fn number(&self, what: &str, table: &str) -> u64 {
+        let table = match self {
+            Self::Postgres(..) => format!("kluster_state.{table}"),
+            Self::MariaDb(_, name) => format!("`kluster_state_{name}`.{table}"),
+            Self::Sqlite(..) => format!("kluster_{table}"),
         };
-        let applied = self.sql(&format!("select applied from {state}")).await;
-        applied.trim().parse().unwrap_or_else(|_| panic!("no applied offset: {applied:?}"))
+        let number = self.sql(&format!("select {what} from {table}")).await;
+        number.trim().parse().unwrap_or_else(|_| panic!("{table} has no {what}: {number:?}"))
     }
 
     /// Runs SQL past Kluster: each row one line, columns separated by `|` or tabs.

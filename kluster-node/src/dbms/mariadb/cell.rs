@@ -3,8 +3,8 @@
 //! Neighbours: `shape` asks for each cell of a row. Decoded from the bytes themselves and never through a calendar type: zero
 //! dates, negative times and times beyond a day are ordinary values here, and no value may stop a node.
 //!
-//! Of its own: BIT is an integer (what MariaDB makes of it in a number context), GEOMETRY is its bytes; JSON is a string, for MariaDB
-//! keeps it as text with a check and says no more in its protocol.
+//! Of its own: BIT is an integer (what MariaDB makes of it in a number context); GEOMETRY is its bytes, for MariaDB gives its text on request
+//! only; JSON is a string, for MariaDB keeps it as text with a check and says no more in its protocol.
 //!
 //! Source of the formats: "Binary Protocol Value" of the MySQL client/server protocol.
 
@@ -40,8 +40,6 @@ pub enum Kind {
     Text,
     /// Octets.
     Bytes,
-    /// JSON text (a type of its own only in MySQL).
-    Json,
 }
 
 /// How a column's cells are read and what its type is called.
@@ -59,7 +57,6 @@ pub fn kind(info: &MySqlTypeInfo) -> (Kind, String) {
         "DATETIME" => Kind::Datetime,
         "TIMESTAMP" => Kind::Timestamp,
         "TIME" => Kind::Time,
-        "JSON" => Kind::Json,
         "YEAR" => Kind::Unsigned,
         "BOOLEAN" if unsigned => Kind::Unsigned,
         _ if unsigned => Kind::Unsigned,
@@ -93,7 +90,6 @@ pub fn decode(kind: Kind, bytes: &[u8]) -> Value {
         Kind::Float => number(bytes, |four| value::real(f32::from_le_bytes(four))),
         Kind::Double => number(bytes, |eight| value::double(f64::from_le_bytes(eight))),
         Kind::Decimal | Kind::Text => String::from_utf8_lossy(bytes).into(),
-        Kind::Json => value::json(&String::from_utf8_lossy(bytes)),
         Kind::Bytes => value::bytes(bytes),
         Kind::Date => date(bytes).into(),
         Kind::Datetime => datetime(bytes).into(),
@@ -116,7 +112,6 @@ pub fn decode_text(kind: Kind, bytes: &[u8]) -> Value {
         Kind::Double => text.parse().map_or_else(|_| text.into(), value::double),
         Kind::Bit => value::integer(big_endian(bytes).into()),
         Kind::Bytes => value::bytes(bytes),
-        Kind::Json => value::json(&text),
         Kind::Datetime => text.replacen(' ', "T", 1).into(),
         Kind::Timestamp => (text.replacen(' ', "T", 1) + "Z").into(),
         Kind::Decimal | Kind::Date | Kind::Time | Kind::Text => text.into(),
@@ -207,7 +202,6 @@ mod tests {
         assert_eq!(decode(Kind::Decimal, b"12.50"), json!("12.50"));
         assert_eq!(decode(Kind::Text, "ä".as_bytes()), json!("ä"));
         assert_eq!(decode(Kind::Bytes, &[0, 255]), json!("AP8="));
-        assert_eq!(decode(Kind::Json, br#"{"a":1}"#), json!({"a": 1}));
     }
 
     #[test]

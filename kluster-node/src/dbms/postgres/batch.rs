@@ -219,7 +219,10 @@ impl<'a> Batch<'a> {
     fn stopped(&mut self, work: usize, statement: Option<usize>, stop: Stop) -> Result<(), Fault> {
         match stop {
             Stop::Refused(refusal) => {
-                self.refuse(work, statement, refusal);
+                let fences = statement.map(|i| &self.script.works[work].statements[i].fences);
+                let place = |position| fences.map_or(position, |fences| fences.place(position));
+                let position = refusal.position.map(place);
+                self.refuse(work, statement, Refusal { position, ..refusal });
                 Ok(())
             }
             Stop::Fault(fault) => Err(fault),

@@ -2,13 +2,17 @@
 //!
 //! Neighbours: `types` says which [`Form`] a column has; the adapter builds result rows from the values.
 //! Invariants: never panics and never fails: a text that does not have its type's form is given as that text. The session pins
-//! `TimeZone=UTC`, `DateStyle=ISO`, `IntervalStyle=iso_8601`, `bytea_output=hex`, `extra_float_digits=1`.
+//! `TimeZone=UTC`, `DateStyle=ISO`, `IntervalStyle=iso_8601`, `bytea_output=hex`, `extra_float_digits=1`. JSON is checked and never read:
+//! its numbers keep all their digits, its objects all their keys, and its depth has no bound.
 
 mod array;
 mod temporal;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kluster_protocol::value;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 use super::types::{Form, Type};
@@ -16,30 +20,48 @@ use super::types::{Form, Type};
 /// The largest integer that every JSON reader keeps exactly (2⁵³ − 1).
 const LARGEST_EXACT: u64 = (1 << 53) - 1;
 
+/// A cell as it is written into a row.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Cell {
+    /// Of any form but JSON.
+    Plain(Value),
+    /// JSON, as the server gives it.
+    Json(Box<RawValue>),
+    /// An array.
+    List(Vec<Cell>),
+}
+
 /// One cell, `None` being NULL. Bytes that are not UTF-8 (possible only in a SQL_ASCII database) are replaced.
-pub fn to_json(cell: Option<&[u8]>, kind: &Type) -> Value {
-    let Some(bytes) = cell else { return Value::Null };
+pub fn to_json(cell: Option<&[u8]>, kind: &Type) -> Cell {
+    let Some(bytes) = cell else { return Cell::Plain(Value::Null) };
     let text = String::from_utf8_lossy(bytes);
     match kind.array {
         None => scalar(&text, kind.form),
         Some(delimiter) => array::parse(&text, delimiter, &|element| scalar(element, kind.form))
-            .unwrap_or_else(|| Value::String(text.into_owned())),
+            .unwrap_or_else(|| Cell::Plain(Value::String(text.into_owned()))),
     }
 }
 
-fn scalar(text: &str, form: Form) -> Value {
-    let written = match form {
+fn scalar(text: &str, form: Form) -> Cell {
+    match form {
+        Form::Json => value::json(text).map(Cell::Json),
+        form => plain(text, form).map(Cell::Plain),
+    }
+    .unwrap_or_else(|| Cell::Plain(Value::String(text.to_owned())))
+}
+
+fn plain(text: &str, form: Form) -> Option<Value> {
+    match form {
         Form::Bool => boolean(text),
         Form::Integer => integer(text),
         Form::Float => float(text),
-        Form::Json => serde_json::from_str(text).ok(),
         Form::Bytes => bytes(text),
         Form::Date => temporal::date(text).map(Value::String),
         Form::Timestamp => temporal::timestamp(text).map(Value::String),
         Form::TimestampTz => temporal::timestamptz(text).map(Value::String),
-        Form::Numeric | Form::Text => None,
-    };
-    written.unwrap_or_else(|| Value::String(text.to_owned()))
+        Form::Numeric | Form::Text | Form::Json => None,
+    }
 }
 
 fn boolean(text: &str) -> Option<Value> {
@@ -74,14 +96,18 @@ mod tests {
         Type { name: "t".into(), form, array: None }
     }
 
-    fn value(text: &str, form: Form) -> Value {
-        to_json(Some(text.as_bytes()), &kind(form))
+    fn read(cell: Option<&[u8]>, kind: &Type) -> Value {
+        serde_json::to_value(to_json(cell, kind)).unwrap()
+    }
+
+    fn scalar_value(text: &str, form: Form) -> Value {
+        read(Some(text.as_bytes()), &kind(form))
     }
 
     #[test]
     fn null_is_null_in_every_form() {
-        assert_eq!(to_json(None, &kind(Form::Text)), Value::Null);
-        assert_eq!(to_json(None, &Type { array: Some(b','), ..kind(Form::Bool) }), Value::Null);
+        assert_eq!(read(None, &kind(Form::Text)), Value::Null);
+        assert_eq!(read(None, &Type { array: Some(b','), ..kind(Form::Bool) }), Value::Null);
     }
 
     #[test]
@@ -108,30 +134,45 @@ mod tests {
             ("any text", Form::Text, json!("any text")),
         ];
         for (text, form, expected) in table {
-            assert_eq!(value(text, form), expected, "{text} as {form:?}");
+            assert_eq!(scalar_value(text, form), expected, "{text} as {form:?}");
         }
     }
 
     #[test]
     fn text_without_its_form_stays_text() {
-        let deep = "[".repeat(1000);
         for (text, form) in [
             ("maybe", Form::Bool),
             ("12x", Form::Integer),
             ("x", Form::Float),
-            (deep.as_str(), Form::Json),
+            ("[1", Form::Json),
             ("\\x0", Form::Bytes),
             ("soon", Form::Date),
             ("soon", Form::Timestamp),
             ("soon", Form::TimestampTz),
         ] {
-            assert_eq!(value(text, form), json!(text), "{form:?}");
+            assert_eq!(scalar_value(text, form), json!(text), "{form:?}");
         }
     }
 
     #[test]
+    fn json_is_given_as_it_is_on_one_line() {
+        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        for text in
+            ["123456789012345678901234567890.123456789", "1e400", "{\"a\":1, \"a\" : 2}", "\"\\u0000\\ud800\"", &deep]
+        {
+            let cell = to_json(Some(text.as_bytes()), &kind(Form::Json));
+            assert_eq!(serde_json::to_string(&cell).unwrap(), text);
+            let array = format!("{{{}}}", serde_json::to_string(text).unwrap());
+            let cell = to_json(Some(array.as_bytes()), &Type { array: Some(b','), ..kind(Form::Json) });
+            assert_eq!(serde_json::to_string(&cell).unwrap(), format!("[{text}]"));
+        }
+        let cell = to_json(Some(b" {\r\n\t\"a\\n\":\n1}\n"), &kind(Form::Json));
+        assert_eq!(serde_json::to_string(&cell).unwrap(), "{  \t\"a\\n\": 1}");
+    }
+
+    #[test]
     fn arrays_hold_elements_of_their_form() {
-        let array = |text: &str, form| to_json(Some(text.as_bytes()), &Type { array: Some(b','), ..kind(form) });
+        let array = |text: &str, form| read(Some(text.as_bytes()), &Type { array: Some(b','), ..kind(form) });
         assert_eq!(array("{1,NULL,9007199254740993}", Form::Integer), json!([1, null, "9007199254740993"]));
         assert_eq!(array("{{t,f},{f,t}}", Form::Bool), json!([[true, false], [false, true]]));
         assert_eq!(array("{\"\\\\x00ff\"}", Form::Bytes), json!(["AP8="]));

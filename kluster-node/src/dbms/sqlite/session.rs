@@ -207,8 +207,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let session = Session::connect(&dir.path().join("a.db"), "n1").unwrap();
         session.conn.execute_batch("CREATE TABLE t (b); PRAGMA max_page_count = 20").unwrap();
-        let statement =
-            WorkStatement { sql: "insert into t values (zeroblob(100000))".into(), params: vec![], expect_rows: None };
+        let statement = WorkStatement {
+            sql: "insert into t values (zeroblob(100000))".into(),
+            params: vec![],
+            expect_rows: None,
+            fences: Default::default(),
+        };
         let work =
             Work { offset: Offset::ZERO, how: How::Batched, statements: vec![statement], max_result_bytes: 1 << 20 };
         session.claim(None).unwrap();

@@ -3,50 +3,70 @@
 use crate::sql::ask::Reply;
 use crate::sql::trouble::Trouble;
 use kluster_client::{ClientError, NodeId, Rows};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use std::fmt;
 use std::time::Duration;
+
+/// A document: names and their JSON, in order. Rows stay in their own text.
+pub struct Document(Vec<(&'static str, Box<RawValue>)>);
+
+impl Document {
+    fn insert(&mut self, name: &'static str, value: impl Serialize) -> Result<(), ClientError> {
+        let json = to_raw_value(&value).map_err(|error| ClientError::Decode(format!("{name}: {error}")))?;
+        self.0.push((name, json));
+        Ok(())
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.0.iter().map(|(name, json)| format!("\"{name}\":{json}"));
+        write!(f, "{{{}}}", fields.collect::<Vec<_>>().join(","))
+    }
+}
 
 /// The document of statement number `statement` (from 1): what it did, or why not.
 pub fn document(
     statement: u64,
     outcome: Result<(&Reply, Option<&Rows>), &Trouble>,
     took: Duration,
-) -> Result<Value, ClientError> {
-    let mut document = Map::new();
-    document.insert("statement".into(), json!(statement));
+) -> Result<Document, ClientError> {
+    let mut document = Document(Vec::new());
+    document.insert("statement", statement)?;
     match outcome {
         Ok((reply, rows)) => {
-            document.insert("resultCode".into(), json!("OK"));
+            document.insert("resultCode", "OK")?;
             if let Some(rows) = rows {
                 put_rows(&mut document, rows)?;
             }
-            put_reply(&mut document, reply);
+            put_reply(&mut document, reply)?;
         }
         Err(trouble) => {
-            document.insert("resultCode".into(), json!(format!("ERR: {}", trouble.message)));
-            document.insert("error".into(), trouble.json());
+            document.insert("resultCode", format!("ERR: {}", trouble.message))?;
+            document.insert("error", trouble.json())?;
             if let Some(offset) = trouble.offset {
-                document.insert("offset".into(), json!(offset));
+                document.insert("offset", offset)?;
             }
             if !trouble.nodes.is_empty() {
-                document.insert("nodeIds".into(), json!(trouble.nodes));
+                document.insert("nodeIds", &trouble.nodes)?;
             }
         }
     }
-    document.insert("ms".into(), json!(milliseconds(took)));
-    Ok(Value::Object(document))
+    document.insert("ms", milliseconds(took))?;
+    Ok(document)
 }
 
-fn put_rows(document: &mut Map<String, Value>, rows: &Rows) -> Result<(), ClientError> {
+fn put_rows(document: &mut Document, rows: &Rows) -> Result<(), ClientError> {
     if !rows.columns.is_empty() {
-        document.insert("columns".into(), json!(rows.columns));
+        document.insert("columns", &rows.columns)?;
     }
-    document.insert("result".into(), json!(rows.objects()?));
-    document.insert("rowsAffected".into(), json!(rows.affected));
+    document.insert("result", &rows.json)?;
+    document.insert("rowsAffected", rows.affected)?;
     Ok(())
 }
 
-fn put_reply(document: &mut Map<String, Value>, reply: &Reply) {
+fn put_reply(document: &mut Document, reply: &Reply) -> Result<(), ClientError> {
     let (offset, message_id, nodes): (_, _, Vec<&NodeId>) = match reply {
         Reply::Read(read) => (read.offset, None, vec![&read.node_id]),
         Reply::Done(done) => {
@@ -56,18 +76,19 @@ fn put_reply(document: &mut Map<String, Value>, reply: &Reply) {
         Reply::Logged(logged) => (Some(logged.offset), Some(&logged.message_id), Vec::new()),
     };
     if let Some(offset) = offset {
-        document.insert("offset".into(), json!(offset));
+        document.insert("offset", offset)?;
     }
     if let Some(id) = message_id {
-        document.insert("messageId".into(), json!(id));
+        document.insert("messageId", id)?;
     }
-    document.insert("nodeIds".into(), json!(nodes));
+    document.insert("nodeIds", nodes)?;
     if let Reply::Done(done) = reply {
-        document.insert("voters".into(), json!(done.voters));
+        document.insert("voters", done.voters)?;
         if done.result_gone {
-            document.insert("resultGone".into(), json!(true));
+            document.insert("resultGone", true)?;
         }
     }
+    Ok(())
 }
 
 /// Milliseconds with three digits behind the point.
@@ -79,6 +100,7 @@ fn milliseconds(took: Duration) -> f64 {
 mod tests {
     use super::*;
     use kluster_client::{Column, Done, Offset, Read};
+    use serde_json::json;
 
     const TOOK: Duration = Duration::from_micros(1849);
 
@@ -123,7 +145,8 @@ mod tests {
     fn a_refusal_is_a_document_too() {
         let refusal = kluster_sql::admit(kluster_sql::Dialect::Sqlite, "savepoint a").unwrap_err();
         let trouble = Trouble::by_rule(&refusal).in_statement("savepoint a", 3);
-        let document = document(3, Err(&trouble), TOOK).unwrap();
+        let text = document(3, Err(&trouble), TOOK).unwrap().to_string();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(document["resultCode"].as_str().unwrap().starts_with("ERR: SAVEPOINT"));
         assert_eq!(
             (&document["error"]["code"], &document["error"]["line"]),

@@ -1,12 +1,13 @@
 //! The text form of arrays: `{1,NULL,"a \"b\""}`, nested, with optional bounds `[0:1]={…}` (PostgreSQL documentation 8.15.6).
 
+use super::Cell;
 use serde_json::Value;
 
 /// PostgreSQL's MAXDIM.
 const DEEPEST: usize = 6;
 
 /// JSON arrays of elements made by `element`; `None` if the text is not an array. Bounds are left out.
-pub(super) fn parse(text: &str, delimiter: u8, element: &dyn Fn(&str) -> Value) -> Option<Value> {
+pub(super) fn parse(text: &str, delimiter: u8, element: &dyn Fn(&str) -> Cell) -> Option<Cell> {
     let body = match text.strip_prefix('[') {
         Some(bounds) => bounds.split_once('=')?.1,
         None => text,
@@ -20,22 +21,22 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     delimiter: u8,
-    element: &'a dyn Fn(&str) -> Value,
+    element: &'a dyn Fn(&str) -> Cell,
 }
 
 impl Parser<'_> {
-    fn array(&mut self, depth: usize) -> Option<Value> {
+    fn array(&mut self, depth: usize) -> Option<Cell> {
         if depth > DEEPEST || !self.take(b'{') {
             return None;
         }
         let mut items = Vec::new();
         if self.take(b'}') {
-            return Some(Value::Array(items));
+            return Some(Cell::List(items));
         }
         loop {
             items.push(self.item(depth)?);
             if self.take(b'}') {
-                return Some(Value::Array(items));
+                return Some(Cell::List(items));
             }
             if !self.take(self.delimiter) {
                 return None;
@@ -43,7 +44,7 @@ impl Parser<'_> {
         }
     }
 
-    fn item(&mut self, depth: usize) -> Option<Value> {
+    fn item(&mut self, depth: usize) -> Option<Cell> {
         match self.peek()? {
             b'{' => self.array(depth + 1),
             b'"' => self.quoted(),
@@ -51,7 +52,7 @@ impl Parser<'_> {
         }
     }
 
-    fn quoted(&mut self) -> Option<Value> {
+    fn quoted(&mut self) -> Option<Cell> {
         self.at += 1;
         let mut content = String::new();
         loop {
@@ -68,13 +69,13 @@ impl Parser<'_> {
         }
     }
 
-    fn bare(&mut self) -> Option<Value> {
+    fn bare(&mut self) -> Option<Cell> {
         let rest = &self.text[self.at..];
         let end = rest.bytes().position(|byte| byte == self.delimiter || byte == b'}')?;
         self.at += end;
         let content = &rest[..end];
         // Only the bare word is NULL; a text of these letters is quoted by the server.
-        Some(if content == "NULL" { Value::Null } else { (self.element)(content) })
+        Some(if content == "NULL" { Cell::Plain(Value::Null) } else { (self.element)(content) })
     }
 
     fn peek(&self) -> Option<u8> {
@@ -94,7 +95,11 @@ mod tests {
     use serde_json::json;
 
     fn strings(text: &str) -> Option<Value> {
-        parse(text, b',', &|element| json!(element))
+        read(parse(text, b',', &|element| Cell::Plain(json!(element))))
+    }
+
+    fn read(cell: Option<Cell>) -> Option<Value> {
+        cell.map(|cell| serde_json::to_value(cell).unwrap())
     }
 
     #[test]
@@ -106,7 +111,7 @@ mod tests {
         assert_eq!(strings("[0:1]={a,b}"), Some(json!(["a", "b"])));
         assert_eq!(strings("[1:1][-2:-1]={{a,b}}"), Some(json!([["a", "b"]])));
         assert_eq!(
-            parse("{(1,2),(0,0);(3,4),(2,2)}", b';', &|e| json!(e)),
+            read(parse("{(1,2),(0,0);(3,4),(2,2)}", b';', &|e| Cell::Plain(json!(e)))),
             Some(json!(["(1,2),(0,0)", "(3,4),(2,2)"]))
         );
     }

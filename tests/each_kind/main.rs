@@ -1,0 +1,54 @@
+//! What holds on every kind of database alike, each on a real cluster of three nodes: the operator's tool, the examples of the client, batches cut
+//! anywhere, and answers.
+
+#![cfg(test)]
+
+mod admin;
+mod answers;
+mod borders;
+mod examples;
+
+use kluster_test_servers::require;
+use kluster_tests::cluster::Kind;
+
+/// Makes a test of each kind from a function that takes it.
+macro_rules! on_each_kind {
+    ($($module:ident::$case:ident),* $(,)?) => {
+        mod on_postgres {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                require!(Kafka, Postgres);
+                $module::$case(Kind::Postgres).await;
+            })*
+        }
+
+        mod on_mariadb {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                require!(Kafka, MariaDb);
+                $module::$case(Kind::MariaDb).await;
+            })*
+        }
+
+        mod on_sqlite {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                require!(Kafka);
+                $module::$case(Kind::Sqlite).await;
+            })*
+        }
+    };
+}
+
+on_each_kind! {
+    admin::a_script_is_loaded_as_by_the_tool_of_the_dbms,
+    admin::a_load_that_was_killed_is_gone_on_with,
+    admin::offsets_tail_and_leave_tell_what_is_there,
+    examples::every_example_runs,
+    borders::batch_borders_decide_nothing,
+    answers::large_results_of_lists_come_in_parts,
+    answers::refusals_say_where_and_why,
+}
