@@ -93,6 +93,11 @@ impl Client {
 
 /// A request as a whole frame.
 pub fn frame<R: Request>(correlation: i32, version: i16, request: &R) -> Bytes {
+    try_frame(correlation, version, request).unwrap()
+}
+
+/// A request as a whole frame; `None` where the version can't carry it.
+pub fn try_frame<R: Request>(correlation: i32, version: i16, request: &R) -> Option<Bytes> {
     let key = ApiKey::try_from(R::KEY).unwrap();
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
@@ -102,10 +107,10 @@ pub fn frame<R: Request>(correlation: i32, version: i16, request: &R) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u32(0);
     header.encode(&mut bytes, key.request_header_version(version)).unwrap();
-    request.encode(&mut bytes, version).unwrap();
+    request.encode(&mut bytes, version).ok()?;
     let length = u32::try_from(bytes.len() - 4).unwrap();
     bytes[..4].copy_from_slice(&length.to_be_bytes());
-    bytes.freeze()
+    Some(bytes.freeze())
 }
 
 /// A batch of these values, at a time, of no producer.
