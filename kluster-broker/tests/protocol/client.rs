@@ -79,6 +79,11 @@ impl Client {
         timeout(time, self.stream.peek(&mut [0])).await.is_err()
     }
 
+    /// Takes at most so many bytes of what comes; 0 at the end of the connection.
+    pub async fn take(&mut self, bytes: usize) -> usize {
+        self.stream.read(&mut vec![0; bytes]).await.unwrap_or_default()
+    }
+
     pub async fn assert_closed(&mut self) {
         assert_eq!(self.read().await.unwrap(), None, "the connection ends");
     }
