@@ -52,6 +52,7 @@ async fn serve(dir: &TempDir) -> Broker {
     settings.request_memory_bytes = 8 * FRAME_BYTES;
     settings.answer_memory_bytes = 8 * FRAME_BYTES;
     settings.stall = Duration::from_millis(200);
+    settings.max_partitions = 200;
     Broker::open(settings).await.unwrap()
 }
 
