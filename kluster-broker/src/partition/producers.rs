@@ -172,7 +172,12 @@ impl Producers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Backing, Flushers, Partition};
     use super::*;
+    use crate::disk::Disk;
+    use crate::lock::DirectoryLock;
+    use crate::topic_config::TopicConfig;
+    use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 
     fn header(epoch: i16, sequence: i32, count: i32, base_offset: i64) -> BatchHeader {
         BatchHeader {
@@ -265,5 +270,55 @@ mod tests {
         assert!(!counted.full());
         drop(counted);
         assert_eq!(in_all.load(Ordering::Relaxed), 0);
+    }
+    /// A batch of one record, of this producer.
+    fn produced(producer_id: i64) -> bytes::Bytes {
+        let mut bytes = bytes::BytesMut::new();
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        let record = Record {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: -1,
+            producer_id,
+            producer_epoch: 0,
+            timestamp_type: TimestampType::Creation,
+            offset: 0,
+            sequence: 0,
+            timestamp: 0,
+            key: None,
+            value: None,
+            headers: Default::default(),
+        };
+        RecordBatchEncoder::encode(&mut bytes, &[record], &options).unwrap();
+        bytes.freeze()
+    }
+
+    #[test]
+    fn a_partition_counts_its_producers_among_those_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (in_all, lock) = (Arc::<AtomicUsize>::default(), Arc::new(DirectoryLock::take(dir.path()).unwrap()));
+        let (flushers, upkeep) = (Flushers::default(), Arc::default());
+        let backing = Backing { disk: Disk::default(), flushers, upkeep, producers: Arc::clone(&in_all), lock };
+        let open = || Partition::open(dir.path(), &backing, TopicConfig::default()).unwrap();
+        let partition = open();
+        for id in 0..300 {
+            partition.append(produced(id), 0).unwrap();
+        }
+        assert_eq!(in_all.load(Ordering::Relaxed), 300);
+        in_all.fetch_add(MOST_IN_ALL, Ordering::Relaxed);
+        for id in 300..600 {
+            partition.append(produced(id), 0).unwrap();
+        }
+        assert!(in_all.load(Ordering::Relaxed) <= MOST_IN_ALL + 300, "they are full, and take no more");
+        partition.close().unwrap();
+        drop(partition);
+        while in_all.load(Ordering::Relaxed) > MOST_IN_ALL {
+            std::thread::yield_now(); // a thread that has just synced may keep the partition for a moment more
+        }
+        let partition = open();
+        assert_eq!(in_all.load(Ordering::Relaxed), MOST_IN_ALL + ALWAYS, "a start remembers a few of them");
+        partition.upkeep(EXPIRES_AFTER_MS).unwrap();
+        assert_eq!(in_all.load(Ordering::Relaxed), MOST_IN_ALL, "they are forgotten");
     }
 }

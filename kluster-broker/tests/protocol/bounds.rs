@@ -172,7 +172,7 @@ async fn a_trickle_does_not_hold_the_memory_of_requests() {
 async fn who_takes_answers_too_slowly_is_left() {
     let served = serve_with(|settings| {
         settings.stall = Duration::from_secs(1);
-        settings.least_rate = 8_000_000;
+        settings.least_rate = 16_000_000;
     })
     .await;
     let mut client = served.with_topic("slow", 1).await;
@@ -181,16 +181,16 @@ async fn who_takes_answers_too_slowly_is_left() {
     }
     let mut all = fetch_request("slow", 0, 0);
     all.topics[0].partitions[0].partition_max_bytes = i32::MAX;
-    let mut slow = served.client().await;
-    for _ in 0..20 {
+    let mut slow = Client::connect_narrow(served.broker.address()).await;
+    for _ in 0..10 {
         slow.send(12, &all).await;
     }
-    // A tenth of the least rate, and never a second without a byte.
+    // An eighth of the least rate, and never a second without a byte.
     let mut pace = tokio::time::interval(Duration::from_millis(100));
     let ended = async {
         loop {
             pace.tick().await;
-            if slow.take(80_000).await == 0 {
+            if slow.take(200_000).await == 0 {
                 return;
             }
         }
