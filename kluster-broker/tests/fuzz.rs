@@ -141,7 +141,8 @@ async fn send(address: SocketAddr, frames: &[u8], leaves: bool) {
     let mut taken = [0; 4096];
     if leaves {
         let _ = stranger.shutdown().await;
-        while stranger.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {}
+        let all = async { while stranger.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {} };
+        let _ = timeout(5 * PATIENCE, all).await;
     } else {
         let _ = timeout(PATIENCE, stranger.read(&mut taken)).await;
     }
