@@ -26,7 +26,7 @@ async fn broker() -> (Broker, TempDir, Log) {
     let mut settings = BrokerSettings::new(dir.path());
     settings.listen.set_port(0);
     let broker = Broker::open(settings).await.unwrap();
-    let log = created(LogSettings::at(&broker.address().to_string())).await;
+    let log = created(LogSettings::at(broker.address().to_string())).await;
     (broker, dir, log)
 }
 
