@@ -33,6 +33,7 @@ mod offset_delete;
 mod offset_fetch;
 mod produce;
 mod refuse;
+mod room;
 mod shapes;
 mod sync_group;
 mod versions;
@@ -71,6 +72,8 @@ pub(crate) struct Call {
     pub(crate) peer: SocketAddr,
     /// Of all arrays in its body.
     pub(crate) elements: usize,
+    /// Of the whole request.
+    pub(crate) bytes: usize,
     correlation_id: i32,
 }
 
@@ -143,7 +146,7 @@ macro_rules! apis {
             &[$(Served { key: ApiKey::$key, min: $min, max: $max, shape: shapes::$shape }),*];
 
         /// Decodes a request, has it answered, encodes the answer.
-        pub(crate) async fn answer(call: &Call, body: Bytes) -> Result<Reply, CallError> {
+        async fn dispatch(call: &Call, body: Bytes) -> Result<Reply, CallError> {
             match call.key {
                 $(ApiKey::$key => {
                     let request = decode::<$request>(call, body)?;
@@ -198,6 +201,12 @@ apis! {
     OffsetDelete            0..=0  OFFSET_DELETE             OffsetDeleteRequest            offset_delete::answer;
 }
 
+/// Decodes a request, has it answered, encodes the answer, which keeps the memory that it takes until it is written.
+pub(crate) async fn answer(call: &Call, body: Bytes) -> Result<Reply, CallError> {
+    let granted = room::memory(call, room::most(call)).await;
+    Ok(room::fitted(dispatch(call, body).await?, granted))
+}
+
 impl Call {
     /// Reads the header off a frame, and walks what follows.
     ///
@@ -216,6 +225,7 @@ impl Call {
             client_id: String::new(),
             peer,
             elements: 0,
+            bytes: frame.len(),
             correlation_id: head.correlation_id,
         };
         if (min..=max).contains(&version) {

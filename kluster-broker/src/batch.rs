@@ -242,12 +242,13 @@ pub fn stamp_offset(batch: &mut [u8], base_offset: i64) {
     batch[EPOCH].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
 }
 
-/// Gives all records of the batch this time, as Kafka does for LogAppendTime: bit, largest timestamp, checksum.
-pub fn stamp_append_time(batch: &mut [u8], now_ms: i64) {
-    let attributes = i16::from_be_bytes(bytes(batch, ATTRIBUTES)) | LOG_APPEND_TIME_BIT;
-    batch[ATTRIBUTES].copy_from_slice(&attributes.to_be_bytes());
-    batch[MAX_TIMESTAMP].copy_from_slice(&now_ms.to_be_bytes());
-    stamp_checksum(batch);
+/// Gives all records of the batch with this header this time, as Kafka does for LogAppendTime: bit, largest timestamp, checksum.
+pub fn stamp_append_time(header: &mut [u8; HEADER_BYTES], records: &[u8], now_ms: i64) {
+    let attributes = i16::from_be_bytes(bytes(header, ATTRIBUTES)) | LOG_APPEND_TIME_BIT;
+    header[ATTRIBUTES].copy_from_slice(&attributes.to_be_bytes());
+    header[MAX_TIMESTAMP].copy_from_slice(&now_ms.to_be_bytes());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[CHECKED_FROM..]), records);
+    header[CRC].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// The batch with only these of its records, which keep their offsets and times. With a `horizon` the batch notes when its tombstones may go, as

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use kafka_protocol::messages::BrokerId;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,7 +19,9 @@ use tracing::{info, warn};
 
 use crate::api::LARGEST_ANSWER;
 use crate::coordinator::Coordinator;
+use crate::descriptors::{Bounds, bounds};
 use crate::fault::Faults;
+use crate::frame::grant_of;
 use crate::frame::shape::LARGE_ELEMENTS;
 use crate::partition::AppendError;
 use crate::server;
@@ -54,8 +56,10 @@ pub(crate) struct Shared {
     advertised: (String, i32),
     /// One permit is one byte of a request under way.
     pub(crate) request_memory: Arc<Semaphore>,
-    /// One permit is one byte of records on their way to a consumer.
-    pub(crate) answer_memory: Arc<Semaphore>,
+    /// One permit is one byte of an answer on its way to a client.
+    answer_memory: Arc<Semaphore>,
+    /// So many there are.
+    answer_bytes: usize,
     /// One permit is one element of a large request under way.
     pub(crate) large_elements: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
@@ -65,9 +69,11 @@ impl Shared {
     fn new(settings: BrokerSettings, topics: Topics, coordinator: Coordinator, address: SocketAddr) -> Self {
         let advertised = settings.advertised.clone().unwrap_or_else(|| (reachable(address), address.port()));
         let memory = |bytes: usize| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
+        let answer_bytes = settings.answer_memory_bytes.max(LARGEST_ANSWER).min(u32::MAX as usize);
         Self {
             request_memory: memory(settings.request_memory_bytes.max(settings.max_frame_bytes)),
-            answer_memory: memory(settings.answer_memory_bytes.max(LARGEST_ANSWER)),
+            answer_memory: memory(answer_bytes),
+            answer_bytes,
             advertised: (advertised.0, i32::from(advertised.1)),
             large_elements: memory(LARGE_ELEMENTS),
             stop: CancellationToken::new(),
@@ -80,6 +86,11 @@ impl Shared {
     /// Host and port that clients are told to connect to.
     pub(crate) fn advertised(&self) -> (&str, i32) {
         (&self.advertised.0, self.advertised.1)
+    }
+
+    /// Waits for memory for an answer of so many bytes.
+    pub(crate) async fn grant_answer(&self, bytes: usize) -> OwnedSemaphorePermit {
+        grant_of(&self.answer_memory, self.answer_bytes, bytes).await
     }
 
     pub(crate) fn faults(&self) -> &Faults {
@@ -107,7 +118,9 @@ impl Broker {
     ///
     /// # Errors
     /// When the directory or the port can't be had; each names what is wrong and what to do.
-    pub async fn open(settings: BrokerSettings) -> Result<Self, BrokerError> {
+    pub async fn open(mut settings: BrokerSettings) -> Result<Self, BrokerError> {
+        let wanted = Bounds { connections: settings.max_connections, partitions: settings.max_partitions };
+        Bounds { connections: settings.max_connections, partitions: settings.max_partitions } = bounds(wanted);
         let recover = settings.clone();
         let opened = tokio::task::spawn_blocking(move || open(&recover)).await;
         let (topics, coordinator) =
@@ -161,7 +174,7 @@ impl Broker {
 
 /// Recovers what the directory holds. Blocks on the disk.
 fn open(settings: &BrokerSettings) -> Result<(Topics, Coordinator), BrokerError> {
-    let topics = Topics::open(&settings.dir, Arc::clone(&settings.disk_faults))?;
+    let topics = Topics::open_with(&settings.dir, Arc::clone(&settings.disk_faults), settings.max_partitions)?;
     let coordinator = Coordinator::open(&topics, settings.groups.clone())?;
     Ok((topics, coordinator))
 }

@@ -21,7 +21,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
 use crate::api::{self, Call, CallError, Reply};
@@ -40,7 +40,7 @@ enum Closed {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("no byte of an answer was taken for {0:?}")]
+    #[error("no byte of an answer was taken for {0:?}, or it was taken too slowly")]
     NotTaken(Duration),
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -73,11 +73,19 @@ struct Next {
     frame: Frame,
 }
 
+/// What a request holds until its answer was taken.
+struct Held {
+    _memory: OwnedSemaphorePermit,
+    /// Of a large request: its answer is as large.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
 impl Connection {
     fn new(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Self {
         let (reader, writer) = stream.into_split();
         let settings = &shared.settings;
-        let frames = Frames::new(reader, settings.max_frame_bytes, settings.stall, Arc::clone(&shared.request_memory));
+        let frames =
+            Frames::new(reader, settings.max_frame_bytes, settings.patience(), Arc::clone(&shared.request_memory));
         Self { shared, peer, frames, writer }
     }
 
@@ -97,9 +105,9 @@ impl Connection {
             }
             tokio::select! {
                 biased;
-                Some((reply, memory)) = under_way.next() => {
+                Some((reply, held)) = under_way.next() => {
                     self.reply(reply?).await?;
-                    drop(memory);
+                    drop(held);
                 }
                 frame = self.frames.next(), if next.is_none() && !self.shared.stop.is_cancelled() => match frame? {
                     Some(frame) => next = Some(self.open(frame)?),
@@ -153,13 +161,15 @@ impl Connection {
 
     /// Writes an answer, in one write where the socket has room. The peer must go on taking it: it holds memory that others may wait for.
     async fn write(&mut self, mut frame: BytesMut) -> Result<(), Closed> {
-        let stall = self.shared.settings.stall;
+        let (begun, patience) = (Instant::now(), self.shared.settings.patience());
+        let until = patience.frame(frame.len());
         while frame.has_remaining() {
-            let written = timeout(stall, self.writer.write_buf(&mut frame)).await;
-            if written.map_err(|_| Closed::NotTaken(stall))?? == 0 {
+            let written = timeout_at(patience.byte(until), self.writer.write_buf(&mut frame)).await;
+            if written.map_err(|_| Closed::NotTaken(begun.elapsed()))?? == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
         }
+        self.frames.pardon(begun.elapsed());
         Ok(())
     }
 }
@@ -176,7 +186,7 @@ async fn begin(
     frame: Frame,
     effect: Option<Effect>,
     turn: Option<OwnedSemaphorePermit>,
-) -> (Result<Reply, CallError>, OwnedSemaphorePermit) {
+) -> (Result<Reply, CallError>, Held) {
     let Frame { bytes, memory } = frame;
     let reply = match effect {
         Some(Effect::Reject(code)) => api::refuse(&call, bytes, code),
@@ -187,6 +197,5 @@ async fn begin(
         Some(Effect::CloseAfter) => api::answer(&call, bytes).await.map(|_| Reply::Fault),
         _ => api::answer(&call, bytes).await,
     };
-    drop(turn);
-    (reply, memory)
+    (reply, Held { _memory: memory, _turn: turn })
 }

@@ -23,6 +23,7 @@ pub mod batch;
 mod broker;
 mod connection;
 mod coordinator;
+mod descriptors;
 mod disk;
 pub mod fault;
 mod frame;

@@ -32,6 +32,7 @@ mod state;
 
 pub use error::{AppendError, DeleteError, PartitionError, ReadError};
 pub(crate) use flush::Flushers;
+pub(crate) use log::MOST_FILES;
 
 use crate::batch;
 use crate::disk::Disk;
@@ -43,6 +44,7 @@ use log::{Log, Waiter};
 use state::State;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot, watch};
@@ -78,6 +80,8 @@ pub(crate) struct Backing {
     pub flushers: Flushers,
     /// Upkeep has something to do.
     pub upkeep: Arc<Upkeep>,
+    /// How many idempotent producers are remembered in all partitions.
+    pub producers: Arc<AtomicUsize>,
     /// Held as long as any partition is in use.
     pub lock: Arc<DirectoryLock>,
 }
@@ -125,7 +129,8 @@ impl Partition {
     /// # Errors
     /// The file system refused, or the log is damaged before its end.
     pub(crate) fn open(dir: &Path, backing: &Backing, config: TopicConfig) -> Result<Self, PartitionError> {
-        let (log, state) = recovery::recover(dir, &backing.disk, &config)?;
+        let (mut log, state) = recovery::recover(dir, &backing.disk, &config)?;
+        log.count_producers_in(&backing.producers);
         Ok(Self(Arc::new(Shared {
             high_watermark: watch::Sender::new(log.high_watermark),
             log: Mutex::new(log),
@@ -157,7 +162,7 @@ impl Partition {
     /// Nothing was stored, and why.
     pub fn append(&self, batches: Bytes, now_ms: i64) -> Result<Appended, AppendError> {
         let config = self.config();
-        let mut prepared = Prepared::new(&batches, &config, now_ms)?;
+        let mut prepared = Prepared::new(batches, &config, now_ms)?;
         let mut log = self.log();
         let segments = log.closed.len();
         let appended = log.append(&mut prepared, &config, now_ms)?;

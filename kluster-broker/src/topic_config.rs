@@ -10,6 +10,9 @@ pub use table::ConfigKind;
 use std::collections::BTreeMap;
 use table::{Definition, definition};
 
+/// Of one value: values stay in memory and in the catalogue. Those that have a meaning here are numbers and words.
+const MOST_VALUE_BYTES: usize = 256;
+
 /// A topic's settings: what was set, and what follows from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {
@@ -222,11 +225,12 @@ fn known(name: &str) -> Result<&'static Definition, InvalidConfig> {
 
 fn checked(definition: &'static Definition, value: &str) -> Result<String, InvalidConfig> {
     let value = value.trim();
-    definition.check(value).map_err(|reason| InvalidConfig::Value {
-        name: definition.name,
-        value: value.to_owned(),
-        reason,
-    })?;
+    let refused = |value: &str, reason| InvalidConfig::Value { name: definition.name, value: value.to_owned(), reason };
+    if value.len() > MOST_VALUE_BYTES {
+        let beginning: String = value.chars().take(20).chain("…".chars()).collect();
+        return Err(refused(&beginning, format!("must have at most {MOST_VALUE_BYTES} bytes")));
+    }
+    definition.check(value).map_err(|reason| refused(value, reason))?;
     Ok(value.to_owned())
 }
 

@@ -11,7 +11,7 @@ mod upkeep;
 
 pub use error::{OpenError, TopicError};
 pub use topic::TopicInfo;
-pub(crate) use topic::check_name;
+pub(crate) use topic::{MOST_PARTITIONS, check_name};
 
 use crate::disk::Disk;
 use crate::fault::disk::DiskFaults;
@@ -39,6 +39,8 @@ struct Shared {
     dir: PathBuf,
     backing: Backing,
     cluster_id: String,
+    /// Of all topics together.
+    most_partitions: usize,
     /// Held while a change is on its way to the disk; taken before `topics`.
     stored: Mutex<Stored>,
     /// Never held while the disk is waited for: every request looks here.
@@ -57,11 +59,20 @@ impl Topics {
     /// # Errors
     /// In use, unreadable or damaged; the error names file and byte offset, and what to do.
     pub fn open(dir: &Path, faults: Arc<DiskFaults>) -> Result<Self, OpenError> {
+        Self::open_with(dir, faults, MOST_PARTITIONS)
+    }
+
+    /// The same, for so many partitions of all topics together. What is there already is opened even if it is more.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(dir: &Path, faults: Arc<DiskFaults>, most_partitions: usize) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(io)?;
         let lock = Arc::new(DirectoryLock::take(dir)?);
         let disk = Disk::new(faults);
-        let backing = Backing { disk, flushers: Flushers::default(), upkeep: Arc::default(), lock };
+        let backing =
+            Backing { disk, flushers: Flushers::default(), upkeep: Arc::default(), producers: Arc::default(), lock };
         remove_retired(dir).map_err(io)?;
         let catalogue = Catalogue::open(dir, &backing.disk)?;
         let mut topics = BTreeMap::new();
@@ -71,7 +82,7 @@ impl Topics {
         let (cluster_id, next_producer_id) = (catalogue.cluster_id.clone(), catalogue.next_producer_id);
         let stored = Mutex::new(Stored { catalogue, next_producer_id });
         let topics = RwLock::new(topics);
-        Ok(Self(Arc::new(Shared { dir: dir.to_owned(), backing, cluster_id, stored, topics })))
+        Ok(Self(Arc::new(Shared { dir: dir.to_owned(), backing, cluster_id, most_partitions, stored, topics })))
     }
 
     fn stored(&self) -> MutexGuard<'_, Stored> {
@@ -116,13 +127,14 @@ impl Topics {
         if self.topics().contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
+        self.check_room(partitions)?;
         Ok(TopicInfo { name: name.to_owned(), topic_id: Uuid::nil(), partitions, configs })
     }
 
     /// Creates a topic. Blocks on the disk.
     ///
     /// # Errors
-    /// The name is taken or illegal, a setting is refused, or the disk failed; then nothing was created.
+    /// The name is taken or illegal, a setting is refused, there would be too many partitions, or the disk failed; then nothing was created.
     pub fn create(&self, name: &str, partitions: i32, configs: &[(String, String)]) -> Result<TopicInfo, TopicError> {
         check_name(name)?;
         check_count(partitions)?;
@@ -131,8 +143,21 @@ impl Topics {
         if stored.catalogue.topics.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
+        self.check_room(partitions)?;
         let topic = Topic { id: Uuid::new_v4(), partitions: self.make(name, 0..partitions, &config)?, config };
         self.change(&mut stored, name, topic)
+    }
+
+    /// Whether so many partitions more may be made. Nobody makes others meanwhile: the caller holds what is stored.
+    fn check_room(&self, more: i32) -> Result<(), TopicError> {
+        let (there, most) = (self.count_partitions(), self.0.most_partitions);
+        let fits = usize::try_from(more).is_ok_and(|more| there + more <= most);
+        fits.then_some(()).ok_or(TopicError::TooManyPartitions { asked: more, there, most })
+    }
+
+    /// Partitions of all topics together.
+    pub(crate) fn count_partitions(&self) -> usize {
+        self.topics().values().map(|topic| topic.partitions.len()).sum()
     }
 
     /// New, empty partitions; what lies there of a topic that the catalogue does not name is removed.
@@ -179,7 +204,7 @@ impl Topics {
     /// Gives a topic more partitions, `total` in all. Blocks on the disk.
     ///
     /// # Errors
-    /// There is no such topic, it has that many already, or the disk failed.
+    /// There is no such topic, it has that many already, there would be too many in all, or the disk failed.
     pub fn add_partitions(&self, name: &str, total: i32) -> Result<TopicInfo, TopicError> {
         check_count(total)?;
         let mut stored = self.stored();
@@ -190,6 +215,7 @@ impl Topics {
                 format!("topic currently has {count} partitions, which is not fewer than the requested {total}");
             return Err(TopicError::Partitions(message));
         }
+        self.check_room(total - count)?;
         topic.partitions.extend(self.make(name, count..total, &topic.config)?);
         self.change(&mut stored, name, topic)
     }

@@ -1,5 +1,5 @@
 //! Strangers on the socket: random frames, and valid ones with flipped bytes, wild lengths, cut ends. Whatever comes, the broker does not panic,
-//! its memory stays where it was, and the next client is served. `KLUSTER_FUZZ_SEED` and `KLUSTER_FUZZ_FRAMES` give another run, or a longer one.
+//! its memory stays where it was, what it has stored can be read, and the next client is served. `KLUSTER_FUZZ_SEED` and `KLUSTER_FUZZ_CONNECTIONS` give another run, or a longer one.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +8,10 @@
 mod client;
 #[path = "fuzz/requests.rs"]
 mod requests;
+#[path = "fuzz/wild.rs"]
+mod wild;
+#[path = "fuzz/world.rs"]
+mod world;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,17 +22,17 @@ use client::{Client, batch};
 use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
 use kluster_broker::{Broker, BrokerSettings};
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use world::{KEYED, STRANGER, World, assert_readable};
 
-/// Frames of a run. They take a few seconds.
-const FRAMES: usize = 20_000;
-/// After so many frames a client asks whether it is still served, and memory is measured.
+/// Connections of a run, each with a few frames. They take a few seconds.
+const CONNECTIONS: usize = 10_000;
+/// After so many connections a client asks whether it is still served, and memory is measured.
 const CHECK_EVERY: usize = 1_000;
 /// Who send at the same time.
 const STRANGERS: usize = 20;
@@ -48,6 +52,7 @@ async fn serve(dir: &TempDir) -> Broker {
     settings.request_memory_bytes = 8 * FRAME_BYTES;
     settings.answer_memory_bytes = 8 * FRAME_BYTES;
     settings.stall = Duration::from_millis(200);
+    settings.max_partitions = 200;
     Broker::open(settings).await.unwrap()
 }
 
@@ -63,17 +68,18 @@ async fn no_frame_breaks_the_broker() {
         told(panic);
     }));
     let seed = number("KLUSTER_FUZZ_SEED", 1);
-    let frames = number("KLUSTER_FUZZ_FRAMES", FRAMES);
-    println!("seed {seed}, {frames} frames");
+    let connections = number("KLUSTER_FUZZ_CONNECTIONS", CONNECTIONS);
+    println!("seed {seed}, {connections} connections");
     let dir = TempDir::new().unwrap();
     let broker = serve(&dir).await;
-    let valid = Arc::new(requests::valid());
     let mut at_first = 0;
-    for round in 0..frames.div_ceil(CHECK_EVERY) {
+    for round in 0..connections.div_ceil(CHECK_EVERY) {
+        let world = World::of(broker.address()).await;
+        let told = Arc::new((requests::valid(&world), world));
         let mut strangers = JoinSet::new();
         for stranger in 0..STRANGERS {
             let random = StdRng::seed_from_u64((seed + (round * STRANGERS + stranger) * 1_000_003) as u64);
-            strangers.spawn(bother(broker.address(), Arc::clone(&valid), random, CHECK_EVERY / STRANGERS));
+            strangers.spawn(bother(broker.address(), Arc::clone(&told), random, CHECK_EVERY / STRANGERS));
         }
         strangers.join_all().await;
         assert_eq!(PANICS.load(Ordering::Relaxed), 0, "seed {seed}, round {round}: see the panic above");
@@ -84,14 +90,29 @@ async fn no_frame_breaks_the_broker() {
         let grown = resident.saturating_sub(at_first);
         assert!(grown < GROWTH_BYTES, "seed {seed}, round {round}: {grown} bytes more than at first");
     }
+    World::of(broker.address()).await;
+    // What strangers have said and left behind a long poll is still done; after a stop nothing is.
     broker.stop().await.unwrap();
+    let broker = serve(&dir).await;
+    let end = assert_all_readable(broker.address()).await;
+    println!("{end:?}: offsets reached in the two topics");
+    assert!(end.iter().all(|end| *end > 100), "strangers' batches are stored too");
+    broker.stop().await.unwrap();
+    let broker = serve(&dir).await;
+    assert_eq!(assert_all_readable(broker.address()).await, end);
+    broker.stop().await.unwrap();
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0, "seed {seed}: see the panic above");
 }
 
-/// One stranger's frames, each from a connection of its own.
-async fn bother(address: SocketAddr, valid: Arc<Vec<Vec<u8>>>, mut random: StdRng, frames: usize) {
-    for _ in 0..frames {
-        let frame = wild(&valid, &mut random);
-        send(address, &frame, random.random_bool(0.5)).await;
+async fn assert_all_readable(address: SocketAddr) -> [i64; 2] {
+    [assert_readable(address, STRANGER).await, assert_readable(address, KEYED).await]
+}
+
+/// One stranger's connections.
+async fn bother(address: SocketAddr, told: Arc<(Vec<Vec<u8>>, World)>, mut random: StdRng, connections: usize) {
+    for _ in 0..connections {
+        let frames = wild::conversation(&told.1, &told.0, &mut random).concat();
+        send(address, &frames, random.random_bool(0.5)).await;
     }
 }
 
@@ -115,15 +136,16 @@ async fn claimed_lengths_take_no_memory_and_no_turn_for_ever() {
     broker.stop().await.unwrap();
 }
 
-/// Sends a frame from a new connection, and takes what comes. Some leave at once; the others stay for an answer, though not for long.
-async fn send(address: SocketAddr, frame: &[u8], leaves: bool) {
+/// Sends frames from a new connection, and takes what comes. Some leave at once; the others stay for an answer, though not for long.
+async fn send(address: SocketAddr, frames: &[u8], leaves: bool) {
     let mut stranger = TcpStream::connect(address).await.unwrap();
     // The broker may have closed before all was written.
-    let _ = stranger.write_all(frame).await;
+    let _ = stranger.write_all(frames).await;
     let mut taken = [0; 4096];
     if leaves {
         let _ = stranger.shutdown().await;
-        while stranger.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {}
+        let all = async { while stranger.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {} };
+        let _ = timeout(5 * PATIENCE, all).await;
     } else {
         let _ = timeout(PATIENCE, stranger.read(&mut taken)).await;
     }
@@ -143,44 +165,4 @@ fn resident_bytes() -> usize {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib * 1024
-}
-
-/// A frame that no client sends, made of one that a client may send.
-fn wild(valid: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
-    let mut frame = valid.choose(random).unwrap().clone();
-    for _ in 0..random.random_range(1..4) {
-        mutate(&mut frame, random);
-    }
-    // Most have the length that they claim, or little of the rest would be reached.
-    if random.random_bool(0.9) {
-        let length = u32::try_from(frame.len().saturating_sub(4)).unwrap();
-        frame.resize(frame.len().max(4), 0);
-        frame[..4].copy_from_slice(&length.to_be_bytes());
-    }
-    frame
-}
-
-fn mutate(frame: &mut Vec<u8>, random: &mut StdRng) {
-    if frame.is_empty() {
-        return;
-    }
-    let at = random.random_range(0..frame.len());
-    match random.random_range(0..8) {
-        0..=2 => frame[at] ^= 1 << random.random_range(0..8),
-        3 => frame[at] = *[0, 1, 0x7f, 0x80, 0xff].choose(random).unwrap(),
-        4 => {
-            let length = *[i32::MAX, i32::MIN, -1, 1 << 24, 100_000].choose(random).unwrap();
-            let end = frame.len().min(at + 4);
-            frame[at..end].copy_from_slice(&length.to_be_bytes()[..end - at]);
-        }
-        5 => frame.truncate(at),
-        6 => {
-            let more = random.random_range(1..200);
-            frame.extend((0..more).map(|_| random.random::<u8>()));
-        }
-        _ => {
-            let twice = frame[at..frame.len().min(at + 64)].to_vec();
-            frame.splice(at..at, twice);
-        }
-    }
 }

@@ -13,6 +13,8 @@ mod configs;
 mod connections;
 #[path = "protocol/consumers.rs"]
 mod consumers;
+#[path = "protocol/cooperative.rs"]
+mod cooperative;
 #[path = "protocol/faults.rs"]
 mod faults;
 #[path = "protocol/fetching.rs"]

@@ -96,6 +96,15 @@ const PASSING_BYTES: i64 = 1 << 30;
 /// Kafka expires whole segments only, so those of passing traffic are small; a segment must hold the largest record.
 const PASSING_SEGMENT_BYTES: i64 = 64 << 20;
 const PASSING_SEGMENT_MS: i64 = 600_000;
+/// NODES: whoever asks for the nodes reads it from its start, and only closed segments are compacted. So they are small; a heartbeat is far
+/// smaller still. Apache Kafka 4 takes nothing below 1 MiB (KIP-1030).
+const BEATS_SEGMENT_BYTES: i64 = 4 << 20;
+/// A few idle nodes do not fill that: three beat some 1 MB in this time.
+const BEATS_SEGMENT_MS: i64 = 600_000;
+/// Compaction runs whenever a segment was closed: what it goes through is small.
+const BEATS_DIRTY_RATIO: &str = "0.01";
+/// How long the tombstone of a node that left is shown. A reader from the start needs seconds for all of NODES.
+const BEATS_TOMBSTONE_MS: i64 = 600_000;
 
 /// Every setting of a topic, beside partitions and copies.
 pub(crate) fn wanted(topic: Topic, settings: &TopicSettings) -> Vec<Wanted> {
@@ -128,5 +137,47 @@ pub(crate) fn wanted(topic: Topic, settings: &TopicSettings) -> Vec<Wanted> {
         wanted.push(Wanted::number("segment.bytes", PASSING_SEGMENT_BYTES, Warn));
         wanted.push(Wanted::number("segment.ms", PASSING_SEGMENT_MS, Warn));
     }
+    if topic == Topic::Nodes {
+        wanted.push(Wanted::number("segment.bytes", BEATS_SEGMENT_BYTES, Warn));
+        wanted.push(Wanted::number("segment.ms", BEATS_SEGMENT_MS, Warn));
+        wanted.push(Wanted::text("min.cleanable.dirty.ratio", BEATS_DIRTY_RATIO, Warn));
+        wanted.push(Wanted::number("delete.retention.ms", BEATS_TOMBSTONE_MS, Warn));
+    }
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(topic: Topic, setting: &str) -> Option<String> {
+        let wanted = wanted(topic, &TopicSettings::default());
+        wanted.iter().find(|wanted| wanted.setting == setting).map(Wanted::creation)
+    }
+
+    /// Without the setting the embedded broker waits for the disk before each acknowledgement; with any number above 1 it does not.
+    #[test]
+    fn only_what_can_be_said_again_is_acknowledged_before_the_disk_has_it() {
+        for topic in Topic::EACH {
+            let durable = !matches!(topic, Topic::Responses | Topic::Nodes);
+            let late = (!durable).then(|| i64::MAX.to_string());
+            assert_eq!(value(topic, "flush.messages"), late, "{topic:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_is_made_of_small_segments_that_are_compacted_soon() {
+        assert_eq!(value(Topic::Nodes, "cleanup.policy").as_deref(), Some("compact"));
+        let bytes: i64 = value(Topic::Nodes, "segment.bytes").unwrap().parse().unwrap();
+        assert!((1 << 20..=8 << 20).contains(&bytes), "Apache Kafka's least, and a few MiB: {bytes}");
+        assert_eq!(value(Topic::Nodes, "segment.ms").as_deref(), Some("600000"));
+    }
+
+    #[test]
+    fn a_nodes_topic_of_an_older_version_is_only_warned_of() {
+        let added = ["segment.bytes", "segment.ms", "min.cleanable.dirty.ratio", "delete.retention.ms"];
+        let wanted = wanted(Topic::Nodes, &TopicSettings::default());
+        let severities: Vec<_> = wanted.iter().filter(|it| added.contains(&it.setting)).map(|it| it.severity).collect();
+        assert_eq!(severities, [Severity::Warn; 4]);
+    }
 }

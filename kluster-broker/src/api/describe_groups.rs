@@ -4,8 +4,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
-use super::member::sized;
 use super::refuse::Refuse;
+use super::room::sized;
 use super::{Answer, Call, wire};
 use crate::coordinator::{Described, DescribedMember};
 

@@ -16,26 +16,36 @@ use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use super::{Answer, Call, wire};
-use crate::frame::grant;
+use crate::frame::shape::SMALL_ELEMENTS;
 use crate::partition::{Partition, ReadError};
 
 /// From this version on topics are named by id.
 const BY_ID: i16 = 13;
 /// The isolation level whose answers list aborted transactions.
 const READ_COMMITTED: i8 = 1;
-/// Bytes that one answer takes at most, beside a first batch that is larger. What a client asks for beyond that it gets with its next request.
-pub(crate) const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
-
+/// Bytes of records in one answer at most, beside a first batch that is larger. What a client asks for beyond that it gets with its next request.
+const MOST_RECORDS: usize = 8 * 1024 * 1024;
+/// Records are in memory twice while an answer is made: as they were read, and in its frame. Afterwards once.
+const COPIES: usize = 2;
+/// Memory that the making of one answer takes.
+pub(crate) const LARGEST_ANSWER: usize = COPIES * MOST_RECORDS;
 /// Reading again what was too little is held to so many bytes for each millisecond.
 const READ_AGAIN_BYTES_PER_MS: usize = 64 * 1024;
 /// The longest wait, whatever is asked for: a peer that left is found out by then at the latest.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+/// That of a large request: what it holds while it waits is missing to others.
+const LONGEST_LARGE_WAIT: Duration = Duration::from_secs(1);
+/// A request with more bytes than this is a large one.
+const SMALL_BYTES: usize = 64 * 1024;
 
 pub(super) async fn answer(call: &Call, request: FetchRequest) -> Answer<FetchResponse> {
     if request.session_id != 0 && request.session_epoch > 0 {
         return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code()).into();
     }
-    let bounds = Bounds::of(&request);
+    let mut bounds = Bounds::of(&request);
+    if call.elements > SMALL_ELEMENTS || call.bytes > SMALL_BYTES {
+        bounds.wait = bounds.wait.min(LONGEST_LARGE_WAIT);
+    }
     let list_aborted = request.isolation_level == READ_COMMITTED;
     let mut topics: Vec<Topic> = request.topics.into_iter().map(|topic| Topic::open(call, topic)).collect();
     let deadline = Instant::now() + bounds.wait;
@@ -60,7 +70,7 @@ struct Bounds {
 
 impl Bounds {
     fn of(request: &FetchRequest) -> Self {
-        let bytes = usize::try_from(request.max_bytes).unwrap_or_default().min(LARGEST_ANSWER);
+        let bytes = usize::try_from(request.max_bytes).unwrap_or_default().min(MOST_RECORDS);
         Self {
             bytes,
             // More than fits an answer can't be waited for.
@@ -122,11 +132,18 @@ impl Wanted {
         })
     }
 
-    fn read(&mut self, max_bytes: usize, at_least_one: bool) -> Result<Bytes, ResponseError> {
+    /// Bytes of the first batch that would be read; 0 where there is none.
+    fn first_batch(&self) -> usize {
+        let source = self.from.as_ref().ok();
+        source.map_or(0, |source| source.partition.first_batch_bytes(self.offset).unwrap_or_default())
+    }
+
+    /// At most so many bytes: they were granted.
+    fn read(&mut self, max_bytes: usize) -> Result<Bytes, ResponseError> {
         let source = self.from.as_mut().map_err(|error| *error)?;
         // Seen before it is read: what comes after wakes the wait.
         source.moved.borrow_and_update();
-        source.partition.read(self.offset, max_bytes, at_least_one).map_err(|error| {
+        source.partition.read(self.offset, max_bytes, false).map_err(|error| {
             if matches!(error, ReadError::Damaged { .. } | ReadError::Storage(_)) {
                 tracing::error!(%error, "records can't be read");
             }
@@ -144,22 +161,36 @@ struct Round {
 }
 
 impl Round {
+    /// Memory is granted before anything is read. Where even the first batch is larger than what was asked for, it comes all the same, as with
+    /// Kafka, once there is memory for it.
     async fn read(call: &Call, topics: &mut [Topic], max_bytes: usize) -> Self {
         let ready = topics.iter().flat_map(|topic| &topic.wanted).any(Wanted::ready);
         let asked = topics.iter().flat_map(|topic| &topic.wanted).map(|wanted| wanted.max_bytes);
         let most = asked.fold(0_usize, usize::saturating_add).min(max_bytes);
-        let mut memory = if ready { Some(grant(&call.shared.answer_memory, most).await) } else { None };
+        let memory = if ready { Some(call.shared.grant_answer(COPIES * most).await) } else { None };
+        let round = Self::fill(topics, max_bytes, 0, memory);
+        if !ready || round.bytes > 0 {
+            return round;
+        }
+        let mut firsts = topics.iter().flat_map(|topic| &topic.wanted).map(Wanted::first_batch);
+        let Some(first) = firsts.find(|bytes| *bytes > 0) else { return round };
+        drop(round); // its memory may be what is waited for
+        let memory = call.shared.grant_answer(COPIES * first).await;
+        Self::fill(topics, max_bytes, first, Some(memory))
+    }
+
+    /// Reads all partitions, the first batch if it has so many bytes at most, and keeps the memory that the answer's making takes.
+    fn fill(topics: &mut [Topic], max_bytes: usize, first: usize, mut memory: Option<OwnedSemaphorePermit>) -> Self {
         let (mut read, mut bytes, mut failed) = (Vec::new(), 0, false);
         for wanted in topics.iter_mut().flat_map(|topic| &mut topic.wanted) {
             let room = wanted.max_bytes.min(max_bytes.saturating_sub(bytes));
-            let got = wanted.read(room, bytes == 0);
+            let got = wanted.read(if bytes == 0 { room.max(first) } else { room });
             bytes += got.as_ref().map_or(0, Bytes::len);
             failed |= got.is_err();
             read.push(got);
         }
         if let Some(granted) = &mut memory {
-            // Gives back what was not needed. A first batch larger than all that was asked for is not accounted: one for each connection.
-            drop(granted.split(granted.num_permits().saturating_sub(bytes)));
+            drop(granted.split(granted.num_permits().saturating_sub(COPIES * bytes)));
         }
         Self { read, bytes, failed, memory }
     }

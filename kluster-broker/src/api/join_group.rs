@@ -4,8 +4,9 @@ use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
-use super::member::{copied, identity, milliseconds, sized};
+use super::member::{copied, identity, milliseconds};
 use super::refuse::Refuse;
+use super::room::sized;
 use super::{Answer, Call, wire};
 use crate::group::{Join, JoinAnswer, JoinedMember, Protocol};
 

@@ -11,8 +11,8 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse};
 
-use super::member::{memory, with_memory};
 use super::refuse::Refuse;
+use super::room::{memory, with_memory};
 use super::{Answer, Call, wire};
 use crate::offsets::{Committed, Offsets};
 
@@ -22,7 +22,7 @@ const MANY: i16 = 8;
 pub(super) async fn answer(call: &Call, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
     let groups = wire::distinct(groups(request, call.version), |group| group.group_id.clone());
     // Copies are made of what is found, so memory for the most there can be is taken before.
-    let memory = memory(call, call.shared.coordinator.committed(Offsets::bytes)).await;
+    let memory = memory(call, 2 * call.shared.coordinator.committed(Offsets::bytes)).await;
     let found = groups.into_iter().map(|group| fetch(call, group)).collect();
     with_memory(respond(found, call.version), memory)
 }

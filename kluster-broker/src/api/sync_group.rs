@@ -5,10 +5,11 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::member::{copied, identity};
 use super::refuse::Refuse;
+use super::room::sized;
 use super::{Answer, Call, wire};
 use crate::group::Sync;
 
-pub(super) async fn answer(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse {
+pub(super) async fn answer(call: &Call, request: SyncGroupRequest) -> Answer<SyncGroupResponse> {
     let assignments = request.assignments.iter();
     let sync = Sync {
         who: identity(&request.member_id, request.group_instance_id.as_ref()),
@@ -17,13 +18,14 @@ pub(super) async fn answer(call: &Call, request: SyncGroupRequest) -> SyncGroupR
         protocol: request.protocol_name.as_ref().map(StrBytes::to_string),
         assignments: assignments.map(|of| (of.member_id.to_string(), copied(&of.assignment))).collect(),
     };
-    match call.shared.coordinator.sync(&request.group_id, sync).await {
+    let response = match call.shared.coordinator.sync(&request.group_id, sync).await {
         Ok(synced) => SyncGroupResponse::default()
             .with_protocol_type(Some(wire::text(&synced.protocol_type)))
             .with_protocol_name(Some(wire::text(&synced.protocol)))
             .with_assignment(synced.assignment),
         Err(error) => SyncGroupResponse::default().with_error_code(error.code()),
-    }
+    };
+    sized(call, response).await
 }
 
 impl Refuse for SyncGroupRequest {

@@ -93,6 +93,13 @@ impl Coordinator {
         look(self.state().store.offsets())
     }
 
+    /// Bytes of the list of all groups, with so many for each beside its names.
+    pub(crate) fn list_bytes(&self, each: usize) -> usize {
+        let state = self.state();
+        let names = |(name, group): (&String, &Group)| name.len() + group.protocol_type().map_or(0, str::len);
+        state.groups.iter().map(|group| 3 * names(group) + each).sum() // as found, as told, as encoded
+    }
+
     /// All groups.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let state = self.state();

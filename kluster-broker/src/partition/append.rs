@@ -1,55 +1,64 @@
-//! What is done to the batches of one produce request before the partition is locked: checked, copied, stamped.
+//! What is done to the batches of one produce request before the partition is locked: checked, and stamped in a copy of each header. The records
+//! stay where they were received.
 
 use super::AppendError;
 use crate::batch::{self, BatchError, BatchHeader};
 use crate::topic_config::TopicConfig;
+use bytes::{Buf, Bytes};
 
 /// Batches that may be stored, but for their place.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pub bytes: Vec<u8>,
-    /// Each with where it begins in `bytes`.
-    pub headers: Vec<(BatchHeader, usize)>,
+    /// As they were received.
+    pub received: Bytes,
+    /// Each with the bytes that are stored in place of its own, and where it begins in `received`.
+    pub headers: Vec<(BatchHeader, [u8; batch::HEADER_BYTES], usize)>,
 }
 
 impl Prepared {
     /// Checks the batches as Kafka does and gives them the broker's time where the topic wants that.
-    pub fn new(batches: &[u8], config: &TopicConfig, now_ms: i64) -> Result<Self, AppendError> {
+    pub fn new(batches: Bytes, config: &TopicConfig, now_ms: i64) -> Result<Self, AppendError> {
         let mut headers = Vec::with_capacity(1);
         let mut at = 0;
         while at < batches.len() {
-            let header = batch::check(&batches[at..])?;
+            let mut header = batch::check(&batches[at..])?;
             check_allowed(&header, &batches[at..], config, now_ms)?;
-            headers.push((header, at));
+            let (mut stamped, mut records) = ([0; batch::HEADER_BYTES], &batches[at..at + header.size]);
+            records.copy_to_slice(&mut stamped);
+            if config.log_append_time {
+                batch::stamp_append_time(&mut stamped, records, now_ms);
+                header.max_timestamp = now_ms;
+            }
+            headers.push((header, stamped, at));
             at += header.size;
         }
         if headers.is_empty() {
             return Err(BatchError::Invalid("there is no batch").into());
         }
-        let mut bytes = batches.to_vec();
-        if config.log_append_time {
-            for (header, at) in &mut headers {
-                batch::stamp_append_time(&mut bytes[*at..*at + header.size], now_ms);
-                header.max_timestamp = now_ms;
-            }
-        }
-        Ok(Self { bytes, headers })
+        Ok(Self { received: batches, headers })
+    }
+
+    /// What is stored, piece by piece: a header, its records, and so on.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.headers.iter().flat_map(|(header, stamped, at)| {
+            [&stamped[..], &self.received[at + batch::HEADER_BYTES..at + header.size]]
+        })
     }
 
     /// How many offsets the batches take.
     pub fn offsets(&self) -> i64 {
-        self.headers.iter().map(|(header, _)| i64::from(header.last_offset_delta) + 1).sum()
+        self.headers.iter().map(|(header, ..)| i64::from(header.last_offset_delta) + 1).sum()
     }
 
     /// How many records there are.
     pub fn records(&self) -> i64 {
-        self.headers.iter().map(|(header, _)| i64::from(header.records)).sum()
+        self.headers.iter().map(|(header, ..)| i64::from(header.records)).sum()
     }
 
     /// Gives the batches their place in the log.
     pub fn place(&mut self, mut next_offset: i64) {
-        for (header, at) in &mut self.headers {
-            batch::stamp_offset(&mut self.bytes[*at..*at + header.size], next_offset);
+        for (header, stamped, _) in &mut self.headers {
+            batch::stamp_offset(stamped, next_offset);
             header.base_offset = next_offset;
             next_offset = header.next_offset();
         }

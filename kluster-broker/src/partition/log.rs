@@ -4,17 +4,25 @@
 //! in an earlier one.
 
 use super::append::Prepared;
-use super::producers::Producers;
+use super::producers::{Counted, Producers};
 use super::segment::{Extent, Segment};
 use super::{AppendError, Appended, PartitionError, storage_error};
-use crate::disk::Disk;
+use crate::batch::BatchHeader;
+use crate::disk::{Disk, DiskFile};
 use crate::topic_config::TopicConfig;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::oneshot;
+
+/// Smaller pieces are gathered up to this and written at once, larger ones are written from where they are.
+const GATHERED_BYTES: usize = 64 << 10;
 
 /// Closed segments whose files stay open for readers.
 const MOST_OPEN: usize = 4;
+/// Files that a partition has open at most, beside those of its upkeep: the closed segments and the one that grows.
+pub(crate) const MOST_FILES: usize = MOST_OPEN + 1;
 
 /// A closed segment, with its file while readers want it.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub(super) struct Log {
     pub log_start: i64,
     pub high_watermark: i64,
     pub producers: Producers,
+    /// Them, among those of all partitions.
+    counted: Counted,
     pub waiters: Vec<Waiter>,
     /// A flusher has it or will.
     pub handed_over: bool,
@@ -70,6 +80,7 @@ impl Log {
             first_timestamp: None,
             log_start,
             producers: Producers::default(),
+            counted: Counted::default(),
             waiters: Vec::new(),
             handed_over: false,
             unsynced: 0,
@@ -93,7 +104,7 @@ impl Log {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        for (header, _) in &prepared.headers {
+        for (header, ..) in &prepared.headers {
             if let Some(stored) = self.producers.check(header)? {
                 return Ok(Appended {
                     base_offset: stored.base_offset,
@@ -108,23 +119,47 @@ impl Log {
         }
         let base_offset = self.log_end();
         prepared.place(base_offset);
-        self.write(&prepared.bytes)?;
-        for (header, _) in &prepared.headers {
+        self.write(prepared)?;
+        for (header, ..) in &prepared.headers {
             if self.active.extent.size == 0 {
                 self.first_timestamp = Some(if header.max_timestamp < 0 { now_ms } else { header.max_timestamp });
             }
             self.active.add(header, config.index_interval_bytes);
-            self.producers.add(header, now_ms);
+            self.remember(header, now_ms);
             self.unsynced += i64::from(header.records);
         }
         let log_append_time = config.log_append_time.then_some(now_ms);
         Ok(Appended { base_offset, next_offset: self.log_end(), log_append_time, duplicate: false })
     }
 
+    /// Notes who wrote a batch.
+    fn remember(&mut self, header: &BatchHeader, now_ms: i64) {
+        if self.counted.full() {
+            self.producers.make_room_for(header.producer_id);
+        }
+        self.producers.add(header, now_ms);
+        self.counted.are(self.producers.count());
+    }
+
+    /// Forgets producers that have been silent for long.
+    pub fn expire_producers(&mut self, now_ms: i64) {
+        self.producers.expire(now_ms);
+        self.counted.are(self.producers.count());
+    }
+
+    /// Counts the producers among those of all partitions from now on.
+    pub fn count_producers_in(&mut self, in_all: &Arc<AtomicUsize>) {
+        self.counted = Counted::among(in_all);
+        if self.counted.full() {
+            self.producers.forget_all_but_few();
+        }
+        self.counted.are(self.producers.count());
+    }
+
     /// Writes at the end of the file; what a failed write left there is cut off again.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
+    fn write(&mut self, prepared: &Prepared) -> Result<(), AppendError> {
         let (file, size) = (&self.active.file, self.active.extent.size);
-        let Err(error) = file.write_at(bytes, size) else { return Ok(()) };
+        let Err(error) = write_pieces(file, prepared.pieces(), size) else { return Ok(()) };
         let refused = storage_error(file.path(), &error);
         if let Err(error) = file.cut(size) {
             let fatal = storage_error(file.path(), &error);
@@ -137,12 +172,12 @@ impl Log {
     /// Kafka's rules: by size, by the time of the records, and because offsets in an index have 32 bits.
     fn must_roll(&self, prepared: &Prepared, config: &TopicConfig, now_ms: i64) -> bool {
         let Extent { base_offset, next_offset, size, .. } = self.active.extent;
-        let newest = prepared.headers.iter().map(|(header, _)| header.max_timestamp).max().filter(|time| *time >= 0);
+        let newest = prepared.headers.iter().map(|(header, ..)| header.max_timestamp).max().filter(|time| *time >= 0);
         let oldest =
             if config.compact { config.segment_ms.min(config.max_compaction_lag_ms) } else { config.segment_ms };
         let age = |first: i64| newest.unwrap_or(now_ms).saturating_sub(first);
         size > 0
-            && (size + prepared.bytes.len() as u64 > config.segment_bytes
+            && (size + prepared.received.len() as u64 > config.segment_bytes
                 || self.first_timestamp.is_some_and(|first| age(first) > oldest)
                 || next_offset - base_offset + prepared.offsets() > i64::from(i32::MAX))
     }
@@ -228,4 +263,23 @@ impl Log {
     pub fn size(&self) -> u64 {
         self.closed.iter().map(|closed| closed.extent.size).sum::<u64>() + self.active.extent.size
     }
+}
+
+/// Writes the pieces one behind the other from `position` on.
+fn write_pieces<'a>(file: &DiskFile, pieces: impl Iterator<Item = &'a [u8]>, mut position: u64) -> io::Result<()> {
+    let mut gathered = Vec::new();
+    for piece in pieces {
+        if gathered.len() + piece.len() > GATHERED_BYTES {
+            file.write_at(&gathered, position)?;
+            position += gathered.len() as u64;
+            gathered.clear();
+        }
+        if piece.len() > GATHERED_BYTES {
+            file.write_at(piece, position)?;
+            position += piece.len() as u64;
+        } else {
+            gathered.extend_from_slice(piece);
+        }
+    }
+    if gathered.is_empty() { Ok(()) } else { file.write_at(&gathered, position) }
 }

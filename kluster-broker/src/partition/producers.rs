@@ -6,6 +6,8 @@ use super::AppendError;
 use crate::batch::BatchHeader;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Batches remembered of each producer: as many as a client may have in flight (max.in.flight.requests.per.connection with idempotence).
 const REMEMBERED: usize = 5;
@@ -13,6 +15,10 @@ const REMEMBERED: usize = 5;
 const EXPIRES_AFTER_MS: i64 = 86_400_000;
 /// Producers remembered of one partition; beyond, those that have been silent longest are forgotten early. Bounds memory (some 300 bytes each).
 const MOST_PRODUCERS: usize = 20_000;
+/// Producers remembered of all partitions together. Beyond, a new one of a partition takes the place of that partition's most silent ones.
+const MOST_IN_ALL: usize = 100_000;
+/// So many of each partition are remembered however many there are in all.
+const ALWAYS: usize = 100;
 
 /// A batch that was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +42,37 @@ struct Producer {
 /// The producers of one partition, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Producers(HashMap<i64, Producer>);
+
+/// The producers of one partition, counted among those of all.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    count: usize,
+    in_all: Arc<AtomicUsize>,
+}
+
+impl Counted {
+    /// None yet.
+    pub fn among(in_all: &Arc<AtomicUsize>) -> Self {
+        Self { count: 0, in_all: Arc::clone(in_all) }
+    }
+
+    /// Whether there are as many in all as there may be.
+    pub fn full(&self) -> bool {
+        self.in_all.load(Ordering::Relaxed) >= MOST_IN_ALL
+    }
+
+    /// So many are these now.
+    pub fn are(&mut self, count: usize) {
+        self.in_all.fetch_add(count, Ordering::Relaxed);
+        self.in_all.fetch_sub(std::mem::replace(&mut self.count, count), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.are(0);
+    }
+}
 
 /// The sequence number `count` after `sequence`: from the largest it goes on at 0.
 fn sequence_after(sequence: i32, count: i32) -> i32 {
@@ -76,7 +113,7 @@ impl Producers {
             return;
         }
         if self.0.len() >= MOST_PRODUCERS && !self.0.contains_key(&header.producer_id) {
-            self.forget_silent();
+            self.forget_silent(MOST_PRODUCERS / 10);
         }
         let new = || Producer { epoch: header.producer_epoch, last_seen: now_ms, batches: VecDeque::new() };
         let producer = self.0.entry(header.producer_id).or_insert_with(new);
@@ -101,12 +138,30 @@ impl Producers {
         self.0.retain(|_, producer| now_ms.saturating_sub(producer.last_seen) < EXPIRES_AFTER_MS);
     }
 
-    /// Forgets the tenth that has been silent longest.
-    fn forget_silent(&mut self) {
+    /// How many are remembered.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// So that one more takes no more room: forgets the tenth that has been silent longest, unless these are few or it is known.
+    pub fn make_room_for(&mut self, producer_id: i64) {
+        if producer_id >= 0 && self.0.len() >= ALWAYS && !self.0.contains_key(&producer_id) {
+            self.forget_silent((self.0.len() / 10).max(1));
+        }
+    }
+
+    /// Forgets those that have been silent longest, but for a few.
+    pub fn forget_all_but_few(&mut self) {
+        self.forget_silent(self.0.len().saturating_sub(ALWAYS));
+    }
+
+    /// Forgets so many that have been silent longest.
+    fn forget_silent(&mut self, count: usize) {
         let mut seen: Vec<i64> = self.0.values().map(|producer| producer.last_seen).collect();
-        let (_, limit, _) = seen.select_nth_unstable(MOST_PRODUCERS / 10 - 1);
+        let Some(last) = count.checked_sub(1).filter(|last| *last < seen.len()) else { return };
+        let (_, limit, _) = seen.select_nth_unstable(last);
         let limit = *limit;
-        let mut left = MOST_PRODUCERS / 10;
+        let mut left = count;
         self.0.retain(|_, producer| {
             let forget = producer.last_seen <= limit && left > 0;
             left -= usize::from(forget);
@@ -117,7 +172,12 @@ impl Producers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Backing, Flushers, Partition};
     use super::*;
+    use crate::disk::Disk;
+    use crate::lock::DirectoryLock;
+    use crate::topic_config::TopicConfig;
+    use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 
     fn header(epoch: i16, sequence: i32, count: i32, base_offset: i64) -> BatchHeader {
         BatchHeader {
@@ -191,5 +251,75 @@ mod tests {
         }
         assert_eq!(producers.0.len(), MOST_PRODUCERS - MOST_PRODUCERS / 10 + 1);
         assert!(producers.0.contains_key(&(MOST_PRODUCERS as i64)) && !producers.0.contains_key(&0));
+    }
+    #[test]
+    fn when_there_are_too_many_in_all_each_partition_keeps_a_few() {
+        let in_all = Arc::default();
+        let mut elsewhere = Counted::among(&in_all);
+        elsewhere.are(MOST_IN_ALL);
+        let (mut producers, mut counted) = (Producers::default(), Counted::among(&in_all));
+        for id in 0..10 * ALWAYS as i64 {
+            assert!(counted.full());
+            producers.make_room_for(id);
+            producers.add(&BatchHeader { producer_id: id, ..header(0, 0, 1, 0) }, id);
+            counted.are(producers.count());
+            assert!(producers.count() <= ALWAYS && producers.0.contains_key(&id));
+        }
+        assert!(producers.count() >= ALWAYS - ALWAYS / 10, "and no fewer than these: {}", producers.count());
+        drop(elsewhere);
+        assert!(!counted.full());
+        drop(counted);
+        assert_eq!(in_all.load(Ordering::Relaxed), 0);
+    }
+    /// A batch of one record, of this producer.
+    fn produced(producer_id: i64) -> bytes::Bytes {
+        let mut bytes = bytes::BytesMut::new();
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        let record = Record {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: -1,
+            producer_id,
+            producer_epoch: 0,
+            timestamp_type: TimestampType::Creation,
+            offset: 0,
+            sequence: 0,
+            timestamp: 0,
+            key: None,
+            value: None,
+            headers: Default::default(),
+        };
+        RecordBatchEncoder::encode(&mut bytes, &[record], &options).unwrap();
+        bytes.freeze()
+    }
+
+    #[test]
+    fn a_partition_counts_its_producers_among_those_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (in_all, lock) = (Arc::<AtomicUsize>::default(), Arc::new(DirectoryLock::take(dir.path()).unwrap()));
+        let (flushers, upkeep) = (Flushers::default(), Arc::default());
+        let backing = Backing { disk: Disk::default(), flushers, upkeep, producers: Arc::clone(&in_all), lock };
+        let open = || Partition::open(dir.path(), &backing, TopicConfig::default()).unwrap();
+        let partition = open();
+        for id in 0..300 {
+            partition.append(produced(id), 0).unwrap();
+        }
+        assert_eq!(in_all.load(Ordering::Relaxed), 300);
+        in_all.fetch_add(MOST_IN_ALL, Ordering::Relaxed);
+        for id in 300..600 {
+            partition.append(produced(id), 0).unwrap();
+        }
+        assert!(in_all.load(Ordering::Relaxed) <= MOST_IN_ALL + 300, "they are full, and take no more");
+        partition.close().unwrap();
+        drop(partition);
+        while in_all.load(Ordering::Relaxed) > MOST_IN_ALL {
+            std::thread::yield_now(); // a thread that has just synced may keep the partition for a moment more
+        }
+        let partition = open();
+        let few = in_all.load(Ordering::Relaxed) - MOST_IN_ALL;
+        assert!((ALWAYS / 2..=ALWAYS).contains(&few), "a start remembers a few of them: {few}");
+        partition.upkeep(EXPIRES_AFTER_MS).unwrap();
+        assert_eq!(in_all.load(Ordering::Relaxed), MOST_IN_ALL, "they are forgotten");
     }
 }

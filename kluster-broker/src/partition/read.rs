@@ -37,6 +37,22 @@ impl Partition {
         Ok(Bytes::new())
     }
 
+    /// Bytes of the batch that a reading from `from` begins with; 0 where it would give nothing. Its records are not read.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub(crate) fn first_batch_bytes(&self, from: i64) -> Result<usize, ReadError> {
+        let mut next = from;
+        let position = |segment: &Segment, offset| segment.index.position_of(segment.extent.base_offset, offset);
+        while let Some(place) = self.place(next, |segment| position(segment, next))? {
+            if let Some(bytes) = place.first_batch_bytes(from)? {
+                return Ok(bytes);
+            }
+            next = place.next_offset;
+        }
+        Ok(0)
+    }
+
     /// The first record whose timestamp is at least this: its offset and timestamp. Of a compressed batch its first offset; where the broker set
     /// the time, that of the batch.
     ///
@@ -109,6 +125,22 @@ impl Place {
         }
     }
 
+    /// Bytes of the batch that holds `from`, or the first after it; 0 where it may not be read yet, None where the segment has none.
+    fn first_batch_bytes(&self, from: i64) -> Result<Option<usize>, ReadError> {
+        let mut position = self.position;
+        let mut bytes = [0; batch::HEADER_BYTES];
+        while position + batch::HEADER_BYTES as u64 <= self.end {
+            self.file.read_at(&mut bytes, position).map_err(|error| self.error(error.into(), from))?;
+            let header = BatchHeader::parse(&bytes);
+            let header = header.map_err(|error| self.error(ScanError::Damaged { position, error }, from))?;
+            if header.next_offset() > from {
+                return Ok(Some(if header.base_offset < self.high_watermark { header.size } else { 0 }));
+            }
+            position += header.size as u64;
+        }
+        Ok(None)
+    }
+
     /// Batches from the one that holds `from`, or the first after it; None where the segment has none. Damage ends them, and is an error only
     /// where they would begin.
     fn batches(&self, from: i64, max_bytes: usize, at_least_one: bool) -> Result<Option<Vec<u8>>, ReadError> {
@@ -130,6 +162,10 @@ impl Place {
             let fits = batches.len() + batch.len() <= max_bytes || (batches.is_empty() && at_least_one);
             if header.base_offset >= self.high_watermark || !fits {
                 break;
+            }
+            if batches.is_empty() {
+                let there = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+                batches.reserve_exact(max_bytes.min(there).max(batch.len())); // growing would take twice as much
             }
             batches.extend_from_slice(batch);
         }

@@ -62,6 +62,18 @@ pub enum TopicError {
     /// Too few or too many.
     #[error("{0}")]
     Partitions(String),
+    /// Too many in all topics together.
+    #[error(
+        "{asked} more partitions are too many: there are {there}, and this broker serves {most} in all (max_partitions, and what its limit of open files leaves); delete topics, or take fewer partitions"
+    )]
+    TooManyPartitions {
+        /// How many more.
+        asked: i32,
+        /// How many there are.
+        there: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A setting is refused.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
@@ -86,6 +98,8 @@ impl TopicError {
             Self::Unknown(_) => ResponseError::UnknownTopicOrPartition,
             Self::Name(_) => ResponseError::InvalidTopicException,
             Self::Partitions(_) => ResponseError::InvalidPartitions,
+            // As Apache Kafka says when a request would make too many.
+            Self::TooManyPartitions { .. } => ResponseError::PolicyViolation,
             Self::Config(_) => ResponseError::InvalidConfig,
             Self::Storage { .. } | Self::Partition(_) => ResponseError::KafkaStorageError,
         }

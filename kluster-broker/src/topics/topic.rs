@@ -8,8 +8,11 @@ use crate::topic_config::TopicConfig;
 use std::path::Path;
 use uuid::Uuid;
 
-/// Most partitions of one topic: each is a directory with open files.
+/// Most partitions of one topic; the bound on all of them together is a setting.
 const MAX_PARTITIONS: i32 = 10_000;
+/// Partitions of all topics together, unless it is said otherwise: each has a directory, open files ([`crate::partition::MOST_FILES`]) and some
+/// memory. As many as is commonly advised for one broker of Apache Kafka.
+pub(crate) const MOST_PARTITIONS: usize = 4_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Topic {

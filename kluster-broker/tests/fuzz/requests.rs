@@ -1,17 +1,21 @@
-//! A valid request of each API, in the lowest and the highest version.
+//! Valid requests of each API that the broker tells of, in each version that it tells of.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use kafka_protocol::messages::*;
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::{Message, Request, StrBytes};
 
-use crate::client::{batch, frame};
+use crate::client::try_frame;
+use crate::wild::keyed_batch;
+use crate::world::{FLEETING, KEYED, STRANGER, World};
 
 fn text(text: &'static str) -> StrBytes {
     StrBytes::from_static_str(text)
 }
 
 fn topic() -> TopicName {
-    TopicName(text("stranger"))
+    TopicName(text(STRANGER))
 }
 
 fn group() -> GroupId {
@@ -25,70 +29,102 @@ pub fn produce(name: &'static str, records: Bytes) -> ProduceRequest {
     ProduceRequest::default().with_transactional_id(None).with_acks(-1).with_topic_data(vec![topic])
 }
 
-/// Frames of valid requests.
-pub fn valid() -> Vec<Vec<u8>> {
-    let mut frames = Frames(Vec::new());
+/// Frames of valid requests, for the topics that there are.
+pub fn valid(world: &World) -> Vec<Vec<u8>> {
+    let mut frames = Frames { world, frames: Vec::new(), written: BTreeSet::new() };
     frames.of_topics();
     frames.of_records();
     frames.of_settings();
     frames.of_members();
     frames.of_offsets();
-    frames.0
+    frames.assert_all();
+    frames.frames
 }
 
-struct Frames(Vec<Vec<u8>>);
+struct Frames<'a> {
+    world: &'a World,
+    frames: Vec<Vec<u8>>,
+    /// Which versions of which APIs are among them.
+    written: BTreeSet<(i16, i16)>,
+}
 
-impl Frames {
-    /// In these versions. What a version can't carry is left to the others.
-    fn add<R: Request>(&mut self, versions: [i16; 2], request: R) {
-        for version in versions {
-            self.0.push(frame(1, version, &request).to_vec());
+impl Frames<'_> {
+    /// In each version that is served and can carry it.
+    fn add<R: Request>(&mut self, request: R) {
+        let served = self.world.served.iter().find(|api| api.api_key == R::KEY).unwrap();
+        for version in served.min_version..=served.max_version {
+            if let Some(frame) = try_frame(1, version, &request) {
+                self.frames.push(frame.to_vec());
+                self.written.insert((R::KEY, version));
+            }
+        }
+    }
+
+    /// Nothing that is served is left out, but for versions that exist in the table only (the old ones of Produce).
+    fn assert_all(&self) {
+        for api in &self.world.served {
+            for version in api.min_version..=api.max_version {
+                let only_told = api.api_key == ProduceRequest::KEY && version < ProduceRequest::VERSIONS.min;
+                assert!(only_told || self.written.contains(&(api.api_key, version)), "{api:?} version {version}");
+            }
         }
     }
 
     fn of_topics(&mut self) {
         let asked = metadata_request::MetadataRequestTopic::default().with_name(Some(topic()));
-        self.add([4, 13], MetadataRequest::default().with_topics(Some(vec![asked])));
-        self.add([0, 2], ApiVersionsRequest::default());
+        self.add(MetadataRequest::default().with_topics(Some(vec![asked])));
+        self.add(ApiVersionsRequest::default());
         let config = create_topics_request::CreatableTopicConfig::default()
             .with_name(text("retention.ms"))
             .with_value(Some(text("-1")));
         let made = create_topics_request::CreatableTopic::default()
-            .with_name(topic())
+            .with_name(TopicName(text(FLEETING)))
             .with_num_partitions(1)
             .with_replication_factor(1)
             .with_configs(vec![config]);
-        self.add([2, 7], CreateTopicsRequest::default().with_topics(vec![made]).with_validate_only(true));
-        self.add([1, 5], DeleteTopicsRequest::default().with_topic_names(vec![topic()]));
+        self.add(CreateTopicsRequest::default().with_topics(vec![made.clone()]).with_validate_only(true));
+        self.add(CreateTopicsRequest::default().with_topics(vec![made]));
+        self.add(DeleteTopicsRequest::default().with_topic_names(vec![TopicName(text(FLEETING))]));
+        let gone = delete_topics_request::DeleteTopicState::default().with_name(Some(TopicName(text(FLEETING))));
+        self.add(DeleteTopicsRequest::default().with_topics(vec![gone]));
         let more = create_partitions_request::CreatePartitionsTopic::default().with_name(topic()).with_count(2);
-        self.add([0, 3], CreatePartitionsRequest::default().with_topics(vec![more]).with_validate_only(true));
-        self.add([0, 2], DescribeClusterRequest::default());
+        self.add(CreatePartitionsRequest::default().with_topics(vec![more.clone()]).with_validate_only(true));
+        let more = more.with_name(TopicName(text(FLEETING)));
+        self.add(CreatePartitionsRequest::default().with_topics(vec![more]));
+        self.add(DescribeClusterRequest::default());
         let described = describe_topic_partitions_request::TopicRequest::default().with_name(topic());
         let cursor = describe_topic_partitions_request::Cursor::default().with_topic_name(topic());
         let described =
             DescribeTopicPartitionsRequest::default().with_topics(vec![described]).with_cursor(Some(cursor));
-        self.add([0, 0], described);
+        self.add(described);
     }
 
     fn of_records(&mut self) {
-        self.add([3, 12], produce("stranger", batch(&["a", "b"])));
-        let wanted = fetch_request::FetchPartition::default().with_partition_max_bytes(1_000);
-        let wanted = fetch_request::FetchTopic::default().with_topic(topic()).with_partitions(vec![wanted]);
-        let fetch = FetchRequest::default().with_max_bytes(1_000).with_max_wait_ms(10).with_min_bytes(1);
-        self.add([4, 12], fetch.with_topics(vec![wanted]));
+        for name in [STRANGER, KEYED] {
+            let mut produced = produce(name, keyed_batch());
+            produced.topic_data[0].topic_id = self.world.id(name);
+            self.add(produced);
+            let wanted = fetch_request::FetchPartition::default().with_partition_max_bytes(1_000);
+            let wanted = fetch_request::FetchTopic::default()
+                .with_topic(TopicName(text(name)))
+                .with_topic_id(self.world.id(name))
+                .with_partitions(vec![wanted]);
+            let fetch = FetchRequest::default().with_max_bytes(1_000).with_max_wait_ms(10).with_min_bytes(1);
+            self.add(fetch.with_topics(vec![wanted]));
+        }
         let listed = list_offsets_request::ListOffsetsPartition::default().with_timestamp(-1);
         let listed = list_offsets_request::ListOffsetsTopic::default().with_name(topic()).with_partitions(vec![listed]);
-        self.add([1, 9], ListOffsetsRequest::default().with_topics(vec![listed]));
+        self.add(ListOffsetsRequest::default().with_topics(vec![listed]));
         let deleted = delete_records_request::DeleteRecordsPartition::default().with_offset(1);
         let deleted =
             delete_records_request::DeleteRecordsTopic::default().with_name(topic()).with_partitions(vec![deleted]);
-        self.add([0, 2], DeleteRecordsRequest::default().with_topics(vec![deleted]));
-        self.add([0, 2], InitProducerIdRequest::default().with_transactional_id(None));
+        self.add(DeleteRecordsRequest::default().with_topics(vec![deleted]));
+        self.add(InitProducerIdRequest::default().with_transactional_id(None));
         let ended = offset_for_leader_epoch_request::OffsetForLeaderPartition::default();
         let ended = offset_for_leader_epoch_request::OffsetForLeaderTopic::default()
             .with_topic(topic())
             .with_partitions(vec![ended]);
-        self.add([3, 4], OffsetForLeaderEpochRequest::default().with_topics(vec![ended]));
+        self.add(OffsetForLeaderEpochRequest::default().with_topics(vec![ended]));
     }
 
     fn of_settings(&mut self) {
@@ -96,24 +132,24 @@ impl Frames {
             .with_resource_type(4)
             .with_resource_name(text("1"))
             .with_configuration_keys(None);
-        self.add([1, 4], DescribeConfigsRequest::default().with_resources(vec![described]));
+        self.add(DescribeConfigsRequest::default().with_resources(vec![described]));
         let config = alter_configs_request::AlterableConfig::default().with_name(text("retention.ms"));
         let altered = alter_configs_request::AlterConfigsResource::default()
             .with_resource_type(2)
-            .with_resource_name(text("stranger"))
+            .with_resource_name(text(STRANGER))
             .with_configs(vec![config]);
-        self.add([0, 2], AlterConfigsRequest::default().with_resources(vec![altered]));
+        self.add(AlterConfigsRequest::default().with_resources(vec![altered]));
         let config = incremental_alter_configs_request::AlterableConfig::default().with_name(text("retention.ms"));
         let altered = incremental_alter_configs_request::AlterConfigsResource::default()
             .with_resource_type(2)
-            .with_resource_name(text("stranger"))
+            .with_resource_name(text(STRANGER))
             .with_configs(vec![config]);
-        self.add([0, 1], IncrementalAlterConfigsRequest::default().with_resources(vec![altered]));
+        self.add(IncrementalAlterConfigsRequest::default().with_resources(vec![altered]));
     }
 
     fn of_members(&mut self) {
-        self.add([0, 2], FindCoordinatorRequest::default().with_key(text("strangers")));
-        self.add([4, 6], FindCoordinatorRequest::default().with_coordinator_keys(vec![text("strangers")]));
+        self.add(FindCoordinatorRequest::default().with_key(text("strangers")));
+        self.add(FindCoordinatorRequest::default().with_coordinator_keys(vec![text("strangers")]));
         let protocol = join_group_request::JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(
             Bytes::from_static(&[0, 1, 0, 0, 0, 1, 0, 8, b's', b't', b'r', b'a', b'n', b'g', b'e', b'r', 0, 0]),
         );
@@ -123,18 +159,20 @@ impl Frames {
             .with_rebalance_timeout_ms(10_000)
             .with_protocol_type(text("consumer"))
             .with_protocols(vec![protocol]);
-        self.add([1, 7], join.with_group_instance_id(None));
+        self.add(join.with_group_instance_id(None));
         let assigned = sync_group_request::SyncGroupRequestAssignment::default()
             .with_member_id(text("m"))
             .with_assignment(Bytes::from_static(b"mine"));
         let sync = SyncGroupRequest::default().with_group_id(group()).with_generation_id(1).with_member_id(text("m"));
-        self.add([0, 4], sync.with_assignments(vec![assigned]));
+        self.add(sync.with_assignments(vec![assigned]));
         let beat = HeartbeatRequest::default().with_group_id(group()).with_generation_id(1).with_member_id(text("m"));
-        self.add([0, 4], beat);
-        self.add([0, 2], LeaveGroupRequest::default().with_group_id(group()).with_member_id(text("m")));
-        self.add([0, 6], DescribeGroupsRequest::default().with_groups(vec![group()]));
-        self.add([0, 3], ListGroupsRequest::default());
-        self.add([0, 2], DeleteGroupsRequest::default().with_groups_names(vec![group()]));
+        self.add(beat);
+        self.add(LeaveGroupRequest::default().with_group_id(group()).with_member_id(text("m")));
+        let leaving = leave_group_request::MemberIdentity::default().with_member_id(text("m"));
+        self.add(LeaveGroupRequest::default().with_group_id(group()).with_members(vec![leaving]));
+        self.add(DescribeGroupsRequest::default().with_groups(vec![group()]));
+        self.add(ListGroupsRequest::default());
+        self.add(DeleteGroupsRequest::default().with_groups_names(vec![group()]));
     }
 
     fn of_offsets(&mut self) {
@@ -145,15 +183,22 @@ impl Frames {
             .with_name(topic())
             .with_partitions(vec![committed]);
         let commit = OffsetCommitRequest::default().with_group_id(group()).with_generation_id_or_member_epoch(-1);
-        self.add([2, 9], commit.with_topics(vec![committed]));
+        self.add(commit.with_topics(vec![committed]));
         let asked =
             offset_fetch_request::OffsetFetchRequestTopic::default().with_name(topic()).with_partition_indexes(vec![0]);
         let asked = OffsetFetchRequest::default().with_group_id(group()).with_topics(Some(vec![asked]));
-        self.add([1, 7], asked);
+        self.add(asked);
+        let asked = offset_fetch_request::OffsetFetchRequestTopics::default()
+            .with_name(topic())
+            .with_partition_indexes(vec![0]);
+        let asked = offset_fetch_request::OffsetFetchRequestGroup::default()
+            .with_group_id(group())
+            .with_topics(Some(vec![asked]));
+        self.add(OffsetFetchRequest::default().with_groups(vec![asked]));
         let deleted = offset_delete_request::OffsetDeleteRequestPartition::default();
         let deleted = offset_delete_request::OffsetDeleteRequestTopic::default()
             .with_name(topic())
             .with_partitions(vec![deleted]);
-        self.add([0, 0], OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![deleted]));
+        self.add(OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![deleted]));
     }
 }

@@ -11,7 +11,7 @@ use kafka_protocol::records::{
     Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// No test waits longer for anything.
@@ -27,6 +27,13 @@ impl Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, last: 0 }
+    }
+
+    /// One whose socket takes little ahead of it.
+    pub async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(256 * 1024).unwrap();
+        Self { stream: socket.connect(address).await.unwrap(), last: 0 }
     }
 
     /// Asks and awaits the answer.
@@ -79,6 +86,11 @@ impl Client {
         timeout(time, self.stream.peek(&mut [0])).await.is_err()
     }
 
+    /// Takes at most so many bytes of what comes; 0 at the end of the connection.
+    pub async fn take(&mut self, bytes: usize) -> usize {
+        self.stream.read(&mut vec![0; bytes]).await.unwrap_or_default()
+    }
+
     pub async fn assert_closed(&mut self) {
         assert_eq!(self.read().await.unwrap(), None, "the connection ends");
     }
@@ -93,6 +105,11 @@ impl Client {
 
 /// A request as a whole frame.
 pub fn frame<R: Request>(correlation: i32, version: i16, request: &R) -> Bytes {
+    try_frame(correlation, version, request).unwrap()
+}
+
+/// A request as a whole frame; `None` where the version can't carry it.
+pub fn try_frame<R: Request>(correlation: i32, version: i16, request: &R) -> Option<Bytes> {
     let key = ApiKey::try_from(R::KEY).unwrap();
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
@@ -102,10 +119,10 @@ pub fn frame<R: Request>(correlation: i32, version: i16, request: &R) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u32(0);
     header.encode(&mut bytes, key.request_header_version(version)).unwrap();
-    request.encode(&mut bytes, version).unwrap();
+    request.encode(&mut bytes, version).ok()?;
     let length = u32::try_from(bytes.len() - 4).unwrap();
     bytes[..4].copy_from_slice(&length.to_be_bytes());
-    bytes.freeze()
+    Some(bytes.freeze())
 }
 
 /// A batch of these values, at a time, of no producer.

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, InitProducerIdRequest, MetadataRequest};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DescribeClusterRequest, FetchRequest, InitProducerIdRequest, MetadataRequest,
+};
 use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::{Broker, BrokerError};
 use tempfile::TempDir;
 
-use crate::client::{Client, batch};
+use crate::client::{Client, batch, frame};
 use crate::fetching::{fetch_all, fetch_request};
 use crate::producing::produce;
-use crate::{create, open, serve, serve_with, settings, topic_id};
+use crate::{creatable, create, open, serve, serve_with, settings, topic_id};
 
 #[tokio::test]
 async fn a_restart_keeps_topics_ids_settings_and_records() {
@@ -159,4 +162,51 @@ async fn a_damaged_log_is_named_with_its_place() {
     std::fs::remove_file(file.with_extension("index")).unwrap();
     let refused = Broker::open(settings(&dir, |_| {})).await.unwrap_err().to_string();
     assert!(refused.contains(file.to_str().unwrap()) && refused.contains("byte 0"), "{refused}");
+}
+
+/// Not a test of its own: a process that may have few files open.
+#[test]
+#[ignore = "started by the test below"]
+fn child_of_few_files() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let served = serve().await;
+        let mut clients = Vec::new();
+        let refused = loop {
+            let mut client = served.client().await;
+            let _ = client.write(&frame(1, 12, &MetadataRequest::default().with_topics(Some(Vec::new())))).await;
+            match client.read().await {
+                Ok(Some(_)) => clients.push(client),
+                _ => break clients.len(),
+            }
+        };
+        assert!((32..1_000).contains(&refused), "bounded by what there is: {refused}");
+        // There are files left for what the broker still promises.
+        let first = &mut clients[0];
+        let mut made = 0;
+        let refusal = loop {
+            let topic = creatable(&format!("t{made}"), 1, &[]);
+            let request = CreateTopicsRequest::default().with_topics(vec![topic]);
+            let result = first.call(7, request).await.topics.remove(0);
+            match ResponseError::try_from_code(result.error_code) {
+                None => made += 1,
+                Some(refusal) => break (refusal, result.error_message.unwrap()),
+            }
+        };
+        assert!(refusal.0 == ResponseError::PolicyViolation && refusal.1.contains("open files"), "{refusal:?}");
+        assert!(made >= 4, "{made}");
+        assert_eq!(produce(first, 9, "t0", 0, batch(&["x"])).await.error_code, 0);
+    });
+}
+
+#[test]
+fn few_open_files_lower_the_bounds_and_break_nothing() {
+    let test = std::env::current_exe().unwrap();
+    let ended = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""])
+        .arg(test)
+        .args(["starting::child_of_few_files", "--exact", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }

@@ -35,6 +35,25 @@ fn topics_keep_name_id_partitions_and_settings_across_starts() {
 }
 
 #[test]
+fn partitions_of_all_topics_have_one_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let topics = Topics::open_with(dir.path(), Arc::default(), 5).unwrap();
+    topics.create("a", 3, &[]).unwrap();
+    topics.create("b", 2, &[]).unwrap();
+    let refused = topics.create("c", 1, &[]).unwrap_err();
+    assert_eq!(refused.response(), ResponseError::PolicyViolation);
+    assert!(refused.to_string().contains("there are 5"), "{refused}");
+    assert_eq!(topics.check_new("c", 1, &[]).unwrap_err().response(), ResponseError::PolicyViolation);
+    assert_eq!(topics.add_partitions("a", 4).unwrap_err().response(), ResponseError::PolicyViolation);
+    topics.delete("b").unwrap();
+    topics.add_partitions("a", 5).unwrap();
+    drop(topics);
+    let topics = Topics::open_with(dir.path(), Arc::default(), 1).unwrap();
+    assert!(topics.partition("a", 4).is_some(), "what is there is served");
+    assert_eq!(topics.create("c", 1, &[]).unwrap_err().response(), ResponseError::PolicyViolation);
+}
+
+#[test]
 fn what_cannot_be_created_or_grown_is_refused_with_kafkas_errors() {
     let it = Store::new(&[]);
     let create = |name: &str, partitions, configs: &[(&str, &str)]| {
@@ -47,7 +66,14 @@ fn what_cannot_be_created_or_grown_is_refused_with_kafkas_errors() {
     for partitions in [0, -1, 10_001] {
         assert_eq!(create("u", partitions, &[]), Err(ResponseError::InvalidPartitions));
     }
-    for wrong in [("no.such", "1"), ("retention.ms", "soon"), ("retention.ms", "-2"), ("cleanup.policy", "burn")] {
+    let long = "0:1,".repeat(100);
+    for wrong in [
+        ("no.such", "1"),
+        ("retention.ms", "soon"),
+        ("retention.ms", "-2"),
+        ("cleanup.policy", "burn"),
+        ("leader.replication.throttled.replicas", &long),
+    ] {
         assert_eq!(create("u", 1, &[wrong]), Err(ResponseError::InvalidConfig), "{wrong:?}");
     }
     let grow = |name: &str, total| it.topics.add_partitions(name, total).map(drop).map_err(|error| error.response());

@@ -3,6 +3,8 @@
 
 // `cfg(test)` tells clippy that these are tests, helpers included.
 #[cfg(test)]
+mod embedded;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod kinds;
