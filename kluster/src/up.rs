@@ -79,14 +79,16 @@ impl Up {
         ran.and(broker.stop().await)
     }
 
-    /// What lies there, what is to run, and the log with its topics.
+    /// The prompt's settings, what lies there, what is to run, and the log with its topics.
     async fn prepare(&self, settings: &LogSettings, directory: &Directory) -> Result<Prepared, KlusterError> {
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let prompt = terminal.then(Sql::of_environment).transpose()?;
         let home = directory.of_database(&settings.database)?;
         let asked = Asked { nodes: self.nodes, urls: &self.node, without: &self.without };
         let plan = Plan::make(&asked, &home)?;
         let log = Log::connect(settings.clone()).await?;
         log.create_topics(&TopicSettings::development()).await?;
-        Ok(Prepared { home, plan, log })
+        Ok(Prepared { prompt, home, plan, log })
     }
 
     /// The nodes' part, between the log's beginning and its end.
@@ -100,11 +102,11 @@ impl Up {
         begun: Instant,
     ) -> Result<(), KlusterError> {
         let mut nodes = Nodes::start(&prepared.plan, &prepared.log);
-        let (plan, place) = (prepared.plan.clone(), &self.place);
+        let (plan, place, prompt) = (prepared.plan.clone(), &self.place, prepared.prompt.clone());
         let served = match ending.unless_asked(begin(&mut nodes, prepared)).await {
             Ok(Some(())) => {
                 let started = Started { place, plan: &plan, nodes: &nodes, settings, bootstrap, took: begun.elapsed() };
-                serve(&started, signals).await
+                serve(&started, prompt.as_ref(), signals).await
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -117,6 +119,8 @@ impl Up {
 
 /// A log with its topics, and the nodes that are to run.
 struct Prepared {
+    /// None: this is no terminal, and there will be none.
+    prompt: Option<Sql>,
     home: Home,
     plan: Plan,
     log: Log,
@@ -124,7 +128,7 @@ struct Prepared {
 
 /// Waits until every node is at the end of the log and counts, and those who are to leave have left.
 async fn begin(nodes: &mut Nodes, prepared: Prepared) -> Result<(), KlusterError> {
-    let Prepared { mut home, plan, log } = prepared;
+    let Prepared { mut home, plan, log, .. } = prepared;
     nodes.started(|node| home.remember(node)).await?;
     nodes.joined().await?;
     for node in &plan.absent {
@@ -135,15 +139,14 @@ async fn begin(nodes: &mut Nodes, prepared: Prepared) -> Result<(), KlusterError
 }
 
 /// Says that the cluster answers, and waits until it is to end: on a terminal by leaving the prompt, else by a signal.
-async fn serve(started: &Started<'_>, signals: &Signals) -> Result<(), KlusterError> {
-    let prompt = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    started.say(prompt)?;
+async fn serve(started: &Started<'_>, prompt: Option<&Sql>, signals: &Signals) -> Result<(), KlusterError> {
+    started.say(prompt.is_some())?;
     let until = async {
-        if !prompt {
+        let Some(prompt) = prompt else {
             signals.asked_to_end().await;
             return Ok(());
-        }
-        let left = Sql::default().run(started.settings, signals).await;
+        };
+        let left = prompt.run(started.settings, signals).await;
         if !signals.terminated().is_cancelled() {
             eprintln!("kluster: the prompt is left, and the cluster ends with it");
         }

@@ -2,10 +2,12 @@
 
 #![cfg(test)]
 
+mod commands;
 mod each_dbms;
 mod one_shot;
 mod person;
 mod prompt;
+mod up;
 mod waits;
 
 use kluster_tests::cluster::{Cluster, binary};
