@@ -69,10 +69,8 @@ impl Up {
         let opening = LogServer::open(&self.place, &directory);
         let Some(broker) = ending.unless_asked(opening).await? else { return Ok(()) };
         let settings = LogSettings { bootstrap: broker.bootstrap(), kafka_config: None, ..settings.clone() };
-        let ran = match ending.unless_asked(self.prepare(&settings, &directory)).await {
-            Ok(Some(prepared)) => {
-                self.run_nodes(prepared, &settings, broker.advertised(), signals, &ending, begun).await
-            }
+        let ran = match ending.unless_asked(broker.unless_full(self.prepare(&settings, &directory))).await {
+            Ok(Some(prepared)) => self.run_nodes(prepared, &settings, &broker, signals, &ending, begun).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -96,17 +94,21 @@ impl Up {
         &self,
         prepared: Prepared,
         settings: &LogSettings,
-        bootstrap: String,
+        broker: &LogServer,
         signals: &Signals,
         ending: &Ending<'_>,
         begun: Instant,
     ) -> Result<(), KlusterError> {
         let mut nodes = Nodes::start(&prepared.plan, &prepared.log);
         let (plan, place, prompt) = (prepared.plan.clone(), &self.place, prepared.prompt.clone());
-        let served = match ending.unless_asked(begin(&mut nodes, prepared)).await {
+        let served = match ending.unless_asked(broker.unless_full(begin(&mut nodes, prepared))).await {
             Ok(Some(())) => {
-                let started = Started { place, plan: &plan, nodes: &nodes, settings, bootstrap, took: begun.elapsed() };
-                serve(&started, prompt.as_ref(), signals).await
+                let (bootstrap, took) = (broker.advertised(), begun.elapsed());
+                let started = Started { place, plan: &plan, nodes: &nodes, settings, bootstrap, took };
+                tokio::select! {
+                    ended = serve(&started, prompt.as_ref(), signals) => ended,
+                    () = broker.tell_of_the_disk() => Ok(()),
+                }
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
