@@ -10,6 +10,8 @@ mod kinds;
 mod memory_faults;
 #[cfg(test)]
 mod promises;
+#[cfg(test)]
+mod unreadable;
 
 /// One test for each promise and kind.
 macro_rules! promises {
