@@ -5,7 +5,9 @@ use kluster_protocol::{
     Chain, Control, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS,
     Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
 };
+use kluster_test_servers::require;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Directories that hold nothing of ours.
 const FOREIGN: [&str; 4] = [".git", ".cache", "target", "node_modules"];
@@ -185,4 +187,12 @@ fn anchors(text: &str) -> impl Iterator<Item = String> {
         let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     })
+}
+
+/// A bug that no longer fits the code would be one that nothing proves to be caught.
+#[test]
+fn every_bug_of_the_mutants_can_be_planted() {
+    require!(Program("python3"));
+    let checked = Command::new("python3").arg(root().join("scripts/mutants")).arg("--check").output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
