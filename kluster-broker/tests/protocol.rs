@@ -17,6 +17,8 @@ mod consumers;
 mod faults;
 #[path = "protocol/fetching.rs"]
 mod fetching;
+#[path = "protocol/full.rs"]
+mod full;
 #[path = "protocol/groups.rs"]
 mod groups;
 #[path = "protocol/offsets.rs"]
