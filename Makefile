@@ -23,7 +23,7 @@ DIR ?= kluster-data
 up:
 	@scripts/setup --compiler
 	cargo build --release -p kluster
-	@target/release/kluster up --dir "$(DIR)"
+	@cargo run --release --quiet -p kluster -- up --dir "$(DIR)"
 
 build:
 	@scripts/setup --compiler

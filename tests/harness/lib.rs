@@ -2,6 +2,7 @@
 
 pub mod cluster;
 mod inline;
+pub mod person;
 pub mod scripts;
 pub mod sim;
 

@@ -1,9 +1,9 @@
 //! `kluster up` at a terminal: what a person sees and types who has heard of Kluster two minutes ago.
 
-use super::person::Person;
 use super::waits::{arrived, end};
 use kluster_log::{Log, LogSettings};
 use kluster_tests::cluster::{PATIENCE, binary};
+use kluster_tests::person::Person;
 use std::path::Path;
 use std::process::Command;
 
