@@ -55,6 +55,7 @@ deny:
 simulate:
 	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
+# Requests, the log, and `kluster up`; what has a target is printed beside it.
 bench:
 	cargo build --release -p kluster-test-servers
 	cargo bench -p kluster-tests

@@ -5,5 +5,6 @@ mod inline;
 pub mod person;
 pub mod scripts;
 pub mod sim;
+pub mod target;
 
 pub use inline::inline;
