@@ -23,13 +23,13 @@ DIR ?= kluster-data
 up:
 	@scripts/setup --compiler
 	cargo build --release -p kluster
-	@target/release/kluster up --dir "$(DIR)"
+	@exec cargo run --release --quiet -p kluster -- up --dir "$(DIR)"
 
 build:
 	@scripts/setup --compiler
 	cargo build --workspace --release
 	@echo
-	@echo "The programs are in target/release. Go on with README.md; each program's --help is its manual."
+	@echo "The programs are in $(or $(CARGO_TARGET_DIR),target)/release. Go on with README.md; each program's --help is its manual."
 
 setup:
 	@scripts/setup
@@ -48,14 +48,14 @@ lint:
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-# Optional: compiling the tool takes longer than all tests.
+# Where cargo-deny is missing, this is counted as skipped: compiling the tool takes longer than all tests.
 deny:
-	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check bans licenses sources; \
-	else echo "cargo-deny is not installed: the rules of deny.toml were not checked (cargo install cargo-deny --locked)"; fi
+	@scripts/deny
 
 simulate:
 	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
+# Requests, the log, and `kluster up`; what has a target is printed beside it.
 bench:
 	cargo build --release -p kluster-test-servers
 	cargo bench -p kluster-tests

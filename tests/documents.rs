@@ -5,7 +5,10 @@ use kluster_protocol::{
     Chain, Control, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS,
     Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
 };
+use kluster_test_servers::require;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Directories that hold nothing of ours.
 const FOREIGN: [&str; 4] = [".git", ".cache", "target", "node_modules"];
@@ -185,4 +188,66 @@ fn anchors(text: &str) -> impl Iterator<Item = String> {
         let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     })
+}
+
+/// A bug that no longer fits the code would be one that nothing proves to be caught.
+#[test]
+fn every_bug_of_the_mutants_can_be_planted() {
+    require!(Program("python3"));
+    let checked = Command::new("python3").arg(root().join("scripts/mutants")).arg("--check").output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+/// Variables that no person sets: a test hands them to a process of its own, or a script to the next. KLUSTER_STATE is a schema, in capitals.
+const INTERNAL: [&str; 10] = [
+    "KLUSTER_BROKER_DISK_FAULTS",
+    "KLUSTER_BROKER_FAULTS",
+    "KLUSTER_BROKER_TEST_DIR",
+    "KLUSTER_BROKER_TEST_FAULTS",
+    "KLUSTER_BROKER_TEST_ROUND",
+    "KLUSTER_KAFKA_ARCHIVE_TO",
+    "KLUSTER_SKIP_TEST_CHILD",
+    "KLUSTER_STATE",
+    "KLUSTER_TEST_STEP",
+    "KLUSTER_WATCHDOG_TEST_CHILD",
+];
+
+#[test]
+fn every_variable_of_the_environment_is_documented() {
+    let mut documented = String::new();
+    for page in pages(&root()) {
+        documented.push_str(&std::fs::read_to_string(page).unwrap());
+    }
+    let documented = variables(&documented);
+    let mut used = BTreeSet::new();
+    for file in sources(&root()) {
+        used.extend(variables(&std::fs::read_to_string(file).unwrap_or_default()));
+    }
+    assert!(used.len() > 50, "{used:?}");
+    let missing: Vec<_> = used.difference(&documented).filter(|name| !INTERNAL.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "in no document: {missing:?}");
+}
+
+/// Rust's files and the scripts.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name());
+        match path.is_dir() {
+            true if FOREIGN.iter().any(|foreign| name == *foreign) => {}
+            true => found.extend(sources(&path)),
+            false => {
+                let script = path.starts_with(root().join("scripts")) || path.starts_with(root().join("compose"));
+                found.extend((script || path.extension().is_some_and(|end| end == "rs")).then_some(path));
+            }
+        }
+    }
+    found
+}
+
+/// Every `KLUSTER_…` in a text. A bare prefix is none.
+fn variables(text: &str) -> BTreeSet<String> {
+    let rests = text.match_indices("KLUSTER_").map(|(at, _)| &text[at..]);
+    let end = |rest: &str| rest.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+    rests.map(|rest| rest[..end(rest).unwrap_or(rest.len())].to_owned()).filter(|name| !name.ends_with('_')).collect()
 }

@@ -10,6 +10,9 @@ const HEAD: &str = "# Settings
 
 Made from the programs' own command lines; `--help` says the same. A setting is taken from the flag, else from the environment, else from the settings file (`--config FILE`, TOML, the long
 names of the flags as keys, such as `node-id = \"n1\"`), else its default.
+
+Every program has one setting more, in the environment only: `KLUSTER_LOG`, how much is logged on stderr: `error`, `warn`, `info`, `debug`, `trace`, or such a word for each part of the
+program ([the form](https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html)). Default: `info` for `kluster-node`, `error` for the others.
 ";
 
 fn table(page: &mut String, title: &str, command: &Command) {
@@ -46,4 +49,13 @@ fn the_page_says_what_the_programs_take() {
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(written, page, "docs/settings.md is stale: UPDATE=1 cargo test -p kluster-tests --test settings");
+}
+
+#[test]
+fn the_variable_without_a_flag_is_in_every_manual() {
+    let node = kluster_node::config::Config::command();
+    for mut program in [node, kluster_admin::cli::Cli::command(), kluster::cli::Cli::command()] {
+        let manual = program.render_long_help().to_string();
+        assert!(manual.contains("KLUSTER_LOG="), "{}: {manual}", program.get_name());
+    }
 }

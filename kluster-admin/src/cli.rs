@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 ///   5 refused: a statement of the script, a load already done, a node that still runs
 ///   6 outcome open: something sent was not answered in time; what is said on stderr finds out
 ///   7 the output cannot be written
+///
+/// KLUSTER_LOG=warn|info|debug|… says how much is logged on stderr (default error).
 #[derive(Debug, Clone, Parser)]
 #[command(name = "kluster-admin", version, verbatim_doc_comment, arg_required_else_help = true)]
 pub struct Cli {

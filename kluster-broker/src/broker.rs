@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use kafka_protocol::messages::BrokerId;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -149,6 +149,11 @@ impl Broker {
     pub fn advertised(&self) -> (&str, u16) {
         let (host, port) = self.shared.advertised();
         (host, u16::try_from(port).unwrap_or_default())
+    }
+
+    /// Whether the disk is full, now and from now on: writes are refused then, reads go on, and writing goes on by itself when there is room.
+    pub fn disk_full(&self) -> watch::Receiver<bool> {
+        self.shared.topics.disk_full()
     }
 
     /// Stops: takes no more connections and requests, answers what is under way, flushes, and gives the directory back.

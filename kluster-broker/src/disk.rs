@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// The extension of a file that is not yet in its place; such files are removed at start.
 pub(crate) const UNPLACED: &str = "new";
@@ -25,6 +26,21 @@ pub(crate) fn unplaced(path: &Path) -> PathBuf {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     faults: Arc<DiskFaults>,
+    full: Full,
+}
+
+/// Whether the last write found no room. One for all files of a data directory.
+#[derive(Debug, Clone, Default)]
+struct Full(Arc<watch::Sender<bool>>);
+
+impl Full {
+    fn note(&self, written: &io::Result<()>) {
+        let full = matches!(written, Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+        // Read first: a write is many times as frequent as a change, and a failure of another kind tells nothing of the room.
+        if *self.0.borrow() != full && (full || written.is_ok()) {
+            self.0.send_replace(full);
+        }
+    }
 }
 
 /// A file that grows at its end and is read anywhere.
@@ -33,13 +49,19 @@ pub(crate) struct DiskFile {
     file: File,
     path: PathBuf,
     faults: Arc<DiskFaults>,
+    full: Full,
     /// Length in the power-loss record. Two syncs at once end in any order; the longer one holds.
     noted: Mutex<u64>,
 }
 
 impl Disk {
     pub fn new(faults: Arc<DiskFaults>) -> Self {
-        Self { faults }
+        Self { faults, full: Full::default() }
+    }
+
+    /// Whether it is full, now and from now on.
+    pub fn full(&self) -> watch::Receiver<bool> {
+        self.full.0.subscribe()
     }
 
     /// Creates an empty file; one of that name is emptied. Its name is durable after [`sync_dir`](Self::sync_dir).
@@ -62,7 +84,8 @@ impl Disk {
     }
 
     fn file(&self, file: File, path: &Path) -> DiskFile {
-        DiskFile { file, path: path.to_owned(), faults: Arc::clone(&self.faults), noted: Mutex::new(0) }
+        let (faults, full) = (Arc::clone(&self.faults), self.full.clone());
+        DiskFile { file, path: path.to_owned(), faults, full, noted: Mutex::new(0) }
     }
 
     /// Creates a directory; its name is durable after [`sync_dir`](Self::sync_dir) of the one it is in.
@@ -125,6 +148,12 @@ impl DiskFile {
 
     /// Writes all of it, or fails with a part written.
     pub fn write_at(&self, content: &[u8], position: u64) -> io::Result<()> {
+        let written = self.write(content, position);
+        self.full.note(&written);
+        written
+    }
+
+    fn write(&self, content: &[u8], position: u64) -> io::Result<()> {
         self.faults.at_change()?;
         let room = self.faults.room_for(content.len());
         self.file.write_all_at(&content[..room], position)?;

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
 use topic::{Topic, check_count};
 use uuid::Uuid;
 
@@ -83,6 +84,11 @@ impl Topics {
         let stored = Mutex::new(Stored { catalogue, next_producer_id });
         let topics = RwLock::new(topics);
         Ok(Self(Arc::new(Shared { dir: dir.to_owned(), backing, cluster_id, most_partitions, stored, topics })))
+    }
+
+    /// Whether the disk is full, now and from now on.
+    pub fn disk_full(&self) -> watch::Receiver<bool> {
+        self.0.backing.disk.full()
     }
 
     fn stored(&self) -> MutexGuard<'_, Stored> {

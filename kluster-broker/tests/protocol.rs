@@ -19,6 +19,8 @@ mod cooperative;
 mod faults;
 #[path = "protocol/fetching.rs"]
 mod fetching;
+#[path = "protocol/full.rs"]
+mod full;
 #[path = "protocol/groups.rs"]
 mod groups;
 #[path = "protocol/offsets.rs"]

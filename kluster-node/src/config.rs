@@ -16,6 +16,8 @@ use std::path::PathBuf;
 ///
 /// Exit codes: 0 drained on SIGTERM or SIGINT; 2 wrong settings; 3 the log or its topics cannot be used; 4 the database cannot be used;
 /// 5 the ALL lane stopped (with --exit-when-stopped).
+///
+/// KLUSTER_LOG=warn|info|debug|… says how much is logged on stderr (default info).
 #[derive(Debug, Clone, Parser)]
 #[command(name = "kluster-node", version, verbatim_doc_comment)]
 pub struct Config {

@@ -4,7 +4,7 @@
 
 use crate::error::KlusterError;
 use crate::signals::Signals;
-use crate::up::directory::{Directory, cannot_use};
+use crate::up::directory::{Directory, cannot_use, comes_of_a_full_disk};
 use crate::up::ending::Ending;
 use crate::up::words;
 use kluster_broker::fault::disk::DiskFaults;
@@ -92,7 +92,10 @@ impl Broker {
         let Some(log) = ending.unless_asked(opening).await? else { return Ok(()) };
         eprintln!("A log on {}, its files in {}.\n{}", log.advertised(), directory.log().display(), words::DURABLE);
         words::ready_line(&format!("ready bootstrap={}", log.advertised()))?;
-        signals.asked_to_end().await;
+        tokio::select! {
+            () = signals.asked_to_end() => {}
+            () = log.tell_of_the_disk() => {}
+        }
         ending.begins();
         eprintln!("kluster: draining");
         log.stop().await
@@ -103,6 +106,7 @@ impl Broker {
 #[derive(Debug)]
 pub(crate) struct LogServer {
     broker: kluster_broker::Broker,
+    dir: PathBuf,
 }
 
 impl LogServer {
@@ -118,7 +122,7 @@ impl LogServer {
             ..BrokerSettings::new(directory.log())
         };
         let broker = kluster_broker::Broker::open(settings).await.map_err(|error| cannot_open(place, error))?;
-        Ok(Self { broker })
+        Ok(Self { broker, dir: directory.log() })
     }
 
     /// Where clients of this process reach it.
@@ -138,6 +142,38 @@ impl LogServer {
         match host.parse::<Ipv6Addr>() {
             Ok(host) => format!("[{host}]:{port}"),
             Err(_) => format!("{host}:{port}"),
+        }
+    }
+
+    /// Does what belongs to a start; a disk that is full ends it, for its end would not come.
+    pub(crate) async fn unless_full<T>(
+        &self,
+        work: impl Future<Output = Result<T, KlusterError>>,
+    ) -> Result<T, KlusterError> {
+        let mut full = self.broker.disk_full();
+        tokio::select! {
+            biased;
+            // The broker lives as long as this handle.
+            _ = full.wait_for(|full| *full) => Err(KlusterError::DiskFull(format!(
+                "the disk is full: nothing more can be written to {}; make room and start again: what was acknowledged is there",
+                self.dir.display()
+            ))),
+            done = work => done,
+        }
+    }
+
+    /// Says whenever the disk is full, and when there is room again; never ends.
+    pub(crate) async fn tell_of_the_disk(&self) {
+        let mut full = self.broker.disk_full();
+        loop {
+            // The broker lives as long as this handle.
+            let _ = full.wait_for(|full| *full).await;
+            eprintln!(
+                "kluster: the disk is full: {} takes no writes until there is room, and then goes on by itself; make room",
+                self.dir.display()
+            );
+            let _ = full.wait_for(|full| !*full).await;
+            eprintln!("kluster: there is room on the disk again: writing goes on");
         }
     }
 
@@ -174,6 +210,9 @@ fn cannot_open(place: &Place, error: BrokerError) -> KlusterError {
             place.dir.display()
         )),
         BrokerError::File { path, source } => cannot_use(&path, &source),
+        error if comes_of_a_full_disk(&error) => {
+            KlusterError::DiskFull(format!("the disk is full: {error}; make room and start again"))
+        }
         BrokerError::Damaged(_) | BrokerError::Offsets(_) => KlusterError::Directory(error.to_string()),
     }
 }

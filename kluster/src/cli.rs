@@ -32,6 +32,8 @@ use std::path::PathBuf;
 ///   13 the data directory holds another cluster than the one asked for
 ///   14 a claim of the demo did not hold
 ///   130 ended by Ctrl-C while it waited
+///
+/// KLUSTER_LOG=warn|info|debug|… says how much is logged on stderr (default error).
 #[derive(Debug, Clone, Parser)]
 #[command(name = "kluster", version, verbatim_doc_comment, arg_required_else_help = true)]
 pub struct Cli {

@@ -35,6 +35,7 @@ pub use settings::{AckLevel, Form, ReadLevel};
 use crate::error::KlusterError;
 use crate::signals::Signals;
 use announce::Announcer;
+use clap::{Args, FromArgMatches};
 use cluster::Cluster;
 use kluster_admin::dialect::parse_dialect;
 use kluster_log::LogSettings;
@@ -118,28 +119,18 @@ pub struct Sql {
     pub dialect: Option<Dialect>,
 }
 
-/// As the command line has it without flags: the prompt, for a program that opens it by itself.
-impl Default for Sql {
-    fn default() -> Self {
-        Self {
-            text: None,
-            commands: Vec::new(),
-            files: Vec::new(),
-            read: ReadLevel::default(),
-            ack: AckLevel::default(),
-            output: Form::default(),
-            expanded: false,
-            timing: false,
-            go_on: false,
-            timeout: 30,
-            retry: None,
-            history: None,
-            dialect: None,
-        }
-    }
-}
-
 impl Sql {
+    /// The prompt as `kluster sql` without arguments opens it: its settings come from the environment. For a program that opens it by itself.
+    pub fn of_environment() -> Result<Self, KlusterError> {
+        let command = Self::augment_args(clap::Command::new("sql"));
+        let parsed = command.try_get_matches_from(["sql"]).and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.map_err(|error| {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            KlusterError::Settings(format!("the prompt's settings in the environment (KLUSTER_SQL_…): {first}"))
+        })
+    }
+
     /// Sends what was given, or opens the prompt.
     pub async fn run(&self, log: &LogSettings, signals: &Signals) -> Result<(), KlusterError> {
         let texts = self.texts(signals).await.map_err(Trouble::end)?;

@@ -69,24 +69,24 @@ impl Up {
         let opening = LogServer::open(&self.place, &directory);
         let Some(broker) = ending.unless_asked(opening).await? else { return Ok(()) };
         let settings = LogSettings { bootstrap: broker.bootstrap(), kafka_config: None, ..settings.clone() };
-        let ran = match ending.unless_asked(self.prepare(&settings, &directory)).await {
-            Ok(Some(prepared)) => {
-                self.run_nodes(prepared, &settings, broker.advertised(), signals, &ending, begun).await
-            }
+        let ran = match ending.unless_asked(broker.unless_full(self.prepare(&settings, &directory))).await {
+            Ok(Some(prepared)) => self.run_nodes(prepared, &settings, &broker, signals, &ending, begun).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         ran.and(broker.stop().await)
     }
 
-    /// What lies there, what is to run, and the log with its topics.
+    /// The prompt's settings, what lies there, what is to run, and the log with its topics.
     async fn prepare(&self, settings: &LogSettings, directory: &Directory) -> Result<Prepared, KlusterError> {
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let prompt = terminal.then(Sql::of_environment).transpose()?;
         let home = directory.of_database(&settings.database)?;
         let asked = Asked { nodes: self.nodes, urls: &self.node, without: &self.without };
         let plan = Plan::make(&asked, &home)?;
         let log = Log::connect(settings.clone()).await?;
         log.create_topics(&TopicSettings::development()).await?;
-        Ok(Prepared { home, plan, log })
+        Ok(Prepared { prompt, home, plan, log })
     }
 
     /// The nodes' part, between the log's beginning and its end.
@@ -94,17 +94,21 @@ impl Up {
         &self,
         prepared: Prepared,
         settings: &LogSettings,
-        bootstrap: String,
+        broker: &LogServer,
         signals: &Signals,
         ending: &Ending<'_>,
         begun: Instant,
     ) -> Result<(), KlusterError> {
         let mut nodes = Nodes::start(&prepared.plan, &prepared.log);
-        let (plan, place) = (prepared.plan.clone(), &self.place);
-        let served = match ending.unless_asked(begin(&mut nodes, prepared)).await {
+        let (plan, place, prompt) = (prepared.plan.clone(), &self.place, prepared.prompt.clone());
+        let served = match ending.unless_asked(broker.unless_full(begin(&mut nodes, prepared))).await {
             Ok(Some(())) => {
-                let started = Started { place, plan: &plan, nodes: &nodes, settings, bootstrap, took: begun.elapsed() };
-                serve(&started, signals).await
+                let (bootstrap, took) = (broker.advertised(), begun.elapsed());
+                let started = Started { place, plan: &plan, nodes: &nodes, settings, bootstrap, took };
+                tokio::select! {
+                    ended = serve(&started, prompt.as_ref(), signals) => ended,
+                    () = broker.tell_of_the_disk() => Ok(()),
+                }
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -117,6 +121,8 @@ impl Up {
 
 /// A log with its topics, and the nodes that are to run.
 struct Prepared {
+    /// None: this is no terminal, and there will be none.
+    prompt: Option<Sql>,
     home: Home,
     plan: Plan,
     log: Log,
@@ -124,7 +130,7 @@ struct Prepared {
 
 /// Waits until every node is at the end of the log and counts, and those who are to leave have left.
 async fn begin(nodes: &mut Nodes, prepared: Prepared) -> Result<(), KlusterError> {
-    let Prepared { mut home, plan, log } = prepared;
+    let Prepared { mut home, plan, log, .. } = prepared;
     nodes.started(|node| home.remember(node)).await?;
     nodes.joined().await?;
     for node in &plan.absent {
@@ -135,15 +141,14 @@ async fn begin(nodes: &mut Nodes, prepared: Prepared) -> Result<(), KlusterError
 }
 
 /// Says that the cluster answers, and waits until it is to end: on a terminal by leaving the prompt, else by a signal.
-async fn serve(started: &Started<'_>, signals: &Signals) -> Result<(), KlusterError> {
-    let prompt = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    started.say(prompt)?;
+async fn serve(started: &Started<'_>, prompt: Option<&Sql>, signals: &Signals) -> Result<(), KlusterError> {
+    started.say(prompt.is_some())?;
     let until = async {
-        if !prompt {
+        let Some(prompt) = prompt else {
             signals.asked_to_end().await;
             return Ok(());
-        }
-        let left = Sql::default().run(started.settings, signals).await;
+        };
+        let left = prompt.run(started.settings, signals).await;
         if !signals.terminated().is_cancelled() {
             eprintln!("kluster: the prompt is left, and the cluster ends with it");
         }

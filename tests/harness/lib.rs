@@ -2,7 +2,9 @@
 
 pub mod cluster;
 mod inline;
+pub mod person;
 pub mod scripts;
 pub mod sim;
+pub mod target;
 
 pub use inline::inline;

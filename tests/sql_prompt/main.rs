@@ -1,15 +1,19 @@
-//! `kluster sql` on real clusters: as a program that scripts run, and as a prompt that a person types at.
+//! `kluster sql` on real clusters: as a program that scripts run, and as a prompt that a person types at; `kluster up` and `kluster demo` at a terminal.
 
 #![cfg(test)]
 
+mod commands;
+mod demo;
 mod each_dbms;
 mod one_shot;
-mod person;
 mod prompt;
+mod up;
 mod waits;
 
 use kluster_tests::cluster::{Cluster, binary};
+use kluster_tests::person::Person;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// `kluster sql` for this cluster, with these arguments, and nothing of the tester's own surroundings.
@@ -23,6 +27,15 @@ fn kluster(cluster: &Cluster, arguments: &[&str]) -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// Someone at the prompt of `kluster sql`.
+fn at_prompt(cluster: &Cluster, history: &Path, arguments: &[&str]) -> Person {
+    let history = history.display().to_string();
+    let mut command = kluster(cluster, &[&["--history", &history], arguments].concat());
+    // Its stdin is the pseudo terminal.
+    command.stdin(Stdio::inherit()).env("TERM", "xterm-256color").env("NO_COLOR", "1");
+    Person::before(command)
 }
 
 /// What a run said, and how it ended.

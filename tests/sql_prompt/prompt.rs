@@ -1,10 +1,10 @@
 //! The prompt, in a real pseudo terminal.
 
-use super::data;
-use super::person::{Person, UP};
 use super::waits::{all_nodes, arrived, end, go_astray};
+use super::{at_prompt, data};
 use kluster_test_servers::require;
 use kluster_tests::cluster::{Cluster, Kind, binary, signal};
+use kluster_tests::person::{Person, UP};
 
 const TABLE: &str = "create table person (id integer primary key, name text)";
 const PROMPT: &str = "main> ";
@@ -16,7 +16,7 @@ async fn a_statement_goes_over_lines_is_remembered_and_completed() {
     data(&cluster, &["--ack", "all", TABLE, "-c", "insert into person values (1, 'it''s; Jan')"]);
     let directory = tempfile::tempdir().unwrap();
     let history = directory.path().join("deep/history");
-    let mut person = Person::at(&cluster, &history, &[]);
+    let mut person = at_prompt(&cluster, &history, &[]);
     person.sees("3 nodes, SQLite");
     person.sees(PROMPT);
     person.types("select 'a;b' as c,");
@@ -32,7 +32,7 @@ async fn a_statement_goes_over_lines_is_remembered_and_completed() {
     person.ctrl('d');
     assert_eq!(person.leaves(), 0);
 
-    let mut later = Person::at(&cluster, &history, &[]);
+    let mut later = at_prompt(&cluster, &history, &[]);
     later.sees(PROMPT);
     later.press(UP);
     later.sees("select * from person;");
@@ -62,7 +62,7 @@ async fn ctrl_c_ends_the_wait_and_not_the_program() {
     let cluster = Cluster::start(Kind::Sqlite, 3).await;
     data(&cluster, &["--ack", "all", TABLE]);
     let directory = tempfile::tempdir().unwrap();
-    let mut person = Person::at(&cluster, &directory.path().join("history"), &["--timing"]);
+    let mut person = at_prompt(&cluster, &directory.path().join("history"), &["--timing"]);
     person.sees(PROMPT);
     let from = end(cluster.log()).await;
     all_nodes(&cluster, "STOP");
@@ -107,7 +107,7 @@ async fn a_transaction_is_gathered_in_sight() {
     let cluster = Cluster::start(Kind::Sqlite, 3).await;
     data(&cluster, &["--ack", "all", TABLE]);
     let directory = tempfile::tempdir().unwrap();
-    let mut person = Person::at(&cluster, &directory.path().join("history"), &[]);
+    let mut person = at_prompt(&cluster, &directory.path().join("history"), &[]);
     person.sees(PROMPT);
     person.types("begin;");
     person.sees("commit; sends it all as one request");
@@ -148,7 +148,7 @@ async fn nodes_that_differ_are_announced_above_the_line() {
     cluster.caught_up().await;
     go_astray(&cluster);
     let directory = tempfile::tempdir().unwrap();
-    let mut person = Person::at(&cluster, &directory.path().join("history"), &["--ack", "first"]);
+    let mut person = at_prompt(&cluster, &directory.path().join("history"), &["--ack", "first"]);
     person.sees(PROMPT);
     person.types("update person set name = 'Eva';");
     person.sees("NODES DIFFER: ");

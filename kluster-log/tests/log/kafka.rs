@@ -7,9 +7,8 @@ use kluster_test_servers::{KafkaOptions, KafkaServer, LogServer, require, shared
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -242,27 +241,6 @@ async fn a_wait_for_kafka_is_said_with_its_reason() {
         assert!(wait.contains(&part), "{part} in {wait}");
     }
     assert!(error.to_string().contains("Connection refused"), "{error}");
-}
-
-/// librdkafka passes over a batch that it cannot read; a reader must end before it instead.
-#[tokio::test]
-async fn what_cannot_be_read_is_not_passed_over() {
-    require!(Kafka, KafkaTools);
-    let log = created(settings_on_kafka("unreadable").await).await;
-    let name = log.names().name(Topic::All);
-    let produce = ["--topic", &name, "--compression-codec", "zstd"];
-    let command = shared_kafka().await.tool("kafka-console-producer", &produce).unwrap();
-    let mut producer = tokio::process::Command::from(command).stdin(Stdio::piped()).spawn().unwrap();
-    let text = "select 1;".repeat(100);
-    producer.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
-    assert!(producer.wait().await.unwrap().success());
-    log.append(Topic::All, None, NewRecord::of("behind")).await.unwrap();
-    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
-    match timeout(PATIENCE, reader.next()).await.unwrap() {
-        // A librdkafka with zstd reads it.
-        Ok(record) => assert_eq!(record.offset, Offset::ZERO),
-        Err(end) => assert!(matches!(end, LogError::Unreachable { .. }), "{end}"),
-    }
 }
 
 /// Prints the way of one record: append to read, and append to acknowledgement. Fails only when it is absurdly long.

@@ -12,6 +12,8 @@ mod kinds;
 mod memory_faults;
 #[cfg(test)]
 mod promises;
+#[cfg(test)]
+mod unreadable;
 
 /// One test for each promise and kind.
 macro_rules! promises {

@@ -72,8 +72,8 @@ impl Cluster {
     pub fn check_live(&self) -> Result<(), KlusterError> {
         match self.deserted {
             true => Err(KlusterError::Log(
-                "no node is live, so nothing would be answered: start them again (kluster-node, or kluster up in its directory); kluster-admin status \
-                 shows what they said last"
+                "no node is live, so nothing would be answered. If they are stopped, start them again (kluster-node, or kluster up in its directory); \
+                 if they run, the log takes no records: is its disk full? Whoever runs it was told so. kluster-admin status shows what they said last"
                     .to_owned(),
             )),
             false => Ok(()),

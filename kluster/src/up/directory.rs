@@ -29,7 +29,7 @@ impl Directory {
         let failed = |error: io::Error| cannot_use(root, &error);
         fs::create_dir_all(root).map_err(failed)?;
         let root = root.canonicalize().map_err(failed)?;
-        probe(&root).map_err(failed)?;
+        probe(&root).map_err(|error| cannot_begin(&root, &error))?;
         fs::create_dir_all(root.join("log")).map_err(failed)?;
         Ok(Self { root })
     }
@@ -59,18 +59,37 @@ fn probe(root: &Path) -> io::Result<()> {
     written
 }
 
+/// Why a cluster cannot begin here.
+fn cannot_begin(root: &Path, error: &io::Error) -> KlusterError {
+    match is_full(error) {
+        true => KlusterError::DiskFull(format!(
+            "the disk is full: {} has no {} MiB left ({error}); make room, or choose another directory with --dir",
+            root.display(),
+            NEEDED_BYTES >> 20
+        )),
+        false => cannot_use(root, error),
+    }
+}
+
 /// What an error of the file system means for whoever wants to work there.
 pub(crate) fn cannot_use(path: &Path, error: &io::Error) -> KlusterError {
     let path = path.display();
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => KlusterError::DiskFull(format!(
-            "the disk is full: {path} has no {} MiB left ({error}); make room, or choose another directory with --dir",
-            NEEDED_BYTES >> 20
-        )),
-        _ => KlusterError::Directory(format!(
+    match is_full(error) {
+        true => KlusterError::DiskFull(format!("the disk is full: {path}: {error}; make room and start again")),
+        false => KlusterError::Directory(format!(
             "the directory {path} cannot be used: {error}; give this user the right to write there, or choose another with --dir"
         )),
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// Whether what lies behind this error is that the disk is full.
+pub(crate) fn comes_of_a_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|error| error.downcast_ref::<io::Error>()).any(is_full)
 }
 
 /// The nodes of one database, as described at the last start.

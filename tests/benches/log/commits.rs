@@ -1,27 +1,17 @@
 //! Group commit: many writers, each waiting for its own record or transaction to be on the disk.
 
-use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName};
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
-use kafka_protocol::records::{
-    Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record, RecordBatchEncoder,
-    RecordEncodeOptions, TimestampType,
-};
+use super::wire::{Connection, PRODUCE, RECORD_BYTES, frame, is_stored, produce};
+use bytes::Bytes;
+use kafka_protocol::messages::ApiKey;
 use kluster_test_servers::{KafkaServer, PostgresOptions, PostgresServer};
 use std::fmt::{self, Display};
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const WRITERS: usize = 64;
 const LASTING: Duration = Duration::from_secs(8);
-/// The newest version of Produce that all servers compared here speak.
-const VERSION: i16 = 9;
-const RECORD_BYTES: usize = 200;
 
 /// How many commits, and how long one took.
 pub struct Commits {
@@ -46,7 +36,7 @@ impl Commits {
 
 /// Each writer has a connection of its own, on which one request is under way.
 pub async fn by_log(server: &KafkaServer, setting: (&str, &str)) -> Commits {
-    let frame = produce_frame(&super::topic(server, setting));
+    let frame = frame(ApiKey::Produce, PRODUCE, &produce(&super::topic(server, setting)));
     let mut writers = JoinSet::new();
     for _ in 0..WRITERS {
         writers.spawn(write_for_a_while(server.bootstrap().to_owned(), frame.clone()));
@@ -55,66 +45,16 @@ pub async fn by_log(server: &KafkaServer, setting: (&str, &str)) -> Commits {
 }
 
 async fn write_for_a_while(bootstrap: String, frame: Bytes) -> Vec<Duration> {
-    let mut socket = TcpStream::connect(bootstrap).await.expect("the server accepts");
-    socket.set_nodelay(true).expect("a socket's setting");
+    let mut server = Connection::open(&bootstrap).await;
     let (mut took, began) = (Vec::new(), Instant::now());
     while began.elapsed() < LASTING {
         let sent = Instant::now();
-        socket.write_all(&frame).await.expect("the server reads");
-        let size = socket.read_u32().await.expect("the server answers");
-        let mut answer = vec![0; size as usize];
-        socket.read_exact(&mut answer).await.expect("the server answers");
+        server.send(&frame).await;
+        let answer = server.answer(ApiKey::Produce, PRODUCE).await;
         took.push(sent.elapsed());
-        check(answer.into());
+        assert!(is_stored(&answer), "{answer:?}");
     }
     took
-}
-
-fn check(mut answer: Bytes) {
-    ResponseHeader::decode(&mut answer, ApiKey::Produce.response_header_version(VERSION)).expect("a header");
-    let answer = ProduceResponse::decode(&mut answer, VERSION).expect("an answer");
-    let stored = answer.responses.iter().flat_map(|topic| &topic.partition_responses).all(|part| part.error_code == 0);
-    assert!(stored, "{answer:?}");
-}
-
-/// One record for a topic's only partition, acknowledged by all; the same bytes each time.
-fn produce_frame(topic: &str) -> Bytes {
-    let mut records = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-    RecordBatchEncoder::encode(&mut records, [&record()], &options).expect("a batch");
-    let partition = PartitionProduceData::default().with_records(Some(records.freeze()));
-    let topic = TopicProduceData::default()
-        .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
-        .with_partition_data(vec![partition]);
-    let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
-    let header = RequestHeader::default()
-        .with_request_api_key(ApiKey::Produce as i16)
-        .with_request_api_version(VERSION)
-        .with_client_id(Some(StrBytes::from_static_str("bench")));
-    let mut frame = BytesMut::zeroed(4);
-    header.encode(&mut frame, ApiKey::Produce.request_header_version(VERSION)).expect("a header");
-    request.encode(&mut frame, VERSION).expect("a request");
-    let size = (frame.len() - 4) as u32;
-    frame[..4].copy_from_slice(&size.to_be_bytes());
-    frame.freeze()
-}
-
-fn record() -> Record {
-    Record {
-        transactional: false,
-        control: false,
-        delete_horizon: false,
-        partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
-        producer_id: NO_PRODUCER_ID,
-        producer_epoch: NO_PRODUCER_EPOCH,
-        timestamp_type: TimestampType::Creation,
-        offset: 0,
-        sequence: NO_SEQUENCE,
-        timestamp: 0,
-        key: None,
-        value: Some(vec![b'x'; RECORD_BYTES].into()),
-        headers: Default::default(),
-    }
 }
 
 /// pgbench with one insert of the same size in each transaction, every COMMIT on the disk.

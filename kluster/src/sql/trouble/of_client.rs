@@ -20,6 +20,10 @@ impl From<ClientError> for Trouble {
                 .with(|facts| facts.ticket = Some(ticket)),
             ClientError::Diverged { .. } => Self::new(Kind::Differ, message),
             ClientError::VotersGone(gone) => {
+                let message = match gone.answered.is_empty() && gone.missing.len() as u64 >= u64::from(gone.wanted) {
+                    true => format!("{message} (do the nodes run? Then the log takes no records: is its disk full?)"),
+                    false => message,
+                };
                 let trouble = Self::new(Kind::Open, message);
                 match gone.answered.is_empty() && gone.outcome == Outcome::Open {
                     true => trouble.with(|facts| facts.ticket = Some(gone.ticket)),

@@ -1,9 +1,8 @@
-//! A person at a terminal: a pseudo terminal in which `kluster sql` runs, keys that are pressed, and what is seen.
+//! A person at a terminal: a pseudo terminal in which a program runs, keys that are pressed, and what is seen.
 
-use kluster_tests::cluster::{Cluster, PATIENCE};
+use crate::cluster::PATIENCE;
 use rexpect::session::{Options, PtySession, spawn_with_options};
-use std::path::Path;
-use std::process::Stdio;
+use std::fmt;
 
 /// Up arrow, as xterm sends it.
 pub const UP: &str = "\x1b[A";
@@ -11,16 +10,13 @@ pub const UP: &str = "\x1b[A";
 /// Someone at a terminal.
 pub struct Person(PtySession);
 
-impl Person {
-    /// Sits down and opens the prompt.
-    pub fn at(cluster: &Cluster, history: &Path, arguments: &[&str]) -> Self {
-        let history = history.display().to_string();
-        let mut command = super::kluster(cluster, &[&["--history", &history], arguments].concat());
-        // Its stdin is the pseudo terminal.
-        command.stdin(Stdio::inherit()).env("TERM", "xterm-256color").env("NO_COLOR", "1");
-        Self::before(command)
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person").finish_non_exhaustive()
     }
+}
 
+impl Person {
     /// Sits down before this program.
     pub fn before(command: std::process::Command) -> Self {
         let patience = u64::try_from(PATIENCE.as_millis()).ok();
@@ -55,10 +51,11 @@ impl Person {
         }
     }
 
-    /// Waits until something of this form is seen; gives it.
+    /// Waits until something of this form (a regular expression) is seen; gives it.
     #[track_caller]
     pub fn sees_any(&mut self, form: &str) -> String {
-        match self.0.exp_regex(form) {
+        let bytes: String = form.bytes().map(char::from).collect();
+        match self.0.exp_regex(&bytes) {
             Ok((_, seen)) => seen,
             Err(error) => panic!("{form:?} is not seen: {error}"),
         }
