@@ -37,6 +37,14 @@ pub(crate) struct DiskFile {
     noted: Mutex<u64>,
 }
 
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct DiskDir {
+    dir: File,
+    path: PathBuf,
+    faults: Arc<DiskFaults>,
+}
+
 impl Disk {
     pub fn new(faults: Arc<DiskFaults>) -> Self {
         Self { faults }
@@ -107,9 +115,21 @@ impl Disk {
 
     /// Makes the names in a directory durable.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
+
+    /// Opens a directory whose names will change: with the last free file descriptor a change could be made and not made durable.
+    pub fn open_dir(&self, dir: &Path) -> io::Result<DiskDir> {
+        Ok(DiskDir { dir: File::open(dir)?, path: dir.to_owned(), faults: Arc::clone(&self.faults) })
+    }
+}
+
+impl DiskDir {
+    /// Makes the names in it durable.
+    pub fn sync(&self) -> io::Result<()> {
         self.faults.at_change()?;
-        let unsettled = self.faults.power_loss_record().then(|| Unsettled::list(dir)).transpose()?;
-        File::open(dir)?.sync_all()?;
+        let unsettled = self.faults.power_loss_record().then(|| Unsettled::list(&self.path)).transpose()?;
+        self.dir.sync_all()?;
         unsettled.map_or(Ok(()), Unsettled::settle)
     }
 }

@@ -1,11 +1,11 @@
 //! What a partition's lock guards: its segments, producers and waiters.
 //!
 //! Invariant: a segment is complete and durable before the next one has a name. So what lies in a later segment proves that nothing is missing
-//! in an earlier one.
+//! in an earlier one. The file of a roll that failed is removed; should a power failure bring it back, it is empty, and a start removes it.
 
 use super::append::Prepared;
 use super::producers::Producers;
-use super::segment::{Extent, Segment};
+use super::segment::{Extent, Segment, log_path};
 use super::{AppendError, Appended, PartitionError, storage_error};
 use crate::disk::Disk;
 use crate::topic_config::TopicConfig;
@@ -153,7 +153,7 @@ impl Log {
         if let Err(error) = self.active.file.sync() {
             return Err(self.lose(&error));
         }
-        let new = Segment::create(&self.disk, &self.dir, next).map_err(|error| storage_error(&self.dir, &error))?;
+        let new = Segment::create(&self.disk, &self.dir, next).map_err(|error| self.unroll(next, &error))?;
         let extent = self.active.extent;
         if let Err(error) = self.active.store_index(&self.disk, &self.dir, &extent) {
             tracing::warn!(%error, "cannot write an index; it will be made anew from the log");
@@ -163,6 +163,16 @@ impl Log {
         self.first_timestamp = None;
         self.checkpointed = 0;
         Ok(())
+    }
+
+    /// A segment could not be begun. What there is of it goes, for the one before grows on beyond its base offset.
+    fn unroll(&mut self, base_offset: i64, error: &io::Error) -> AppendError {
+        let refused = storage_error(&self.dir, error);
+        let path = log_path(&self.dir, base_offset);
+        let Err(error) = self.disk.remove(&path) else { return refused };
+        let fatal = storage_error(&path, &error);
+        self.fail(fatal.clone());
+        fatal
     }
 
     /// The end of all writing: whoever waits is told, and whoever comes.

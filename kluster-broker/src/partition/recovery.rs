@@ -27,16 +27,12 @@ pub(super) fn recover(dir: &Path, disk: &Disk, config: &TopicConfig) -> Result<(
     let mut bases = list_segments(dir, disk).map_err(io)?;
     let state = stored.unwrap_or_else(|| State { log_start: bases.first().copied().unwrap_or(0), compacted_to: 0 });
     remove_deleted(dir, disk, &mut bases, state.log_start).map_err(io)?;
-    let last = bases.pop();
     let interval = config.index_interval_bytes;
-    let mut closed: Vec<Extent> = Vec::new();
-    for base in bases {
-        if closed.last().is_some_and(|before| before.next_offset > base) {
-            tracing::warn!(file = %log_path(dir, base).display(), "removed: compaction had put its records into the segment before");
-            remove_segment(dir, disk, base).map_err(io)?;
-            continue;
-        }
-        closed.push(Segment::open_closed(disk, dir, base, interval)?.extent);
+    remove_unbegun(dir, disk, &mut bases, interval)?;
+    let last = bases.pop();
+    let closed = open_closed(dir, disk, bases, interval, config.compact || state.compacted_to > 0)?;
+    if let (Some(before), Some(base)) = (closed.last(), last) {
+        check_apart(dir, before, base)?;
     }
     let snapshot = Snapshot::load(dir);
     let mut producers = producers_before(dir, disk, &closed, interval, &snapshot)?;
@@ -82,6 +78,73 @@ fn remove_deleted(dir: &Path, disk: &Disk, bases: &mut Vec<i64>, log_start: i64)
         remove_segment(dir, disk, bases.remove(0))?;
     }
     Ok(())
+}
+
+/// Removes the empty files of rolls that failed, behind the segment that grew on: that one is the last. A roll that succeeded left a segment that
+/// is whole and ends at the next one's base or, after compaction, before it.
+fn remove_unbegun(dir: &Path, disk: &Disk, bases: &mut Vec<i64>, interval: u64) -> Result<(), PartitionError> {
+    let io = |source| PartitionError::Io { path: dir.to_owned(), source };
+    let mut filled = bases.len();
+    while filled > 0 && disk.open(&log_path(dir, bases[filled - 1])).and_then(|file| file.len()).map_err(io)? == 0 {
+        filled -= 1;
+    }
+    let (Some(before), Some(next)) = (filled.checked_sub(1).map(|last| bases[last]), bases.get(filled)) else {
+        return Ok(());
+    };
+    if grew_beyond(dir, disk, before, *next, interval)? {
+        for base in bases.drain(filled..).rev() {
+            tracing::warn!(file = %log_path(dir, base).display(), "removed: it is empty, and the segment before it goes on behind its offset");
+            remove_segment(dir, disk, base).map_err(io)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether anything was written into this segment behind the base offset of the next one, be it torn.
+fn grew_beyond(dir: &Path, disk: &Disk, base: i64, next: i64, interval: u64) -> Result<bool, PartitionError> {
+    let path = log_path(dir, base);
+    let io = |source| PartitionError::Io { path: path.clone(), source };
+    let file = Arc::new(disk.open(&path).map_err(io)?);
+    let length = file.len().map_err(io)?;
+    let (index, extent) = stored_index(dir, base, &file, length);
+    let mut segment = Segment { extent, index, file };
+    if let Err(error @ ScanError::Io(_)) = segment.grow(length, Holes::Allowed, interval, |_| {}) {
+        return Err(segment.damage(error));
+    }
+    let Extent { next_offset, size, .. } = segment.extent;
+    Ok(next_offset > next || next_offset == next && size < length)
+}
+
+/// Opens the closed segments. What compaction had put into the one before and not yet removed goes.
+fn open_closed(
+    dir: &Path,
+    disk: &Disk,
+    bases: Vec<i64>,
+    interval: u64,
+    compacted: bool,
+) -> Result<Vec<Extent>, PartitionError> {
+    let mut closed: Vec<Extent> = Vec::new();
+    for base in bases {
+        let extent = Segment::open_closed(disk, dir, base, interval)?.extent;
+        match closed.last() {
+            // Without compaction two segments never share offsets: removing one could remove what was acknowledged.
+            Some(before) if !compacted && before.next_offset < extent.next_offset => check_apart(dir, before, base)?,
+            Some(before) if before.next_offset > base => {
+                tracing::warn!(file = %log_path(dir, base).display(), "removed: its records are in the segment before");
+                let io = |source| PartitionError::Io { path: dir.to_owned(), source };
+                remove_segment(dir, disk, base).map_err(io)?;
+                continue;
+            }
+            _ => {}
+        }
+        closed.push(extent);
+    }
+    Ok(closed)
+}
+
+fn check_apart(dir: &Path, before: &Extent, base: i64) -> Result<(), PartitionError> {
+    let end = before.next_offset;
+    if end <= base { Ok(()) } else { Err(PartitionError::Overlap { file: log_path(dir, base), end }) }
 }
 
 /// Removes the files of a segment, durably.

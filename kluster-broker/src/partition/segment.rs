@@ -61,10 +61,11 @@ pub(super) fn index_path(dir: &Path, base_offset: i64) -> PathBuf {
 }
 
 impl Segment {
-    /// A new, empty one; its name is durable on return.
+    /// A new, empty one; its name is durable on return. An error may leave the file.
     pub fn create(disk: &Disk, dir: &Path, base_offset: i64) -> io::Result<Self> {
+        let names = disk.open_dir(dir)?;
         let file = disk.create(&log_path(dir, base_offset))?;
-        disk.sync_dir(dir)?;
+        names.sync()?;
         Ok(Self { extent: Extent::empty(base_offset), index: Index::default(), file: Arc::new(file) })
     }
 
