@@ -92,7 +92,9 @@ impl Segment {
             segment.extent = segment.index.cut(base_offset, segment.extent.size);
             tracing::warn!(file = %path.display(), from = segment.extent.size, "index missing or short: made anew from the log");
             segment.grow(length, Holes::Allowed, interval, |_| {}).map_err(|error| segment.damage(error))?;
-            segment.store_index(disk, dir, &segment.extent).map_err(io)?;
+            if let Err(error) = segment.store_index(disk, dir, &segment.extent) {
+                tracing::warn!(file = %path.display(), %error, "the index cannot be written: it stays in memory, and is made again when needed");
+            }
         }
         Ok(segment)
     }
