@@ -46,7 +46,7 @@ impl Partition {
     ///
     /// # Errors
     /// The disk failed. A failed fdatasync ends all writing, as anywhere.
-    fn checkpoint(&self, _files: &State) -> Result<(), AppendError> {
+    pub(super) fn checkpoint(&self, _files: &State) -> Result<(), AppendError> {
         let (file, durable, snapshot, dir, disk) = {
             let log = self.log();
             let snapshot = Snapshot { offset: log.log_end(), producers: log.producers.clone() };
