@@ -25,7 +25,12 @@ pub(super) fn recover(dir: &Path, disk: &Disk, config: &TopicConfig) -> Result<(
     let io = |source| PartitionError::Io { path: dir.to_owned(), source };
     let stored = State::load(dir)?;
     let mut bases = list_segments(dir, disk).map_err(io)?;
-    let state = stored.unwrap_or_else(|| State { log_start: bases.first().copied().unwrap_or(0), compacted_to: 0 });
+    let first = bases.first().copied();
+    let mut state = stored.unwrap_or_else(|| State { log_start: first.unwrap_or(0), compacted_to: 0 });
+    if !config.compact {
+        // On a full disk the segments went before the start could be written. Compaction leaves no such trace: it may take a first segment away.
+        state.log_start = state.log_start.max(first.unwrap_or(0));
+    }
     remove_deleted(dir, disk, &mut bases, state.log_start).map_err(io)?;
     let interval = config.index_interval_bytes;
     remove_unbegun(dir, disk, &mut bases, interval)?;
