@@ -15,8 +15,8 @@
 
 mod power_loss;
 
-pub use power_loss::cut_to_synced;
 pub(crate) use power_loss::{Unsettled, created, opened, removed, renamed, synced};
+pub use power_loss::{cut_to_synced, tear_behind_synced};
 
 use std::fmt;
 use std::io;

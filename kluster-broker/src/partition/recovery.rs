@@ -1,12 +1,13 @@
 //! Opening a partition: what a crash left is made whole, and nothing else is touched.
 //!
 //! All segments but the last are complete and durable (see `log`), so only the last one is read, from its recovery point on: the extent in its
-//! index file. A torn end is cut off. Damage before good batches is never cut: the partition is refused, and the error says what can be done.
+//! index file. A torn end is cut off, also where the power failed when a later page of it was written and an earlier one was not. Any other damage
+//! before good batches is never cut: the partition is refused, and the error says what can be done.
 
 use super::checkpoint::Snapshot;
 use super::log::Log;
 use super::producers::Producers;
-use super::scan::{Scan, ScanError, find_batch};
+use super::scan::{Scan, ScanError, find_batch, has_unwritten_page};
 use super::segment::{Extent, Holes, Segment, index_path, log_path, stored_index};
 use super::state::State;
 use super::{PartitionError, clock_ms};
@@ -183,7 +184,7 @@ fn recover_last(
     };
     scan_headers(&segment, producers_from, extent.size, &mut add).map_err(|error| segment.damage(error))?;
     if let Err(error) = segment.grow(length, Holes::None, interval, add) {
-        cut_torn_end(&segment, length, error)?;
+        cut_torn_end(&segment, length, known.size, error)?;
     }
     if segment.extent.size < known.size || known.size == 0 {
         // It knows what is no more, and must not be believed when the log has grown again.
@@ -208,13 +209,16 @@ fn scan_headers(
     Ok(())
 }
 
-/// Cuts the file where the good batches end, if nothing good follows.
-fn cut_torn_end(segment: &Segment, length: u64, error: ScanError) -> Result<(), PartitionError> {
+/// Cuts the file where the good batches end, if nothing good follows, or if what follows was never confirmed: an fdatasync that had confirmed it
+/// would have written the empty page before it too. What lies before the recovery point, `durable`, was written once.
+fn cut_torn_end(segment: &Segment, length: u64, durable: u64, error: ScanError) -> Result<(), PartitionError> {
     let ScanError::Damaged { position, error: reason } = &error else { return Err(segment.damage(error)) };
     let (file, offset) = (&segment.file, segment.extent.next_offset);
     let io = |source| PartitionError::Io { path: file.path().to_owned(), source };
     let valid_again = find_batch(file, position + 1, length, offset).map_err(io)?;
-    if valid_again.is_some() {
+    if let Some(again) = valid_again
+        && (*position < durable || !has_unwritten_page(file, *position, again, length).map_err(io)?)
+    {
         return Err(error.within(file, offset, valid_again));
     }
     tracing::warn!(

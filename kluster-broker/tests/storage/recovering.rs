@@ -122,6 +122,35 @@ async fn a_damaged_length_that_hides_what_follows_is_damage_not_a_torn_end() {
     assert!(refused(dir.path()).to_string().contains(&format!("damaged at byte {size}, offset 1:")));
 }
 
+/// What a start finds after these bytes of the second of three large batches became zeros: how many records, or why it is refused.
+async fn with_zeros(clean: bool, zeros: impl FnOnce(usize) -> std::ops::Range<usize>) -> Result<usize, String> {
+    let it = Store::new(&[("index.interval.bytes", "1")]);
+    let large = batch(&[&"x".repeat(20_000)]);
+    for _ in 0..3 {
+        store(&it.partition, large.clone()).await.unwrap();
+    }
+    if clean {
+        it.topics.close().await.unwrap();
+    }
+    let dir = it.crash();
+    change_log(&dir, |bytes| bytes[zeros(large.len())].fill(0));
+    let topics = try_reopened(dir.path()).map_err(|error| error.to_string())?;
+    Ok(all(&topics.partition("t", 0).unwrap()).len())
+}
+
+#[tokio::test]
+async fn a_page_that_a_power_failure_never_wrote_is_a_torn_end_and_other_zeros_are_damage() {
+    assert_eq!(with_zeros(false, |size| size..2 * size).await, Ok(1), "all of the second batch");
+    assert_eq!(with_zeros(false, |size| size..size.next_multiple_of(4096)).await, Ok(1), "the rest of a page");
+    assert_eq!(with_zeros(false, |_| 6 * 4096..7 * 4096).await, Ok(1), "a page within it");
+    assert_eq!(with_zeros(false, |_| 0..4096).await, Ok(0), "the first page");
+    let refused = "offset 1:";
+    let damaged = with_zeros(false, |_| 6 * 4096 + 1..7 * 4096).await.unwrap_err();
+    assert!(damaged.contains(refused), "less than a page: {damaged}");
+    let damaged = with_zeros(true, |size| size..2 * size).await.unwrap_err();
+    assert!(damaged.contains(refused), "before the recovery point: {damaged}");
+}
+
 #[tokio::test]
 async fn damage_in_a_closed_segment_whose_index_is_gone_is_refused() {
     let (it, size) = three(&[("segment.bytes", "100")]).await;

@@ -20,10 +20,14 @@ async fn nothing_is_lost_or_doubled_by_kills() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_by_losses_of_power() {
-    let lost = Cell::new(0);
+    let (lost, losses) = (Cell::new(0), Cell::new(0));
     let cut = |dir: &Path| {
         let before = bytes(dir);
-        kluster_broker::fault::disk::cut_to_synced(&dir.join("log")).unwrap();
+        losses.set(losses.get() + 1);
+        match losses.get() % 2 {
+            0 => kluster_broker::fault::disk::cut_to_synced(&dir.join("log")).unwrap(),
+            _ => kluster_broker::fault::disk::tear_behind_synced(&dir.join("log"), losses.get()).unwrap(),
+        }
         lost.set(lost.get() + before.saturating_sub(bytes(dir)));
     };
     exactly_once(&["--disk-faults", "power-loss-record"], cut).await;
