@@ -52,8 +52,7 @@ impl Partition {
             let snapshot = Snapshot { offset: log.log_end(), producers: log.producers.clone() };
             (Arc::clone(&log.active.file), log.active.extent, snapshot, log.dir.clone(), log.disk.clone())
         };
-        let synced = file.sync();
-        self.0.synced(synced, durable.next_offset)?;
+        self.0.sync(&file, durable.next_offset)?;
         snapshot.store(&dir, &disk).map_err(|error| storage_error(&dir, &error))?;
         let mut log = self.log();
         if log.active.extent.base_offset == durable.base_offset {
