@@ -6,12 +6,16 @@
 use crate::fault::disk::{self, DiskFaults, SyncPoint, Unsettled};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The extension of a file that is not yet in its place; such files are removed at start.
 pub(crate) const UNPLACED: &str = "new";
+
+/// Written again at once.
+const AGAIN_BYTES: usize = 1 << 20;
 
 /// The name of a file until it is in its place.
 pub(crate) fn unplaced(path: &Path) -> PathBuf {
@@ -153,6 +157,20 @@ impl DiskFile {
 
     pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, position)
+    }
+
+    /// Writes these bytes again as they are. What an fdatasync failed to write may be in memory only, and no longer marked to be written.
+    pub fn write_again(&self, range: Range<u64>) -> io::Result<()> {
+        let mut at = range.start;
+        let mut chunk = Vec::new();
+        while at < range.end {
+            self.faults.at_change()?;
+            chunk.resize(usize::try_from(range.end - at).unwrap_or(usize::MAX).min(AGAIN_BYTES), 0);
+            self.read_at(&mut chunk, at)?;
+            self.file.write_all_at(&chunk, at)?;
+            at += chunk.len() as u64;
+        }
+        Ok(())
     }
 
     /// Shortens the file to this length.

@@ -190,6 +190,8 @@ fn recover_last(
         // It knows what is no more, and must not be believed when the log has grown again.
         disk.remove(&index_path(dir, base_offset)).map_err(io)?;
     }
+    // The broker may have ended because an fdatasync failed: what is read here is then in memory, and a sync would find nothing to write.
+    segment.file.write_again(known.size..segment.extent.size).map_err(io)?;
     segment.file.sync().and_then(|()| disk.sync_dir(dir)).map_err(io)?;
     Ok(segment)
 }

@@ -4,6 +4,7 @@ use super::batches::{Store, all, batch, copied, files, partition_dir, store, try
 use kluster_broker::topics::OpenError;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// Three batches `a`, `b`, `c` of one record each, and the size of each.
@@ -149,6 +150,24 @@ async fn a_page_that_a_power_failure_never_wrote_is_a_torn_end_and_other_zeros_a
     assert!(damaged.contains(refused), "less than a page: {damaged}");
     let damaged = with_zeros(true, |size| size..2 * size).await.unwrap_err();
     assert!(damaged.contains(refused), "before the recovery point: {damaged}");
+}
+
+#[tokio::test]
+async fn what_no_fdatasync_is_known_to_have_written_is_written_again() {
+    for clean in [false, true] {
+        let (it, _) = three(&[]).await;
+        if clean {
+            it.topics.close().await.unwrap();
+        }
+        let dir = it.crash();
+        let log = files(&dir, "log").pop().unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH;
+        fs::File::options().write(true).open(&log).unwrap().set_modified(long_ago).unwrap();
+        let it = Store::open(dir);
+        assert_eq!(all(&it.partition), abc(3));
+        let written = fs::metadata(&log).unwrap().modified().unwrap() != long_ago;
+        assert_eq!(written, !clean, "after a clean stop: {clean}");
+    }
 }
 
 #[tokio::test]
