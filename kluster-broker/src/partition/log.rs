@@ -48,8 +48,8 @@ pub(super) struct Log {
     pub handed_over: bool,
     /// Records since the last sync, where acknowledgements do not wait for the disk.
     pub unsynced: i64,
-    /// Bytes in the active segment at the last checkpoint.
-    pub checkpointed: u64,
+    /// Bytes written since the last checkpoint, into whichever segments: a start reads them.
+    pub since_checkpoint: u64,
     /// Why nothing can be written any more.
     pub failed: Option<AppendError>,
     /// An fdatasync failed. The kernel tells that once: a later one may succeed and prove nothing.
@@ -65,7 +65,7 @@ impl Log {
             disk: disk.clone(),
             closed: closed.into_iter().map(|extent| Closed { extent, open: None }).collect(),
             high_watermark: active.extent.next_offset,
-            checkpointed: 0,
+            since_checkpoint: 0,
             active,
             first_timestamp: None,
             log_start,
@@ -109,6 +109,7 @@ impl Log {
         let base_offset = self.log_end();
         prepared.place(base_offset);
         self.write(&prepared.bytes)?;
+        self.since_checkpoint += prepared.bytes.len() as u64;
         for (header, _) in &prepared.headers {
             if self.active.extent.size == 0 {
                 self.first_timestamp = Some(if header.max_timestamp < 0 { now_ms } else { header.max_timestamp });
@@ -161,7 +162,6 @@ impl Log {
         self.closed.push(Closed { extent, open: None });
         self.active = new;
         self.first_timestamp = None;
-        self.checkpointed = 0;
         Ok(())
     }
 

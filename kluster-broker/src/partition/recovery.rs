@@ -52,6 +52,9 @@ pub(super) fn recover(dir: &Path, disk: &Disk, config: &TopicConfig) -> Result<(
         Snapshot::remove(dir, disk).map_err(io)?;
         producers = all_producers(&mut log, interval)?;
     }
+    let unknown = |extent: &&Extent| extent.next_offset > snapshot.offset;
+    let extents = log.closed.iter().map(|closed| &closed.extent).chain([&log.active.extent]);
+    log.since_checkpoint = extents.filter(unknown).map(|extent| extent.size).sum();
     log.first_timestamp = first_timestamp(&log.active);
     log.producers = producers;
     start_within(&mut log, &state)?;

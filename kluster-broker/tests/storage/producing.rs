@@ -111,3 +111,23 @@ async fn a_producer_goes_on_after_compaction_took_its_last_batch_and_a_crash() {
     assert!(it.partition.append(by(7, 1, "k"), 1000).unwrap().duplicate);
     assert!(!store(&it.partition, by(7, 2, "k")).await.unwrap().duplicate);
 }
+
+#[tokio::test]
+async fn a_checkpoint_comes_after_so_many_bytes_in_whichever_segments_and_runs() {
+    let it = Store::new(&[("segment.bytes", "16777216"), ("max.message.bytes", "2000000")]);
+    let large = batch_of(&[record(&"x".repeat(1 << 20))]);
+    let write = async |it: &Store, mib: usize| {
+        for _ in 0..mib {
+            it.partition.append(large.clone(), 1000).unwrap();
+        }
+        it.partition.durable(it.partition.offsets().log_end).await.unwrap();
+        it.topics.upkeep(1000);
+        partition_dir(&it.dir).join("producers.json").exists()
+    };
+    assert!(!write(&it, 40).await, "so little is read in no time");
+    let it = it.restarted();
+    assert!(write(&it, 30).await, "what was written before the crash counts");
+    std::fs::remove_file(partition_dir(&it.dir).join("producers.json")).unwrap();
+    assert!(!write(&it, 20).await, "it counts from the last one");
+    assert!(write(&it, 50).await);
+}
