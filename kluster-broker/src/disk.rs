@@ -6,6 +6,7 @@
 use crate::fault::disk::{self, DiskFaults, SyncPoint, Unsettled};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,9 @@ use tokio::sync::watch;
 
 /// The extension of a file that is not yet in its place; such files are removed at start.
 pub(crate) const UNPLACED: &str = "new";
+
+/// Written again at once.
+const AGAIN_BYTES: usize = 1 << 20;
 
 /// The name of a file until it is in its place.
 pub(crate) fn unplaced(path: &Path) -> PathBuf {
@@ -52,6 +56,14 @@ pub(crate) struct DiskFile {
     full: Full,
     /// Length in the power-loss record. Two syncs at once end in any order; the longer one holds.
     noted: Mutex<u64>,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct DiskDir {
+    dir: File,
+    path: PathBuf,
+    faults: Arc<DiskFaults>,
 }
 
 impl Disk {
@@ -130,9 +142,21 @@ impl Disk {
 
     /// Makes the names in a directory durable.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
+
+    /// Opens a directory whose names will change: with the last free file descriptor a change could be made and not made durable.
+    pub fn open_dir(&self, dir: &Path) -> io::Result<DiskDir> {
+        Ok(DiskDir { dir: File::open(dir)?, path: dir.to_owned(), faults: Arc::clone(&self.faults) })
+    }
+}
+
+impl DiskDir {
+    /// Makes the names in it durable.
+    pub fn sync(&self) -> io::Result<()> {
         self.faults.at_change()?;
-        let unsettled = self.faults.power_loss_record().then(|| Unsettled::list(dir)).transpose()?;
-        File::open(dir)?.sync_all()?;
+        let unsettled = self.faults.power_loss_record().then(|| Unsettled::list(&self.path)).transpose()?;
+        self.dir.sync_all()?;
         unsettled.map_or(Ok(()), Unsettled::settle)
     }
 }
@@ -162,6 +186,20 @@ impl DiskFile {
 
     pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, position)
+    }
+
+    /// Writes these bytes again as they are. What an fdatasync failed to write may be in memory only, and no longer marked to be written.
+    pub fn write_again(&self, range: Range<u64>) -> io::Result<()> {
+        let mut at = range.start;
+        let mut chunk = Vec::new();
+        while at < range.end {
+            self.faults.at_change()?;
+            chunk.resize(usize::try_from(range.end - at).unwrap_or(usize::MAX).min(AGAIN_BYTES), 0);
+            self.read_at(&mut chunk, at)?;
+            self.file.write_all_at(&chunk, at)?;
+            at += chunk.len() as u64;
+        }
+        Ok(())
     }
 
     /// Shortens the file to this length.

@@ -102,6 +102,17 @@ impl Offsets {
         self.groups.keys()
     }
 
+    /// Every place that has an offset.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        self.groups.iter().flat_map(|(group, of_group)| {
+            of_group.iter().flat_map(|(topic, of_topic)| {
+                let place =
+                    |partition: &i32| Place { group: group.clone(), topic: topic.clone(), partition: *partition };
+                of_topic.keys().map(place)
+            })
+        })
+    }
+
     /// Bytes of memory, roughly.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

@@ -35,7 +35,7 @@ pub(crate) use flush::Flushers;
 pub(crate) use log::MOST_FILES;
 
 use crate::batch;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::lock::DirectoryLock;
 use crate::topic_config::TopicConfig;
 use append::Prepared;
@@ -104,6 +104,9 @@ struct Shared {
     log: Mutex<Log>,
     /// What is in `partition.json`. Held by whoever changes any file but the active segment; taken before `log`.
     files: Mutex<State>,
+    /// Held from the beginning of an fdatasync until its result has been noted: the kernel tells a lost write to one caller only, and another's
+    /// success must not be believed before. Taken before `log`; closing a segment syncs under `log` instead.
+    syncing: Mutex<()>,
     config: RwLock<Arc<TopicConfig>>,
     high_watermark: watch::Sender<i64>,
     backing: Backing,
@@ -135,6 +138,7 @@ impl Partition {
             high_watermark: watch::Sender::new(log.high_watermark),
             log: Mutex::new(log),
             files: Mutex::new(state),
+            syncing: Mutex::new(()),
             config: RwLock::new(Arc::new(config)),
             backing: backing.clone(),
         })))
@@ -290,15 +294,16 @@ impl Shared {
             log.unsynced = 0;
             (Arc::clone(&log.active.file), log.log_end())
         };
-        let synced = file.sync();
-        let _ = self.synced(synced, target); // whoever waits is told
+        let _ = self.sync(&file, target); // whoever waits is told
         let mut log = self.log();
         log.handed_over = log.failed.is_none() && log.high_watermark < log.log_end();
         log.handed_over
     }
 
-    /// An fdatasync of the active segment has ended, which was begun when the log ended at `offset`.
-    fn synced(&self, synced: io::Result<()>, offset: i64) -> Result<(), AppendError> {
+    /// An fdatasync of the segment that is or was the active one when the log ended at `offset`.
+    fn sync(&self, file: &DiskFile, offset: i64) -> Result<(), AppendError> {
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = file.sync();
         let mut log = self.log();
         synced.map_err(|error| log.lose(&error))?;
         let reached = log.advance(offset);

@@ -119,10 +119,7 @@ impl Coordinator {
             let mut state = self.state();
             let results: Vec<_> = groups.iter().map(|group| check_deletable(state.groups.get(group))).collect();
             let deletable = groups.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(group, _)| group);
-            let mut changes = Vec::new();
-            for group in deletable.clone() {
-                changes.extend(state.store.offsets().forgetting(group, i64::MAX, |_| true));
-            }
+            let changes = state.store.forgetting(|place| deletable.clone().any(|group| *group == place.group));
             let written = if changes.is_empty() { Ok(None) } else { write(&mut state, changes).map(Some) };
             if written.is_ok() {
                 deletable.for_each(|group| state.groups.remove(group));
@@ -157,14 +154,10 @@ impl Coordinator {
                 if found.is_subscribed(topic) { Err(ResponseError::GroupSubscribedToTopic) } else { Ok(()) }
             };
             let results: Vec<_> = places.iter().map(check).collect();
-            let offsets = state.store.offsets();
-            let known = |topic: &str, partition| offsets.get(group, topic, partition).is_some();
             let chosen = places.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(place, _)| place);
-            let chosen = chosen.filter(|(topic, partition)| known(topic, *partition));
-            let forget = |(topic, partition): &(String, i32)| {
-                (Place { group: group.to_owned(), topic: topic.clone(), partition: *partition }, None)
-            };
-            let changes: Vec<Change> = chosen.map(forget).collect();
+            let changes = state.store.forgetting(|Place { group: of, topic, partition }| {
+                of == group && chosen.clone().any(|(chosen, index)| chosen == topic && index == partition)
+            });
             let written = if changes.is_empty() { None } else { Some(write(&mut state, changes)?) };
             (results, written)
         };
@@ -179,9 +172,7 @@ impl Coordinator {
     pub(crate) async fn forget_topic(&self, topic: &str) -> Result<(), ResponseError> {
         let written = {
             let mut state = self.state();
-            let offsets = state.store.offsets();
-            let of_topic = |group: &String| offsets.forgetting(group, i64::MAX, |of| of == topic);
-            let changes: Vec<Change> = offsets.groups().flat_map(of_topic).collect();
+            let changes = state.store.forgetting(|place| place.topic == topic);
             if changes.is_empty() { None } else { Some(write(&mut state, changes)?) }
         };
         self.durable(written).await
@@ -253,6 +244,7 @@ fn unused(state: &mut State, retention: Duration) -> Vec<Change> {
             changes.extend(offsets.forgetting(name, before_ms, |topic| !subscribed.contains(topic)));
         }
     }
+    changes.retain(|(place, _)| !store.is_under_way(place)); // it has just been used
     changes
 }
 

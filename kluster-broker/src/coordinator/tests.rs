@@ -433,6 +433,55 @@ async fn a_commit_is_visible_when_it_is_durable_and_no_sooner() {
 }
 
 #[tokio::test]
+async fn a_commit_that_waits_for_the_disk_is_forgotten_with_its_topic_its_group_or_by_name() {
+    for way in 0..3 {
+        let place = Place::new();
+        drop(place.open());
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (gate, closed) = (Mutex::new(gate), Arc::new(AtomicBool::new(false)));
+        let hook = {
+            let closed = Arc::clone(&closed);
+            move |point: SyncPoint, path: &std::path::Path| {
+                let committing = path.to_string_lossy().contains(crate::offsets::TOPIC);
+                if point == SyncPoint::Before && committing && closed.load(SeqCst) {
+                    let _ = gate.lock().unwrap().recv_timeout(Duration::from_secs(20));
+                }
+                Ok(())
+            }
+        };
+        let (topics, coordinator) = faulty(&place, &Arc::new(DiskFaults::default().with_sync_hook(hook)));
+        closed.store(true, SeqCst);
+        let who = Identity::default();
+        let mut waiting = std::pin::pin!(coordinator.commit(GROUP, &who, -1, vec![commit_of("t", 0, 2)]));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("the disk has not answered"),
+            () = tokio::task::yield_now() => {}
+        }
+        let forget = async {
+            match way {
+                0 => {
+                    topics.delete("t").unwrap();
+                    coordinator.forget_topic("t").await.unwrap();
+                }
+                1 => assert_eq!(coordinator.delete_groups(&[GROUP.to_owned()]).await, [Ok(())]),
+                _ => {
+                    let places = [("t".to_owned(), 0)];
+                    assert_eq!(coordinator.delete_offsets(GROUP, &places).await, Ok(vec![Ok(())]));
+                }
+            }
+        };
+        let open = async {
+            closed.store(false, SeqCst);
+            drop(go);
+        };
+        let (committed, (), ()) = tokio::join!(waiting, forget, open);
+        assert_eq!(committed, Ok(vec![Ok(())]));
+        assert_eq!(offset(&coordinator, GROUP, 0), None, "way {way}");
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_commits_and_takes_them_again_when_there_is_space() {
     let place = Place::new();
     drop(place.open());

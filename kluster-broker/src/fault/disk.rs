@@ -9,13 +9,14 @@
 //! | `fail-sync=N` | the Nth fdatasync fails with EIO |
 //! | `full-after=BYTES` | the disk is full when so much has been written |
 //! | `full-while=PATH` | the disk is full while that file exists |
+//! | `fail-change=N` | the Nth change of a file or directory fails, the others succeed |
 //! | `dead-after=N` | the first N changes of files or directories succeed, all later ones fail: what is on disk stays as it is |
 //! | `power-loss-record` | what is durable is noted beside each file, for [`cut_to_synced`] |
 
 mod power_loss;
 
-pub use power_loss::cut_to_synced;
 pub(crate) use power_loss::{Unsettled, created, opened, removed, renamed, synced};
+pub use power_loss::{cut_to_synced, tear_behind_synced};
 
 use std::fmt;
 use std::io;
@@ -42,6 +43,7 @@ pub struct DiskFaults {
     crash_before_sync: Countdown,
     crash_after_sync: Countdown,
     fail_sync: Countdown,
+    fail_change: Countdown,
     full_after: Space,
     full_while: Option<PathBuf>,
     dead_after: Space,
@@ -71,6 +73,11 @@ impl DiskFaults {
         self.dead_after.0.store(changes.unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
+    /// The Nth change from now on fails, the others succeed.
+    pub fn fail_change(&self, nth: u64) {
+        self.fail_change.0.store(nth, Ordering::SeqCst);
+    }
+
     /// How many more changes the disk takes.
     pub fn changes_left(&self) -> u64 {
         self.dead_after.0.load(Ordering::SeqCst)
@@ -78,6 +85,9 @@ impl DiskFaults {
 
     /// Before any change of a file or directory.
     pub(crate) fn at_change(&self) -> io::Result<()> {
+        if self.fail_change.hit() {
+            return Err(io::Error::other("a change fails by order of a test"));
+        }
         if self.dead_after.take(1) == 1 { Ok(()) } else { Err(io::Error::other("the disk is dead by order of a test")) }
     }
 
@@ -114,8 +124,8 @@ impl fmt::Debug for DiskFaults {
 /// Why the text is no list of faults.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no fault of the disk; there are crash-before-sync=N, crash-after-sync=N, fail-sync=N, full-after=BYTES, full-while=PATH, \
-     dead-after=N, power-loss-record"
+    "'{0}' is no fault of the disk; there are crash-before-sync=N, crash-after-sync=N, fail-sync=N, fail-change=N, full-after=BYTES, \
+     full-while=PATH, dead-after=N, power-loss-record"
 )]
 pub struct UnknownFault(String);
 
@@ -132,6 +142,7 @@ impl FromStr for DiskFaults {
                 "crash-before-sync" => faults.crash_before_sync = Countdown(number()?.into()),
                 "crash-after-sync" => faults.crash_after_sync = Countdown(number()?.into()),
                 "fail-sync" => faults.fail_sync = Countdown(number()?.into()),
+                "fail-change" => faults.fail_change = Countdown(number()?.into()),
                 "full-after" => faults.full_after = Space(number()?.into()),
                 "dead-after" => faults.dead_after = Space(number()?.into()),
                 "full-while" if !value.is_empty() => faults.full_while = Some(value.into()),

@@ -5,7 +5,7 @@
 //! 2. A change takes effect when it is durable even if nobody waits for it any more.
 
 use super::record::{self, Foreign};
-use super::{Change, Offsets, TOPIC};
+use super::{Change, Offsets, Place, TOPIC};
 use crate::batch;
 use crate::partition::{AppendError, Partition, ReadError};
 use crate::topics::{TopicError, Topics};
@@ -63,6 +63,22 @@ impl Store {
         let appended = self.partition.append(batch, now_ms)?;
         self.under_way.push_back((appended.next_offset, changes));
         Ok(appended.next_offset)
+    }
+
+    /// Forgets what is committed at the chosen places, and what is under way to be: whatever is forgotten later in the log stays so.
+    pub(crate) fn forgetting(&mut self, chosen: impl Fn(&Place) -> bool) -> Vec<Change> {
+        let mut places: Vec<Place> = self.offsets().places().filter(&chosen).collect();
+        for (place, committed) in self.under_way.iter().flat_map(|(_, changes)| changes) {
+            if committed.is_some() && chosen(place) && !places.contains(place) {
+                places.push(place.clone());
+            }
+        }
+        places.into_iter().map(|place| (place, None)).collect()
+    }
+
+    /// Is a change of this place not durable yet?
+    pub(crate) fn is_under_way(&self, place: &Place) -> bool {
+        self.under_way.iter().flat_map(|(_, changes)| changes).any(|(changed, _)| changed == place)
     }
 
     /// The topic's partition.

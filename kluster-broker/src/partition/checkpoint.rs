@@ -46,20 +46,20 @@ impl Partition {
     ///
     /// # Errors
     /// The disk failed. A failed fdatasync ends all writing, as anywhere.
-    fn checkpoint(&self, _files: &State) -> Result<(), AppendError> {
-        let (file, durable, snapshot, dir, disk) = {
+    pub(super) fn checkpoint(&self, _files: &State) -> Result<(), AppendError> {
+        let (file, durable, snapshot, bytes, dir, disk) = {
             let log = self.log();
             let snapshot = Snapshot { offset: log.log_end(), producers: log.producers.clone() };
-            (Arc::clone(&log.active.file), log.active.extent, snapshot, log.dir.clone(), log.disk.clone())
+            let (file, bytes) = (Arc::clone(&log.active.file), log.since_checkpoint);
+            (file, log.active.extent, snapshot, bytes, log.dir.clone(), log.disk.clone())
         };
-        let synced = file.sync();
-        self.0.synced(synced, durable.next_offset)?;
+        self.0.sync(&file, durable.next_offset)?;
         snapshot.store(&dir, &disk).map_err(|error| storage_error(&dir, &error))?;
         let mut log = self.log();
         if log.active.extent.base_offset == durable.base_offset {
             log.active.store_index(&disk, &dir, &durable).map_err(|error| storage_error(&dir, &error))?;
-            log.checkpointed = durable.size;
         }
+        log.since_checkpoint -= bytes;
         Ok(())
     }
 
@@ -91,6 +91,6 @@ impl Partition {
     /// Whether much was written since the last checkpoint.
     fn checkpoint_due(&self) -> bool {
         let log = self.log();
-        log.failed.is_none() && log.active.extent.size - log.checkpointed >= DUE_AFTER_BYTES
+        log.failed.is_none() && log.since_checkpoint >= DUE_AFTER_BYTES
     }
 }

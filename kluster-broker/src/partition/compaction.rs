@@ -40,7 +40,7 @@ impl Partition {
             (log.dir.clone(), log.disk.clone())
         };
         let compaction = Compaction { partition: self, dir, disk, config, now_ms };
-        let Some(compacted_to) = compaction.run(files.compacted_to)? else { return Ok(()) };
+        let Some(compacted_to) = compaction.run(&files)? else { return Ok(()) };
         let compacted = State { compacted_to, ..*files };
         compacted.store(&compaction.dir, &compaction.disk).map_err(|error| storage_error(&compaction.dir, &error))?;
         *files = compacted;
@@ -50,12 +50,14 @@ impl Partition {
 
 impl Compaction<'_> {
     /// Compacts if that is due; returns up to where.
-    fn run(&self, compacted_to: i64) -> Result<Option<i64>, AppendError> {
+    fn run(&self, files: &State) -> Result<Option<i64>, AppendError> {
         let extents = self.cleanable();
-        if !self.is_due(&extents, compacted_to)? {
+        if !self.is_due(&extents, files.compacted_to)? {
             return Ok(None);
         }
-        let last_offsets = self.last_offsets(&extents, compacted_to)?;
+        // A producer's last batch may go: its sequence numbers must not be known from the log alone.
+        self.partition.checkpoint(files)?;
+        let last_offsets = self.last_offsets(&extents, files.compacted_to)?;
         let delete_retention_ms = self.config.delete_retention_ms;
         let mut pass = Pass { last_offsets: &last_offsets, now_ms: self.now_ms, delete_retention_ms, opaque: false };
         let end = extents.partition_point(|extent| extent.base_offset < last_offsets.end);

@@ -154,12 +154,24 @@ pub enum PartitionError {
         /// Where in the same file good batches begin again.
         valid_again: Option<u64>,
     },
+    /// Two segments hold records of the same offsets, and compaction did not do it.
+    #[error(
+        "{}: begins before offset {end}, where the segment before it ends; which of their records hold cannot be known. Restore the files from a \
+         copy; or move this one away, and with it give up its records",
+        file.display()
+    )]
+    Overlap {
+        /// Segment file.
+        file: PathBuf,
+        /// Offset after the last record of the segment before it.
+        end: i64,
+    },
 }
 
 impl From<PartitionError> for ReadError {
     fn from(error: PartitionError) -> Self {
         match error {
-            PartitionError::Io { .. } => Self::Storage(error.to_string()),
+            PartitionError::Io { .. } | PartitionError::Overlap { .. } => Self::Storage(error.to_string()),
             PartitionError::Damaged { file, position, offset, error, .. } => {
                 Self::Damaged { file, position, offset, error }
             }

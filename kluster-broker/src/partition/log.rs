@@ -1,11 +1,11 @@
 //! What a partition's lock guards: its segments, producers and waiters.
 //!
 //! Invariant: a segment is complete and durable before the next one has a name. So what lies in a later segment proves that nothing is missing
-//! in an earlier one.
+//! in an earlier one. The file of a roll that failed is removed; should a power failure bring it back, it is empty, and a start removes it.
 
 use super::append::Prepared;
 use super::producers::{Counted, Producers};
-use super::segment::{Extent, Segment};
+use super::segment::{Extent, Segment, log_path};
 use super::{AppendError, Appended, PartitionError, storage_error};
 use crate::batch::BatchHeader;
 use crate::disk::{Disk, DiskFile};
@@ -58,8 +58,8 @@ pub(super) struct Log {
     pub handed_over: bool,
     /// Records since the last sync, where acknowledgements do not wait for the disk.
     pub unsynced: i64,
-    /// Bytes in the active segment at the last checkpoint.
-    pub checkpointed: u64,
+    /// Bytes written since the last checkpoint, into whichever segments: a start reads them.
+    pub since_checkpoint: u64,
     /// Why nothing can be written any more.
     pub failed: Option<AppendError>,
     /// An fdatasync failed. The kernel tells that once: a later one may succeed and prove nothing.
@@ -75,7 +75,7 @@ impl Log {
             disk: disk.clone(),
             closed: closed.into_iter().map(|extent| Closed { extent, open: None }).collect(),
             high_watermark: active.extent.next_offset,
-            checkpointed: 0,
+            since_checkpoint: 0,
             active,
             first_timestamp: None,
             log_start,
@@ -120,6 +120,7 @@ impl Log {
         let base_offset = self.log_end();
         prepared.place(base_offset);
         self.write(prepared)?;
+        self.since_checkpoint += prepared.received.len() as u64;
         for (header, ..) in &prepared.headers {
             if self.active.extent.size == 0 {
                 self.first_timestamp = Some(if header.max_timestamp < 0 { now_ms } else { header.max_timestamp });
@@ -188,7 +189,7 @@ impl Log {
         if let Err(error) = self.active.file.sync() {
             return Err(self.lose(&error));
         }
-        let new = Segment::create(&self.disk, &self.dir, next).map_err(|error| storage_error(&self.dir, &error))?;
+        let new = Segment::create(&self.disk, &self.dir, next).map_err(|error| self.unroll(next, &error))?;
         let extent = self.active.extent;
         if let Err(error) = self.active.store_index(&self.disk, &self.dir, &extent) {
             tracing::warn!(%error, "cannot write an index; it will be made anew from the log");
@@ -196,8 +197,17 @@ impl Log {
         self.closed.push(Closed { extent, open: None });
         self.active = new;
         self.first_timestamp = None;
-        self.checkpointed = 0;
         Ok(())
+    }
+
+    /// A segment could not be begun. What there is of it goes, for the one before grows on beyond its base offset.
+    fn unroll(&mut self, base_offset: i64, error: &io::Error) -> AppendError {
+        let refused = storage_error(&self.dir, error);
+        let path = log_path(&self.dir, base_offset);
+        let Err(error) = self.disk.remove(&path) else { return refused };
+        let fatal = storage_error(&path, &error);
+        self.fail(fatal.clone());
+        fatal
     }
 
     /// The end of all writing: whoever waits is told, and whoever comes.

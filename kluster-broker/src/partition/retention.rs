@@ -1,4 +1,5 @@
-//! Deleting from the front: by request (DeleteRecords), by age, by size. Whole segments go; the log's start is durable before they do.
+//! Deleting from the front: by request (DeleteRecords), by age, by size. Whole segments go; the log's start is durable before they do. On a full
+//! disk, where it cannot be written, the segments go first: the next start finds the log's start in the name of the first one left.
 
 use super::log::Log;
 use super::recovery::remove_segment;
@@ -50,11 +51,17 @@ impl Partition {
             let log = self.log();
             (log.dir.clone(), log.disk.clone(), log.log_start)
         };
-        if offset <= log_start {
+        let offset = offset.max(log_start);
+        if offset <= files.log_start {
             return Ok(log_start);
         }
         let moved = State { log_start: offset, ..*files };
-        moved.store(&dir, &disk).map_err(|error| storage_error(&dir, &error))?;
+        let store = || moved.store(&dir, &disk).map_err(|error| storage_error(&dir, &error));
+        let mut stored = store();
+        while matches!(stored, Err(AppendError::DiskFull(_))) && self.remove_oldest(offset)? {
+            stored = store();
+        }
+        stored?;
         *files = moved;
         self.log().log_start = offset;
         Ok(offset)
@@ -62,16 +69,23 @@ impl Partition {
 
     /// Removes the segments that end before the log's start. The caller holds `files`.
     fn remove_before_start(&self) -> Result<(), AppendError> {
-        let (dir, disk, gone) = {
-            let mut log = self.log();
-            let count = (0..log.closed.len()).take_while(|index| log.base_after(*index) <= log.log_start).count();
-            let gone: Vec<i64> = log.closed.drain(..count).map(|closed| closed.extent.base_offset).collect();
-            (log.dir.clone(), log.disk.clone(), gone)
-        };
-        for base_offset in gone {
-            remove_segment(&dir, &disk, base_offset).map_err(|error| storage_error(&dir, &error))?;
-        }
+        let log_start = self.offsets().log_start;
+        while self.remove_oldest(log_start)? {}
         Ok(())
+    }
+
+    /// Removes the first segment if it ends before `offset`; whether it did. The caller holds `files`.
+    fn remove_oldest(&self, offset: i64) -> Result<bool, AppendError> {
+        let (dir, disk, base_offset) = {
+            let mut log = self.log();
+            if log.closed.is_empty() || log.base_after(0) > offset {
+                return Ok(false);
+            }
+            log.log_start = log.log_start.max(log.base_after(0));
+            (log.dir.clone(), log.disk.clone(), log.closed.remove(0).extent.base_offset)
+        };
+        remove_segment(&dir, &disk, base_offset).map_err(|error| storage_error(&dir, &error))?;
+        Ok(true)
     }
 }
 

@@ -9,6 +9,11 @@ use std::io;
 const CHUNK_BYTES: usize = 1 << 20;
 const LEAST_CHUNK_BYTES: usize = 16 << 10;
 
+/// A file reaches the disk by pages; larger ones, on some machines, are multiples of this.
+const PAGE_BYTES: u64 = 4096;
+/// Fewer zeros may be a batch's beginning: its offset has 8 bytes, and its length, which is not zero, 4.
+const LEAST_ZEROS: usize = 12;
+
 /// A place in a segment from which batches are read in order.
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
@@ -153,4 +158,21 @@ pub(super) fn find_batch(file: &DiskFile, from: u64, end: u64, least: i64) -> io
         at += advance as u64;
     }
     Ok(None)
+}
+
+/// Whether a page that begins in `from..to`, or the rest of the one `from` is in, holds nothing but zeros: the file had grown over it, and the power
+/// failed before it was written. `end` is the file's.
+pub(super) fn has_unwritten_page(file: &DiskFile, from: u64, to: u64, end: u64) -> io::Result<bool> {
+    let mut at = from;
+    let mut page = Vec::new();
+    while at < to {
+        let page_end = (at / PAGE_BYTES + 1).saturating_mul(PAGE_BYTES).min(end);
+        page.resize(usize::try_from(page_end - at).unwrap_or(usize::MAX), 0);
+        file.read_at(&mut page, at)?;
+        if page.len() >= LEAST_ZEROS && page.iter().all(|byte| *byte == 0) {
+            return Ok(true);
+        }
+        at = page_end;
+    }
+    Ok(false)
 }

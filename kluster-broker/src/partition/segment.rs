@@ -61,10 +61,11 @@ pub(super) fn index_path(dir: &Path, base_offset: i64) -> PathBuf {
 }
 
 impl Segment {
-    /// A new, empty one; its name is durable on return.
+    /// A new, empty one; its name is durable on return. An error may leave the file.
     pub fn create(disk: &Disk, dir: &Path, base_offset: i64) -> io::Result<Self> {
+        let names = disk.open_dir(dir)?;
         let file = disk.create(&log_path(dir, base_offset))?;
-        disk.sync_dir(dir)?;
+        names.sync()?;
         Ok(Self { extent: Extent::empty(base_offset), index: Index::default(), file: Arc::new(file) })
     }
 
@@ -91,7 +92,9 @@ impl Segment {
             segment.extent = segment.index.cut(base_offset, segment.extent.size);
             tracing::warn!(file = %path.display(), from = segment.extent.size, "index missing or short: made anew from the log");
             segment.grow(length, Holes::Allowed, interval, |_| {}).map_err(|error| segment.damage(error))?;
-            segment.store_index(disk, dir, &segment.extent).map_err(io)?;
+            if let Err(error) = segment.store_index(disk, dir, &segment.extent) {
+                tracing::warn!(file = %path.display(), %error, "the index cannot be written: it stays in memory, and is made again when needed");
+            }
         }
         Ok(segment)
     }

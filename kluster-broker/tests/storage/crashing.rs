@@ -1,7 +1,8 @@
 //! The power-loss record: after any crash everything that was confirmed is there, and what is there is what was written, in order.
 
 use super::batches::{Store, all, batch, batch_of, files, keyed, reopened, reopened_with, store};
-use kluster_broker::fault::disk::{DiskFaults, cut_to_synced};
+use kluster_broker::fault::disk::{DiskFaults, cut_to_synced, tear_behind_synced};
+use kluster_broker::topic_config::ConfigChange;
 use kluster_broker::topics::Topics;
 use std::fs;
 use std::sync::Arc;
@@ -28,6 +29,30 @@ async fn a_power_loss_takes_what_was_not_synced_and_nothing_else() {
         "acknowledged without the disk, by the topic's setting"
     );
     assert_eq!(all(&topics.partition("synced", 0).unwrap()), [(0, "kept".into())]);
+}
+
+#[tokio::test]
+async fn a_power_loss_that_keeps_some_pages_and_loses_others_takes_nothing_that_was_synced() {
+    let mut partly = 0;
+    for seed in 0..40 {
+        let it = recorded(&[]);
+        let value = |index: i32| format!("{index} {}", "x".repeat(index as usize * 977 % 9000));
+        for index in 0..9 {
+            store(&it.partition, batch(&[&value(index)])).await.unwrap();
+        }
+        it.topics.alter("t", &[("flush.messages".into(), ConfigChange::Set("1000".into()))]).unwrap();
+        for index in 9..17 {
+            store(&it.partition, batch(&[&value(index)])).await.unwrap();
+        }
+        let dir = it.crash();
+        tear_behind_synced(dir.path(), seed).unwrap();
+        let found = all(&Store::open(dir).partition);
+        assert!((9..=17).contains(&found.len()), "seed {seed}: {} are left", found.len());
+        let expected = (0..found.len()).map(|index| (index as i64, value(index as i32)));
+        assert!(found.iter().cloned().eq(expected), "seed {seed}");
+        partly += usize::from((10..17).contains(&found.len()));
+    }
+    assert!(partly > 5, "chance left no part");
 }
 
 #[tokio::test]

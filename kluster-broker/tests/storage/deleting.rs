@@ -3,8 +3,10 @@
 use super::batches::{Store, all, batch_of, files, record, store};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::records::Record;
+use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::partition::DeleteError;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// One record of this time and size.
 fn timed(timestamp: i64, bytes: usize) -> bytes::Bytes {
@@ -13,10 +15,14 @@ fn timed(timestamp: i64, bytes: usize) -> bytes::Bytes {
 
 /// Ten segments of two records each; offset n has time n.
 async fn ten_segments(configs: &[(&str, &str)]) -> Store {
+    ten_segments_with(configs, Arc::default()).await
+}
+
+async fn ten_segments_with(configs: &[(&str, &str)], faults: Arc<DiskFaults>) -> Store {
     let two = (timed(0, 10).len() * 2).to_string();
     let mut all = vec![("segment.bytes", two.as_str())];
     all.extend(configs);
-    let it = Store::new(&all);
+    let it = Store::with_faults(&all, faults);
     for time in 0..20 {
         store(&it.partition, timed(time, 10)).await.unwrap();
     }
@@ -82,6 +88,29 @@ async fn segments_go_while_what_is_left_is_as_large_as_the_limit() {
     let it = ten_segments(&[("retention.ms", "-1")]).await;
     it.topics.upkeep(i64::MAX);
     assert_eq!(first_left(&it), 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_gets_room_by_retention_and_by_deleting_records() {
+    for by_request in [false, true] {
+        let segment = (timed(0, 10).len() * 2).to_string();
+        let faults = Arc::new(DiskFaults::default());
+        let settings = [("retention.ms", "-1"), ("retention.bytes", segment.as_str())];
+        let it = ten_segments_with(&settings, Arc::clone(&faults)).await;
+        faults.set_space(Some(0));
+        if by_request {
+            it.partition.delete_before(18).unwrap_err(); // the room that this gave is not room for the test's disk
+        } else {
+            it.topics.upkeep(0);
+        }
+        assert_eq!(files(&it.dir, "log").len(), 1);
+        assert_eq!((it.partition.offsets().log_start, first_left(&it)), (18, 18));
+        assert_eq!(it.partition.read(17, 1, true).unwrap_err().response(), ResponseError::OffsetOutOfRange);
+        let it = it.restarted();
+        assert_eq!((it.partition.offsets().log_start, first_left(&it)), (18, 18));
+        assert_eq!(it.partition.delete_before(19).unwrap(), 19);
+        assert_eq!(it.restarted().partition.offsets().log_start, 19);
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ async fn a_full_disk_makes_no_topic_and_no_new_segment_and_loses_none() {
     assert!(it.topics.get("u").is_none());
     it.topics.delete("t").unwrap_err();
     it.partition.append(batch(&["rolls"]), 0).unwrap_err();
+    assert!(files(&it.dir, "index").is_empty(), "the closed segment's index found no room");
+    assert_eq!(all(&it.partition), [(0, "before".into())], "reads go on");
     faults.set_space(None);
     it.topics.create("u", 1, &[]).unwrap();
     store(&it.partition, batch(&["after"])).await.unwrap();

@@ -120,7 +120,7 @@ async fn a_failed_fdatasync_ends_all_writing_until_the_next_start() {
 
 #[tokio::test]
 async fn an_fdatasync_that_succeeds_after_another_failed_confirms_nothing() {
-    // The kernel tells a lost write to one of two callers only. The flusher's call is held until the other one, of the stop, has failed.
+    // The kernel tells a lost write to one of two callers only. The flusher's call is held until the other one, of a new segment, has failed.
     let (arrives, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let (let_through, passes) = mpsc::channel::<()>();
     let passes = Mutex::new(passes);
@@ -133,16 +133,47 @@ async fn an_fdatasync_that_succeeds_after_another_failed_confirms_nothing() {
         }
         _ => Err(io::Error::from_raw_os_error(5)),
     });
-    let it = Store::with_faults(&[], Arc::new(faults));
+    let it = Store::with_faults(&[("segment.bytes", "100")], Arc::new(faults));
     let appended = it.partition.append(batch(&["a"]), 0).unwrap();
     arrived.recv().await.unwrap();
-    it.topics.close().await.unwrap_err();
+    it.partition.append(batch(&["needs a new segment"]), 0).unwrap_err();
     let_through.send(()).unwrap();
     it.partition.durable(appended.next_offset).await.unwrap_err();
     let mut watch = it.partition.watch();
     drop(it);
     while watch.changed().await.is_ok() {} // until the flusher, the last to hold the partition, has done its part
     assert_eq!(*watch.borrow(), 0);
+}
+
+#[tokio::test]
+async fn two_fdatasyncs_of_one_log_are_never_under_way_at_once() {
+    // Else the one that is told of a lost write may be the slower one to say so. Each looks around for a while whether another comes.
+    const LOOKS: usize = 20_000;
+    let (under_way, together) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (entered, met) = (Arc::clone(&under_way), Arc::clone(&together));
+    let faults = DiskFaults::default().with_sync_hook(move |point, path: &Path| {
+        if is_log(path) && point == SyncPoint::After {
+            entered.fetch_sub(1, Ordering::SeqCst);
+        } else if is_log(path) {
+            entered.fetch_add(1, Ordering::SeqCst);
+            let alone = || {
+                std::thread::yield_now();
+                entered.load(Ordering::SeqCst) == 1
+            };
+            let alone = (0..LOOKS).all(|_| alone());
+            met.fetch_or(!alone, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let it = Store::with_faults(&[], Arc::new(faults));
+    for _ in 0..20 {
+        it.partition.append(batch(&["a"]), 0).unwrap(); // the flusher's
+    }
+    while under_way.load(Ordering::SeqCst) == 0 && it.partition.offsets().high_watermark == 0 {
+        tokio::task::yield_now().await;
+    }
+    it.topics.close().await.unwrap(); // the checkpoint's
+    assert!(!together.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! there, once, in order.
 
 use super::batches::{all, batch, reopened, store};
-use kluster_broker::fault::disk::{DiskFaults, cut_to_synced};
+use kluster_broker::fault::disk::{DiskFaults, cut_to_synced, tear_behind_synced};
 use kluster_broker::topics::Topics;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -104,8 +104,10 @@ fn rounds(power_loss: bool, seed: u64) {
         };
         let faults = format!("{crash},{}", if power_loss { "power-loss-record" } else { "" });
         let confirmed = confirmed(start(dir.path(), &faults, round), random.random_range(1..400));
-        if power_loss {
-            cut_to_synced(dir.path()).unwrap();
+        match power_loss.then(|| random.random_range(0..u64::MAX)) {
+            Some(seed) if seed % 2 == 0 => cut_to_synced(dir.path()).unwrap(),
+            Some(seed) => tear_behind_synced(dir.path(), seed).unwrap(),
+            None => {}
         }
         let topics = reopened(dir.path());
         let Some(partition) = topics.partition("t", 0) else {

@@ -14,4 +14,5 @@ mod producing;
 mod properties;
 mod reading;
 mod recovering;
+mod rolling;
 mod topics;

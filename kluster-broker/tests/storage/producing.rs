@@ -1,6 +1,6 @@
 //! Idempotent producers across restarts, cuts and deletions; what they are within one run is tested beside `producers`.
 
-use super::batches::{Store, all, batch_of, files, partition_dir, record, store};
+use super::batches::{Store, all, batch_of, files, keyed, partition_dir, record, store};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::records::Record;
@@ -90,4 +90,44 @@ async fn what_was_cut_off_is_not_known_as_stored() {
     let appended = store(&it.partition, produced(0, 2, 1)).await.unwrap();
     assert!(!appended.duplicate, "the snapshot knew the batch that was cut off");
     assert_eq!(appended.base_offset, 5);
+}
+
+#[tokio::test]
+async fn a_producer_goes_on_after_compaction_took_its_last_batch_and_a_crash() {
+    let settings = [("cleanup.policy", "compact"), ("segment.bytes", "400"), ("min.cleanable.dirty.ratio", "0")];
+    let it = Store::new(&settings);
+    let by = |producer_id, sequence, key: &str| {
+        batch_of(&[Record { producer_id, producer_epoch: 0, sequence, ..keyed(key, Some("x")) }])
+    };
+    for (producer_id, sequence, key) in [(7, 0, "a"), (7, 1, "k"), (8, 0, "k")] {
+        store(&it.partition, by(producer_id, sequence, key)).await.unwrap();
+    }
+    while files(&it.dir, "log").len() == 1 {
+        store(&it.partition, batch_of(&[keyed("filler", Some("x"))])).await.unwrap();
+    }
+    it.topics.upkeep(1000);
+    let it = it.restarted();
+    assert_eq!(all(&it.partition)[1].0, 2, "the batch of sequence 1 is gone");
+    assert!(it.partition.append(by(7, 1, "k"), 1000).unwrap().duplicate);
+    assert!(!store(&it.partition, by(7, 2, "k")).await.unwrap().duplicate);
+}
+
+#[tokio::test]
+async fn a_checkpoint_comes_after_so_many_bytes_in_whichever_segments_and_runs() {
+    let it = Store::new(&[("segment.bytes", "16777216"), ("max.message.bytes", "2000000")]);
+    let large = batch_of(&[record(&"x".repeat(1 << 20))]);
+    let write = async |it: &Store, mib: usize| {
+        for _ in 0..mib {
+            it.partition.append(large.clone(), 1000).unwrap();
+        }
+        it.partition.durable(it.partition.offsets().log_end).await.unwrap();
+        it.topics.upkeep(1000);
+        partition_dir(&it.dir).join("producers.json").exists()
+    };
+    assert!(!write(&it, 40).await, "so little is read in no time");
+    let it = it.restarted();
+    assert!(write(&it, 30).await, "what was written before the crash counts");
+    std::fs::remove_file(partition_dir(&it.dir).join("producers.json")).unwrap();
+    assert!(!write(&it, 20).await, "it counts from the last one");
+    assert!(write(&it, 50).await);
 }

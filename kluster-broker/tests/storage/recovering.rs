@@ -4,6 +4,7 @@ use super::batches::{Store, all, batch, copied, files, partition_dir, store, try
 use kluster_broker::topics::OpenError;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// Three batches `a`, `b`, `c` of one record each, and the size of each.
@@ -120,6 +121,53 @@ async fn a_damaged_length_that_hides_what_follows_is_damage_not_a_torn_end() {
     let dir = it.crash();
     change_log(&dir, |bytes| bytes[size + 8] = 0x7f);
     assert!(refused(dir.path()).to_string().contains(&format!("damaged at byte {size}, offset 1:")));
+}
+
+/// What a start finds after these bytes of the second of three large batches became zeros: how many records, or why it is refused.
+async fn with_zeros(clean: bool, zeros: impl FnOnce(usize) -> std::ops::Range<usize>) -> Result<usize, String> {
+    let it = Store::new(&[("index.interval.bytes", "1")]);
+    let large = batch(&[&"x".repeat(20_000)]);
+    for _ in 0..3 {
+        store(&it.partition, large.clone()).await.unwrap();
+    }
+    if clean {
+        it.topics.close().await.unwrap();
+    }
+    let dir = it.crash();
+    change_log(&dir, |bytes| bytes[zeros(large.len())].fill(0));
+    let topics = try_reopened(dir.path()).map_err(|error| error.to_string())?;
+    Ok(all(&topics.partition("t", 0).unwrap()).len())
+}
+
+#[tokio::test]
+async fn a_page_that_a_power_failure_never_wrote_is_a_torn_end_and_other_zeros_are_damage() {
+    assert_eq!(with_zeros(false, |size| size..2 * size).await, Ok(1), "all of the second batch");
+    assert_eq!(with_zeros(false, |size| size..size.next_multiple_of(4096)).await, Ok(1), "the rest of a page");
+    assert_eq!(with_zeros(false, |_| 6 * 4096..7 * 4096).await, Ok(1), "a page within it");
+    assert_eq!(with_zeros(false, |_| 0..4096).await, Ok(0), "the first page");
+    let refused = "offset 1:";
+    let damaged = with_zeros(false, |_| 6 * 4096 + 1..7 * 4096).await.unwrap_err();
+    assert!(damaged.contains(refused), "less than a page: {damaged}");
+    let damaged = with_zeros(true, |size| size..2 * size).await.unwrap_err();
+    assert!(damaged.contains(refused), "before the recovery point: {damaged}");
+}
+
+#[tokio::test]
+async fn what_no_fdatasync_is_known_to_have_written_is_written_again() {
+    for clean in [false, true] {
+        let (it, _) = three(&[]).await;
+        if clean {
+            it.topics.close().await.unwrap();
+        }
+        let dir = it.crash();
+        let log = files(&dir, "log").pop().unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH;
+        fs::File::options().write(true).open(&log).unwrap().set_modified(long_ago).unwrap();
+        let it = Store::open(dir);
+        assert_eq!(all(&it.partition), abc(3));
+        let written = fs::metadata(&log).unwrap().modified().unwrap() != long_ago;
+        assert_eq!(written, !clean, "after a clean stop: {clean}");
+    }
 }
 
 #[tokio::test]

@@ -83,6 +83,8 @@ async fn exactly_once(mut power: Option<&mut Power>) {
 struct Power {
     /// A node, and its database as it was when it last reached the disk.
     synced: Option<(&'static str, tempfile::TempDir)>,
+    /// How often.
+    losses: u64,
     /// Bytes of the log.
     cut: u64,
     /// Rows of databases.
@@ -103,7 +105,13 @@ impl Power {
     /// The power fails: nothing is left but what was on the disk.
     fn fails(&mut self, dir: &Path) {
         let before = bytes(dir);
-        kluster_broker::fault::disk::cut_to_synced(&dir.join("log")).unwrap();
+        self.losses += 1;
+        let log = dir.join("log");
+        // In turn: all that was not synced is gone, or any pages of it.
+        match self.losses % 2 {
+            0 => kluster_broker::fault::disk::cut_to_synced(&log).unwrap(),
+            _ => kluster_broker::fault::disk::tear_behind_synced(&log, self.losses).unwrap(),
+        }
         self.cut += before.saturating_sub(bytes(dir));
         let Some((node, kept)) = self.synced.take() else { return };
         let (now, file) = (marks(&database(dir, node)), database(dir, node));

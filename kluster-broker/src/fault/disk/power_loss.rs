@@ -1,6 +1,6 @@
 //! The power-loss record: beside each file a note of what would be left of it if the power failed now. Notes are not fsynced; they outlive a
 //! killed process, not a real power failure. After the kill a test calls [`cut_to_synced`] and has the directory that a power failure leaves in
-//! the worst case: nothing that was not synced.
+//! the worst case: nothing that was not synced; or [`tear_behind_synced`], and some of that is left.
 //!
 //! | name | what |
 //! | --- | --- |
@@ -8,12 +8,15 @@
 //! | `<file>.before` | what a rename replaced, until the directory is synced |
 //! | `<file>.removed` | what was removed, until the directory is synced |
 
+use crate::fault::next_random;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// Linux writes a file back by pages of this size.
+const PAGE_BYTES: u64 = 4096;
 const NOTE: &str = ".synced";
 const BEFORE: &str = ".before";
 const REMOVED: &str = ".removed";
@@ -112,8 +115,11 @@ fn unless_missing(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// In one order on every machine: chance follows it.
 fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+    let mut paths = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// Cuts every file of a data directory, and of those in it, back to its last fdatasync; files whose name was never synced go, what was removed
@@ -122,6 +128,41 @@ fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// # Errors
 /// The file system refused, or a note is not one of ours.
 pub fn cut_to_synced(dir: &Path) -> io::Result<()> {
+    lose(dir, &mut |path, length| open(path)?.set_len(length))
+}
+
+/// As [`cut_to_synced`], but of what was not synced every page is lost or not by itself, as chance from this seed decides: a lost one reads as zeros,
+/// and whole batches may follow it.
+///
+/// # Errors
+/// As there.
+pub fn tear_behind_synced(dir: &Path, seed: u64) -> io::Result<()> {
+    let mut random = seed;
+    lose(dir, &mut |path, length| tear(path, length, &mut random))
+}
+
+fn tear(path: &Path, length: u64, random: &mut u64) -> io::Result<()> {
+    let file = open(path)?;
+    let end = file.metadata()?.len();
+    let mut at = length;
+    while at < end {
+        let page_end = ((at / PAGE_BYTES + 1) * PAGE_BYTES).min(end);
+        if next_random(random) < 0.5 {
+            file.write_all_at(&[0; PAGE_BYTES as usize][..usize::try_from(page_end - at).unwrap_or(0)], at)?;
+        }
+        at = page_end;
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().write(true).open(path)
+}
+
+/// What the power failure does to a file that is longer than its synced length.
+type Loss<'a> = dyn FnMut(&Path, u64) -> io::Result<()> + 'a;
+
+fn lose(dir: &Path, loss: &mut Loss<'_>) -> io::Result<()> {
     for suffix in [REMOVED, BEFORE] {
         for path in paths(dir)? {
             if let Some(original) = without_suffix(&path, suffix) {
@@ -132,18 +173,18 @@ pub fn cut_to_synced(dir: &Path) -> io::Result<()> {
     }
     for path in paths(dir)? {
         if let Some(original) = without_suffix(&path, NOTE) {
-            cut(&original, &path)?;
+            lose_of(&original, &path, loss)?;
         }
     }
     for path in paths(dir)? {
         if path.is_dir() {
-            cut_to_synced(&path)?;
+            lose(&path, loss)?;
         }
     }
     Ok(())
 }
 
-fn cut(path: &Path, note: &Path) -> io::Result<()> {
+fn lose_of(path: &Path, note: &Path, loss: &mut Loss<'_>) -> io::Result<()> {
     let text = fs::read_to_string(note)?;
     let is_new = text.as_bytes().starts_with(NEW);
     let length = text.get(1..).and_then(|length| length.parse::<u64>().ok());
@@ -154,7 +195,7 @@ fn cut(path: &Path, note: &Path) -> io::Result<()> {
         return fs::remove_file(note);
     }
     if path.is_file() && fs::metadata(path)?.len() > length {
-        File::options().write(true).open(path)?.set_len(length)?;
+        loss(path, length)?;
     }
     Ok(())
 }
