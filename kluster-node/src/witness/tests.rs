@@ -1,6 +1,10 @@
+use super::watch::Watch;
 use super::*;
+use crate::report::Reporter;
 use crate::state::State;
-use kluster_protocol::{ChainPoint, ErrorCode, RecordHash};
+use kluster_log::{Log, MemoryLog, NewRecord};
+use kluster_protocol::{ChainPoint, ErrorClass, ErrorCode, RecordHash, SystemError, Topic};
+use std::sync::Arc;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -261,4 +265,75 @@ async fn what_it_says_names_both_chains_and_what_to_do() {
     );
     assert!(cause.message.starts_with(&expected), "{}", cause.message);
     assert!(cause.message.contains("empty that database, and start its node"), "{}", cause.message);
+}
+
+/// n2 with the wrong chain at 7, and the log that it follows.
+fn astray(memory: &MemoryLog) -> Watch {
+    let mut n2 = Seat::of("n2", &THREE);
+    n2.applies(7, wrong(7));
+    let log = Log::memory(memory.clone());
+    let reporter = Reporter::new(log.clone(), "n2".into(), Arc::new(|| 0));
+    Watch::new("n2".into(), "topic".into(), log, n2.status, reporter)
+}
+
+async fn say(memory: &MemoryLog, heartbeat: &Heartbeat) {
+    let record = NewRecord::of(serde_json::to_vec(heartbeat).unwrap()).keyed(heartbeat.node_id.to_string());
+    Log::memory(memory.clone()).append(Topic::Nodes, None, record).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_it_serves_it_is_compared_with_what_each_node_said_last() {
+    let memory = MemoryLog::new();
+    for node in ["n1", "n3"] {
+        say(&memory, &beat(node, 7, right(7))).await;
+    }
+    let stopped = astray(&memory).begin().await.unwrap();
+    assert_eq!((stopped.offset.get(), stopped.fault.cause().code.as_str()), (8, "diverged"));
+    let error = memory.records(Topic::Errors, 0).pop().unwrap().value.unwrap();
+    let error: SystemError = serde_json::from_slice(&error).unwrap();
+    assert_eq!((error.class, error.offset, error.request_id), (ErrorClass::Fatal, Some(Offset::new(7)), None));
+    // Emptied since: what lies further back in NODES is no fact any more.
+    say(&memory, &starting("n3")).await;
+    assert_eq!(astray(&memory).begin().await, None);
+    say(&memory, &stopped_here()).await;
+    assert!(astray(&memory).begin().await.is_some(), "it stopped for that before");
+}
+
+fn stopped_here() -> Heartbeat {
+    stopped("n2", 7, wrong(7), DIVERGED)
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_of_the_log_does_not_end_the_watch() {
+    let memory = MemoryLog::new();
+    say(&memory, &beat("n1", 6, right(6))).await;
+    let mut watch = astray(&memory);
+    assert_eq!(watch.begin().await, None);
+    let watching = tokio::spawn(watch.run());
+    memory.recreate(Topic::Nodes);
+    for node in ["n1", "n3"] {
+        tokio::time::advance(SECOND).await;
+        say(&memory, &beat(node, 7, right(7))).await;
+    }
+    let stopped = tokio::time::timeout(60 * SECOND, watching).await.expect("it reads anew").unwrap();
+    assert_eq!(stopped.fault.cause().code, "diverged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_open_who_is_right_it_goes_on_and_says_so_once() {
+    let memory = MemoryLog::new();
+    let mut watch = astray(&memory);
+    assert_eq!(watch.begin().await, None);
+    let watching = tokio::spawn(watch.run());
+    for _ in 0..3 {
+        say(&memory, &beat("n1", 7, right(7))).await;
+        tokio::time::sleep(SECOND).await;
+    }
+    assert!(!watching.is_finished());
+    let alarms = memory.records(Topic::Errors, 0);
+    assert_eq!(alarms.len(), 1);
+    let alarm: SystemError = serde_json::from_slice(alarms[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!((alarm.class, alarm.code.as_deref()), (ErrorClass::Alarm, Some("diverged")));
+    assert!(alarm.message.contains("until n3 has said its chain there, this node goes on"), "{}", alarm.message);
+    watching.abort();
 }

@@ -114,8 +114,15 @@ impl Watch {
         let mut reader = self.log.read_many(Topic::Nodes, from).await?;
         let mut newest = BTreeMap::new();
         while !ends.is_empty() {
-            let Ok(records) = timeout(QUIET, reader.next_batch(BATCH)).await else { break };
-            for record in records? {
+            let records = match (timeout(QUIET, reader.next_batch(BATCH)).await, reader.trouble()) {
+                (Ok(records), _) => records?,
+                (Err(_), None) => break,
+                (Err(_), Some(trouble)) => {
+                    let doing = format!("reading {}", Topic::Nodes);
+                    return Err(LogError::Unreachable { doing, reason: trouble.reason });
+                }
+            };
+            for record in records {
                 ends.retain(|partition, end| *partition != record.partition || record.offset.next() < *end);
                 newest.insert(record.key.clone(), record);
             }
