@@ -249,6 +249,33 @@ async fn a_wait_for_kafka_is_said_with_its_reason() {
 async fn what_cannot_be_read_is_not_passed_over() {
     require!(Kafka, KafkaTools);
     let log = created(settings_on_kafka("unreadable").await).await;
+    compressed(&log).await;
+    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
+    match timeout(PATIENCE, reader.next()).await.unwrap() {
+        // A librdkafka with zstd reads it.
+        Ok(record) => assert_eq!(record.offset, Offset::ZERO),
+        Err(end) => assert!(matches!(end, LogError::Unreachable { .. }), "{end}"),
+    }
+}
+
+/// A group passes over it, for else each member in turn would end there.
+#[tokio::test]
+async fn a_group_passes_over_what_cannot_be_read_and_counts_it() {
+    require!(Kafka, KafkaTools);
+    let log = created(settings_on_kafka("passed").await).await;
+    compressed(&log).await;
+    let mut group = log.join(Topic::All, &log.names().group_of_one()).await.unwrap();
+    let first = timeout(PATIENCE, group.next()).await.unwrap().unwrap();
+    match first.offset {
+        // A librdkafka with zstd reads it.
+        Offset::ZERO => assert_eq!(group.passed_over(), 0),
+        _ => assert_eq!((first.value.as_deref(), group.passed_over()), (Some(&b"behind"[..]), 1)),
+    }
+    group.leave().await.unwrap();
+}
+
+/// Writes a batch that this librdkafka may not be able to read, and a record behind it.
+async fn compressed(log: &Log) {
     let name = log.names().name(Topic::All);
     let produce = ["--topic", &name, "--compression-codec", "zstd"];
     let command = shared_kafka().await.tool("kafka-console-producer", &produce).unwrap();
@@ -257,12 +284,6 @@ async fn what_cannot_be_read_is_not_passed_over() {
     producer.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
     assert!(producer.wait().await.unwrap().success());
     log.append(Topic::All, None, NewRecord::of("behind")).await.unwrap();
-    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
-    match timeout(PATIENCE, reader.next()).await.unwrap() {
-        // A librdkafka with zstd reads it.
-        Ok(record) => assert_eq!(record.offset, Offset::ZERO),
-        Err(end) => assert!(matches!(end, LogError::Unreachable { .. }), "{end}"),
-    }
 }
 
 /// Prints the way of one record: append to read, and append to acknowledgement. Fails only when it is absurdly long.
