@@ -3,7 +3,8 @@
 //!
 //! Neighbours: the ALL lane lets its calls of the database pass through here; `dbms::Locks` asks the server.
 //!
-//! Invariant: nothing is decided here. No time limit holds in ALL, so the batch goes on waiting, and when the lock is gone it goes on.
+//! Invariant: nothing is decided here. No time limit holds in ALL, so the batch goes on waiting, and when the lock is gone it goes on. Where the DBMS
+//! ends the wait (MariaDB's rows after 1 s), the same batch is tried again, for ever (`retry`).
 
 use crate::dbms::{Held, Locks};
 use crate::fault::Cause;

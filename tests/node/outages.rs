@@ -1,9 +1,9 @@
 //! The log goes away, readers end, locks are held: the node goes on by itself, and says so meanwhile.
 
 use crate::running::*;
-use kluster_log::{LogError, ReadFault};
+use kluster_log::{LogError, MemoryLog, ReadFault};
 use kluster_node::step::{Step, Steps, Watch};
-use kluster_protocol::{ErrorClass, NodeState, Offset, Topic};
+use kluster_protocol::{ErrorClass, NodeState, Offset, SystemError, Topic};
 use serde_json::json;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ async fn a_record_of_one_that_cannot_be_decoded_is_passed_over_and_counted() {
 }
 
 /// The ids of the requests that lie at the start of their partition of ONE.
-fn memory_firsts(memory: &kluster_log::MemoryLog) -> Vec<String> {
+fn memory_firsts(memory: &MemoryLog) -> Vec<String> {
     let firsts = (0..8).filter_map(|partition| memory.records(Topic::One, partition).into_iter().next());
     let ids = firsts.map(|record| serde_json::from_slice::<serde_json::Value>(&record.value.unwrap()).unwrap());
     ids.map(|request| request["messageId"].as_str().unwrap().to_owned()).collect()
@@ -160,11 +160,7 @@ async fn a_file_that_another_process_has_locked_is_waited_for_without_end() {
     let locked_ms = epoch.elapsed().as_millis() as u64;
     let at = write(&memory, "a", "create table t(id integer)").await;
     node.until(|now| retries(&now.state, "lock_wait")).await;
-    let mut reports = 0;
-    while reports < 10 {
-        reports += 1;
-        let count = |error: &kluster_protocol::SystemError| error.code.as_deref() == Some("lock_wait");
-        let said = report(&memory, |error| count(error) && locks(&memory) >= reports).await;
+    for said in reports(&memory, "lock_wait", 10).await {
         assert_eq!((said.class, said.offset, said.request_id.as_deref()), (ErrorClass::Transient, Some(at), Some("a")));
         assert!(said.since_ms.abs_diff(locked_ms) < 1000, "{} since {locked_ms}", said.since_ms);
     }
@@ -174,8 +170,57 @@ async fn a_file_that_another_process_has_locked_is_waited_for_without_end() {
     node.end().await.unwrap();
 }
 
-fn locks(memory: &kluster_log::MemoryLog) -> usize {
-    all(memory, Topic::Errors).iter().filter(|error| error["code"] == "lock_wait").count()
+/// Waits until so many reports have this code.
+async fn reports(memory: &MemoryLog, code: &str, count: usize) -> Vec<SystemError> {
+    let found = || -> Vec<SystemError> {
+        let errors = all(memory, Topic::Errors).into_iter().filter(|error| error["code"] == code);
+        errors.map(|error| serde_json::from_value(error).unwrap()).collect()
+    };
+    report(memory, |error| error.code.as_deref() == Some(code) && found().len() >= count).await;
+    found()
+}
+
+/// It lasts longer than any fault that passes may, and is told each minute.
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_down_is_reported_as_long_as_it_lasts() {
+    let (memory, home) = (memory(), Home::new());
+    let epoch = Instant::now();
+    let (node, session) = Running::ready_with_session(&memory, &home).await;
+    session.rollback();
+    let other = rusqlite::Connection::open(home.file()).unwrap();
+    other.execute_batch("pragma locking_mode = exclusive; begin exclusive").unwrap();
+    let down_ms = epoch.elapsed().as_millis() as u64;
+    let at = write(&memory, "a", "create table t(id integer)").await;
+    node.until(|now| retries(&now.state, "open")).await;
+    for said in reports(&memory, "open", 5).await {
+        assert_eq!((said.class, said.offset, said.request_id.as_deref()), (ErrorClass::Transient, Some(at), Some("a")));
+        assert!(said.since_ms.abs_diff(down_ms) < 1000, "{} since {down_ms}", said.since_ms);
+    }
+    assert!(epoch.elapsed() > Duration::from_secs(240) && epoch.elapsed() < Duration::from_secs(300));
+    drop(other);
+    node.applied(at).await;
+    node.until(|now| now.state == NodeState::Ready).await;
+    node.end().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_tried_again_every_5_s_and_resumes_by_itself() {
+    let (memory, home) = (memory(), Home::new());
+    let (node, session) = Running::ready_with_session(&memory, &home).await;
+    node.applied(write(&memory, "t", "create table t(text text)").await).await;
+    session.limit_pages(1).unwrap();
+    let insert = format!("insert into t values ('{}')", "x".repeat(100_000));
+    let at = write(&memory, "a", &insert).await;
+    node.until(|now| retries(&now.state, "13")).await;
+    for said in reports(&memory, "13", 5).await {
+        assert_eq!((said.class, said.offset, said.request_id.as_deref()), (ErrorClass::Transient, Some(at), Some("a")));
+    }
+    session.limit_pages(1 << 30).unwrap();
+    let resumed = Instant::now();
+    node.applied(at).await;
+    assert!(resumed.elapsed() <= Duration::from_secs(5), "{:?}", resumed.elapsed());
+    assert_eq!(answer(&memory, "a").await["resultCode"], "OK");
+    node.end().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! A node in this process, and what it says: its status, what it sends, what it serves by HTTP.
 
 use kluster_log::{Log, MemoryLog, NewRecord};
+use kluster_node::dbms::Dbms;
+use kluster_node::dbms::sqlite::Orphan;
 use kluster_node::node::{Node, NodeError, NodeSettings};
 use kluster_node::status::{Now, Status};
 use kluster_node::step::Steps;
@@ -57,6 +59,17 @@ impl Running {
         let node = Self::start(memory, home.settings("n1", Steps::default())).await;
         node.until(|now| now.state == NodeState::Ready && !now.membership.voters.is_empty()).await;
         node
+    }
+
+    /// The same with a hand on the node's session with its database.
+    pub async fn ready_with_session(memory: &MemoryLog, home: &Home) -> (Self, Orphan) {
+        let log = Log::memory(memory.user("n1"));
+        let node = Node::start(home.settings("n1", Steps::default()), log).await.unwrap();
+        let Dbms::Sqlite(db) = node.dbms() else { panic!("it is SQLite") };
+        let session = db.orphan();
+        let node = Self::run(node);
+        node.until(|now| now.state == NodeState::Ready && !now.membership.voters.is_empty()).await;
+        (node, session)
     }
 
     pub async fn start(memory: &MemoryLog, settings: NodeSettings) -> Self {

@@ -172,3 +172,80 @@ async fn wrong_settings_are_found() {
     assert_eq!(check.findings.len(), 3);
     assert_eq!((check.refusals(false).len(), check.refusals(true).len()), (2, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_away_says_so_and_comes_back_whole() {
+    let memory = MemoryLog::new();
+    let log = Log::memory(memory.clone());
+    append(&log, "before").await.unwrap();
+    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
+    let group = log.join(Topic::All, "g").await.unwrap();
+    memory.go_away();
+    assert!(timeout(SECOND, reader.next()).await.is_err());
+    assert_eq!(reader.trouble().unwrap().lasting, SECOND);
+    assert!(group.trouble().is_some());
+    assert!(matches!(append(&log, "during").await, Err(LogError::NotAppended { .. })));
+    let asked = log.range(Topic::All, 0).await.unwrap_err();
+    assert!(matches!(asked, LogError::Unreachable { .. }), "{asked}");
+    assert!(matches!(log.read(Topic::All, 0, Offset::ZERO).await, Err(LogError::Unreachable { .. })));
+    memory.come_back();
+    assert_eq!(texts(&[reader.next().await.unwrap()]), ["before"]);
+    assert_eq!((reader.trouble(), group.trouble()), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_are_ended_and_refused() {
+    let memory = MemoryLog::new();
+    let log = Log::memory(memory.clone());
+    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
+    let mut group = log.join(Topic::All, "g").await.unwrap();
+    memory.end_readers();
+    assert!(matches!(reader.next().await, Err(LogError::Unreachable { .. })));
+    assert!(matches!(group.next().await, Err(LogError::Unreachable { .. })));
+    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
+    let error = LogError::MissingTopic { name: "ALL".into() };
+    memory.refuse(Topic::All, Some(error.clone()));
+    assert_eq!(reader.next().await.unwrap_err(), error);
+    assert_eq!(log.range(Topic::All, 0).await.unwrap_err(), error);
+    assert_eq!(log.join(Topic::All, "g").await.unwrap_err(), error);
+    memory.refuse(Topic::All, None);
+    append(&log, "a").await.unwrap();
+    assert_eq!(texts(&[reader.next().await.unwrap()]), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_comes_twice_or_cannot_be_decoded() {
+    let memory = MemoryLog::new();
+    let log = Log::memory(memory.clone());
+    for text in ["a", "b", "c"] {
+        append(&log, text).await.unwrap();
+    }
+    let at = |offset: u64, fault: ReadFault| {
+        memory.on_read(Arc::new(move |context| match context.offset.get() == offset {
+            true => fault,
+            false => ReadFault::None,
+        }));
+    };
+    at(1, ReadFault::Twice);
+    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
+    assert_eq!(texts(&reader.next_batch(9).await.unwrap()), ["a", "b", "b", "c"]);
+    at(1, ReadFault::Unreadable);
+    let mut reader = log.read(Topic::All, 0, Offset::ZERO).await.unwrap();
+    assert_eq!(texts(&reader.next_batch(9).await.unwrap()), ["a"]);
+    assert!(matches!(reader.next().await, Err(LogError::Unreachable { .. })), "a reader ends before it");
+    let mut group = log.join(Topic::All, "g").await.unwrap();
+    assert_eq!(texts(&[group.next().await.unwrap(), group.next().await.unwrap()]), ["a", "c"]);
+    assert_eq!(group.passed_over(), 1, "a group passes over it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_too_early_is_believed_at_the_third_look() {
+    let memory = MemoryLog::new();
+    let log = Log::memory(memory.clone());
+    append(&log, "a").await.unwrap();
+    memory.hide_end(2, Offset::ZERO);
+    assert_eq!(log.range_reaching(Topic::All, 0, Offset::new(1)).await.unwrap().end, Offset::new(1));
+    memory.hide_end(3, Offset::ZERO);
+    assert_eq!(log.range_reaching(Topic::All, 0, Offset::new(1)).await.unwrap().end, Offset::ZERO);
+    assert_eq!(log.range(Topic::All, 0).await.unwrap().end, Offset::new(1), "nothing is hidden any more");
+}

@@ -46,6 +46,19 @@ async fn what_cannot_be_read_is_not_passed_over() {
     assert!(matches!(end, LogError::Unreachable { .. }), "{end}");
 }
 
+/// A group passes over it, for else each member in turn would end there.
+#[tokio::test]
+async fn a_group_passes_over_what_cannot_be_read_and_counts_it() {
+    require!(Kafka);
+    let log = created(settings_on_kafka("passed").await).await;
+    write(shared_kafka().await.bootstrap(), &log.names().name(Topic::All), batch()).await;
+    log.append(Topic::All, Some(0), NewRecord::of("behind")).await.unwrap();
+    let mut group = log.join(Topic::All, &log.names().group_of_one()).await.unwrap();
+    let first = timeout(PATIENCE, group.next()).await.unwrap().unwrap();
+    assert_eq!((first.value.as_deref(), group.passed_over()), (Some(&b"behind"[..]), 1));
+    group.leave().await.unwrap();
+}
+
 /// Writes a batch to a topic's first partition.
 async fn write(bootstrap: &str, topic: &str, batch: Bytes) {
     let partition = PartitionProduceData::default().with_records(Some(batch));

@@ -12,7 +12,7 @@ pub enum Locks {
     Postgres(postgres::Locks),
     /// See [`super::Dbms::MariaDb`].
     MariaDb(Box<mariadb::Locks>),
-    /// SQLite: a lock of another process is an error at once, never a wait.
+    /// SQLite: a lock of another process is an error at once ([`crate::fault::Fault::LockWait`]), and nobody can be asked who holds it.
     None,
 }
 

@@ -117,6 +117,13 @@ impl Orphan {
         hold(&self.slot).as_ref().is_some_and(Session::is_open)
     }
 
+    /// From now on the file may grow to so many pages only, at least to those it has: as on a disk that is full.
+    pub fn limit_pages(&self, pages: u32) -> rusqlite::Result<()> {
+        let limit =
+            |session: &Session| session.conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()));
+        hold(&self.slot).as_ref().map_or(Ok(()), limit)
+    }
+
     /// Sends the COMMIT that the node might have sent, and ends the session; true: the transaction took effect.
     pub fn commit(self) -> bool {
         hold(&self.slot).take().is_some_and(|session| session.is_open() && matches!(session.commit(1), Ok(None)))
