@@ -18,14 +18,14 @@ pub async fn large_results_of_lists_come_in_parts(kind: Kind) {
     let client = cluster.client().await;
     let column = if kind == Kind::Postgres { "json" } else { "text" };
     client
-        .execute(&format!("create table large(id integer primary key, words text, js {column})"))
+        .execute(format!("create table large(id integer primary key, words text, js {column})"))
         .all()
         .await
         .expect("a table");
     for from in (0..ROWS).step_by(500) {
         let row = |id| format!("({id}, '{id:0>1000}', '{JSON}')");
         let rows = (from..from + 500).map(row).collect::<Vec<_>>().join(", ");
-        client.execute(&format!("insert into large values {rows}")).all().await.expect("rows");
+        client.execute(format!("insert into large values {rows}")).all().await.expect("rows");
     }
     let all = "select * from large order by id";
     let list = json!([

@@ -77,10 +77,11 @@ fn column(name: &str) -> Column {
 
 /// A cell's value; of JSON that would not come back as it is, its text.
 fn read(cell: &RawValue) -> Value {
-    match serde_json::from_str(cell.get()) {
+    let text = cell.get();
+    match serde_json::from_str(text) {
         Ok(Value::String(text)) => Value::String(text),
-        Ok(value) if value.to_string() == cell.get() => value,
-        _ => Value::String(cell.get().to_owned()),
+        Ok(value) if serde_json::to_string(&value).is_ok_and(|again| again == text) => value,
+        _ => Value::String(text.to_owned()),
     }
 }
 
