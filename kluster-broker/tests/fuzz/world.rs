@@ -2,7 +2,9 @@
 //! that was stored, and holds each batch against its checksum.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -15,7 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 use kluster_broker::batch;
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::client::{Client, DEADLINE};
 
 /// Its segments are deleted.
 pub const STRANGER: &str = "stranger";
@@ -77,6 +79,17 @@ fn topic_name(name: &str) -> TopicName {
 
 /// Reads a topic from its first offset to its end, which it gives. What was stored is whole, whatever it holds.
 pub async fn assert_readable(address: SocketAddr, name: &str) -> i64 {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        if let Some(end) = read_all(address, name).await {
+            return end;
+        }
+        assert!(Instant::now() < until, "{name}: its start moves and moves");
+    }
+}
+
+/// `None` where the topic's start was moved meanwhile: its retention is what strangers have made it.
+async fn read_all(address: SocketAddr, name: &str) -> Option<i64> {
     let mut client = Client::connect(address).await;
     let asked = ListOffsetsPartition::default().with_timestamp(EARLIEST).with_current_leader_epoch(-1);
     let asked = ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(vec![asked]);
@@ -91,11 +104,14 @@ pub async fn assert_readable(address: SocketAddr, name: &str) -> i64 {
         let request = FetchRequest::default().with_max_bytes(1_000_000).with_session_epoch(-1);
         let mut answer = client.call(12, request.with_topics(vec![wanted])).await;
         let data = answer.responses.remove(0).partitions.remove(0);
+        if data.error_code == ResponseError::OffsetOutOfRange.code() {
+            return None;
+        }
         assert_eq!(data.error_code, 0, "{name} at {next}");
         let mut rest = data.records.unwrap();
         if rest.is_empty() {
             assert_eq!(next, data.high_watermark, "{name} is read to its end");
-            return next;
+            return Some(next);
         }
         while !rest.is_empty() {
             let header = batch::check(&rest).unwrap();
