@@ -78,7 +78,7 @@ async fn it_shows_what_it_started_and_answers_and_comes_back() {
 async fn ctrl_c_ends_the_wait_and_not_the_cluster() {
     let dir = tempfile::tempdir().unwrap();
     let mut person = up(dir.path(), &[]);
-    let log = Log::connect(LogSettings::at(&ready(&mut person))).await.unwrap();
+    let log = Log::connect(LogSettings::at(ready(&mut person))).await.unwrap();
     person.types("create table person (id int primary key, name text);");
     person.sees("done");
     person.sees(PROMPT);

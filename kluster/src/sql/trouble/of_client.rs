@@ -1,7 +1,7 @@
 //! What the client library says, as a trouble.
 
 use super::{Kind, Trouble};
-use kluster_client::{ClientError, ErrorCode, LogError, NodeId, Offset, Outcome, ResponseError, Ticket};
+use kluster_client::{ClientError, ErrorCode, LogError, NodeId, Offset, Outcome, ResponseError, Ticket, VotersGone};
 
 impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
@@ -20,7 +20,7 @@ impl From<ClientError> for Trouble {
                 .with(|facts| facts.ticket = Some(ticket)),
             ClientError::Diverged { .. } => Self::new(Kind::Differ, message),
             ClientError::VotersGone(gone) => {
-                let message = match gone.answered.is_empty() && gone.missing.len() as u64 >= u64::from(gone.wanted) {
+                let message = match are_silent(&gone) {
                     true => format!("{message} (do the nodes run? Then the log takes no records: is its disk full?)"),
                     false => message,
                 };
@@ -78,6 +78,11 @@ impl Trouble {
     }
 }
 
+/// Nobody answers, and nobody says why: so it is with nodes that are gone, and with a log that takes neither requests nor heartbeats.
+fn are_silent(gone: &VotersGone) -> bool {
+    gone.answered.is_empty() && gone.missing.iter().all(|(_, why)| why.contains("heard of"))
+}
+
 /// What helps against a refusal by the DBMS or a node, where the message alone does not say it.
 fn hint_of(code: ErrorCode) -> Option<&'static str> {
     match code {
@@ -91,4 +96,24 @@ fn hint_of(code: ErrorCode) -> Option<&'static str> {
 
 fn joined(nodes: &[NodeId]) -> String {
     nodes.iter().map(NodeId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_takes_nothing_is_thought_of_when_all_are_silent() {
+        let ticket = Ticket { message_id: "m1".into(), since_offset: None };
+        let gone = |why: [&str; 2]| {
+            let missing = [("n1".into(), why[0].to_owned()), ("n2".into(), why[1].to_owned())];
+            let (answered, outcome) = (Vec::new(), Outcome::Open);
+            let gone = VotersGone { ticket: ticket.clone(), outcome, wanted: 2, answered, missing: missing.into() };
+            Trouble::from(ClientError::VotersGone(Box::new(gone))).text()
+        };
+        let silent = gone(["not heard of for 5s", "never heard of"]);
+        assert!(silent.contains("is its disk full?"), "{silent}");
+        let stopped = gone(["not heard of for 5s", "stopped at offset 7: 53100"]);
+        assert!(!stopped.contains("is its disk full?"), "{stopped}");
+    }
 }
