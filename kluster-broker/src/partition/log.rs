@@ -36,6 +36,8 @@ pub(super) struct Log {
     pub disk: Disk,
     /// By rising offset.
     pub closed: Vec<Closed>,
+    /// Base offsets of segments whose records are deleted, or were put into others, and whose files are still to be removed, in this order.
+    pub gone: Vec<i64>,
     /// The one that grows.
     pub active: Segment,
     /// Of the active segment's first batch, or when that was stored.
@@ -65,6 +67,7 @@ impl Log {
             disk: disk.clone(),
             closed: closed.into_iter().map(|extent| Closed { extent, open: None }).collect(),
             high_watermark: active.extent.next_offset,
+            gone: Vec::new(),
             since_checkpoint: 0,
             active,
             first_timestamp: None,
