@@ -7,6 +7,7 @@ use super::append::Prepared;
 use super::producers::Producers;
 use super::segment::{Extent, Segment, log_path};
 use super::{AppendError, Appended, PartitionError, storage_error};
+use crate::batch::BatchError;
 use crate::disk::Disk;
 use crate::topic_config::TopicConfig;
 use std::io;
@@ -95,6 +96,10 @@ impl Log {
     ) -> Result<Appended, AppendError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
+        }
+        if prepared.headers.len() > 1 && prepared.headers.iter().any(|(header, _)| header.producer_id >= 0) {
+            // One answer cannot say of each whether it was stored before.
+            return Err(BatchError::Invalid("an idempotent producer sends one batch for a partition at a time").into());
         }
         for (header, _) in &prepared.headers {
             if let Some(stored) = self.producers.check(header)? {
