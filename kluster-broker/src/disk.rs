@@ -107,14 +107,15 @@ impl Disk {
         if self.faults.power_loss_record() { disk::created(path) } else { Ok(()) }
     }
 
-    /// Replaces a small file by these bytes, durably: a crash leaves the old or the new.
+    /// Replaces a small file by these bytes, durably: a crash leaves the old or the new. After an error either may be there.
     pub fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let names = self.open_dir(path.parent().unwrap_or(Path::new(".")))?;
         let unplaced = unplaced(path);
         let file = self.create(&unplaced)?;
         file.write_at(content, 0)?;
         file.sync()?;
         self.rename(&unplaced, path)?;
-        self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+        names.sync()
     }
 
     /// Replaces a file that can be made anew: the end of the process leaves the old or the new, a power failure anything.

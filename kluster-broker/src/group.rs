@@ -187,6 +187,13 @@ impl Group {
         members + self.pending.keys().map(|id| id.len() + 64).sum::<usize>()
     }
 
+    /// Bytes of memory that this join adds, roughly: one who is a member already takes most of them.
+    pub(crate) fn grows_by(&self, join: &Join) -> usize {
+        let holder = join.who.instance_id.as_deref().and_then(|instance| self.holder(instance));
+        let member = self.members.get(holder.unwrap_or(&join.who.member_id));
+        member.map_or(join.bytes(), |member| member.grows_by(join))
+    }
+
     /// Is this one a member? Its instance id, if it has one, says more than its id.
     fn check_member(&self, who: &Identity) -> Result<(), ResponseError> {
         if self.state == State::Dead {

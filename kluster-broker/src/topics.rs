@@ -107,14 +107,16 @@ impl Topics {
         self.topics().get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))
     }
 
-    /// Writes the catalogue, then takes it.
+    /// Writes the catalogue, then takes it. Where only its name could not be made durable it is taken too, beside the error: the next start finds
+    /// it, if the power does not fail before.
     fn store(&self, stored: &mut Stored, catalogue: Catalogue) -> Result<(), TopicError> {
         let path = || self.0.dir.join(CATALOGUE_FILE);
-        catalogue
-            .store(&self.0.dir, &self.0.backing.disk)
-            .map_err(|source| TopicError::Storage { path: path(), source })?;
-        stored.catalogue = catalogue;
-        Ok(())
+        let written = catalogue.store(&self.0.dir, &self.0.backing.disk);
+        let in_place = || Catalogue::load(&self.0.dir).is_ok_and(|there| there.as_ref() == Some(&catalogue));
+        if written.is_ok() || in_place() {
+            stored.catalogue = catalogue;
+        }
+        written.map_err(|source| TopicError::Storage { path: path(), source })
     }
 
     /// What [`create`](Self::create) would make, without making it. Its id is nil.
@@ -196,15 +198,21 @@ impl Topics {
         let mut stored = self.stored();
         let mut catalogue = stored.catalogue.clone();
         catalogue.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
-        self.store(&mut stored, catalogue)?;
+        let written = self.store(&mut stored, catalogue);
+        if stored.catalogue.topics.contains_key(name) {
+            return written;
+        }
         let topic = self.topics_mut().remove(name);
         // Under the lock of what is stored, lest a new topic of that name makes its directories meanwhile.
         for (index, partition) in topic.iter().flat_map(|topic| &topic.partitions).enumerate() {
             partition.delete();
             let dir = partition_dir(&self.0.dir, name, i32::try_from(index).unwrap_or_default());
-            retire(&dir).map_err(|source| TopicError::Storage { path: dir, source })?;
+            // Where that is not durable, a power failure brings back the catalogue that names it.
+            if written.is_ok() {
+                retire(&dir).map_err(|source| TopicError::Storage { path: dir, source })?;
+            }
         }
-        Ok(())
+        written
     }
 
     /// Gives a topic more partitions, `total` in all. Blocks on the disk.
@@ -251,14 +259,16 @@ impl Topics {
     /// Stores and takes a topic's new form.
     fn change(&self, stored: &mut Stored, name: &str, topic: Topic) -> Result<TopicInfo, TopicError> {
         let mut catalogue = stored.catalogue.clone();
-        catalogue.topics.insert(name.to_owned(), topic.entry());
-        self.store(stored, catalogue)?;
-        for partition in &topic.partitions {
-            partition.reconfigure(topic.config.clone());
+        let (entry, info) = (topic.entry(), topic.info(name));
+        catalogue.topics.insert(name.to_owned(), entry.clone());
+        let written = self.store(stored, catalogue);
+        if stored.catalogue.topics.get(name) == Some(&entry) {
+            for partition in &topic.partitions {
+                partition.reconfigure(topic.config.clone());
+            }
+            self.topics_mut().insert(name.to_owned(), topic);
         }
-        let info = topic.info(name);
-        self.topics_mut().insert(name.to_owned(), topic);
-        Ok(info)
+        written.map(|()| info)
     }
 
     /// All topics, by name.
@@ -303,8 +313,11 @@ impl Topics {
         let id = stored.next_producer_id;
         if id >= stored.catalogue.next_producer_id {
             let mut catalogue = stored.catalogue.clone();
-            catalogue.next_producer_id = id + PRODUCER_IDS_AT_ONCE;
-            self.store(&mut stored, catalogue)?;
+            let durable = std::mem::replace(&mut catalogue.next_producer_id, id + PRODUCER_IDS_AT_ONCE);
+            if let Err(error) = self.store(&mut stored, catalogue) {
+                stored.catalogue.next_producer_id = durable;
+                return Err(error);
+            }
         }
         stored.next_producer_id = id + 1;
         Ok(id)

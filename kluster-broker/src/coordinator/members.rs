@@ -51,8 +51,8 @@ impl Coordinator {
         if state.drained {
             return Err(ResponseError::CoordinatorNotAvailable);
         }
-        let bytes = join.bytes();
-        if !state.groups.has_room(bytes) {
+        let bytes = state.groups.get(group).map_or(join.bytes(), |group| group.grows_by(&join));
+        if bytes > 0 && !state.groups.has_room(bytes) {
             tracing::warn!(group, bytes, "a join is refused: groups take all the memory they may");
             return Err(ResponseError::PolicyViolation);
         }

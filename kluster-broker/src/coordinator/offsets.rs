@@ -38,8 +38,8 @@ impl Coordinator {
         let (results, written) = {
             let mut state = self.state();
             self.check_commit(&mut state, group, who, generation)?;
-            let room = self.0.settings.max_bytes.saturating_sub(state.store.offsets().bytes());
-            let results: Vec<_> = commits.iter().map(|commit| self.check_one(group, commit, room)).collect();
+            let offsets = state.store.offsets();
+            let results: Vec<_> = commits.iter().map(|commit| self.check_one(group, commit, offsets)).collect();
             let accepted = commits.into_iter().zip(&results).filter(|(_, result)| result.is_ok());
             let changes: Vec<Change> = accepted.map(|(commit, _)| commit.change(group, now_ms())).collect();
             let written = if changes.is_empty() { None } else { Some(write(&mut state, changes)?) };
@@ -74,14 +74,19 @@ impl Coordinator {
         }
     }
 
-    fn check_one(&self, group: &str, commit: &Commit, room: usize) -> Result<(), ResponseError> {
+    fn check_one(&self, group: &str, commit: &Commit, offsets: &Offsets) -> Result<(), ResponseError> {
         if commit.metadata.len() > self.0.settings.max_commit_metadata_bytes {
             return Err(ResponseError::OffsetMetadataTooLarge);
         }
         if self.0.topics.partition(&commit.topic, commit.partition).is_none() {
             return Err(ResponseError::UnknownTopicOrPartition);
         }
-        if group.len() + commit.topic.len() + commit.metadata.len() > room {
+        let room = self.0.settings.max_bytes.saturating_sub(offsets.bytes());
+        let grows = match offsets.get(group, &commit.topic, commit.partition) {
+            Some(there) => commit.metadata.len().saturating_sub(there.metadata.len()),
+            None => group.len() + commit.topic.len() + commit.metadata.len(),
+        };
+        if grows > room {
             tracing::warn!(group, "a commit is refused: committed offsets take all the memory they may");
             return Err(ResponseError::PolicyViolation);
         }

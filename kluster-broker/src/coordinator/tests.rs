@@ -245,6 +245,30 @@ async fn groups_and_their_memory_are_bounded() {
     assert_eq!(accepted, 2, "of 4, in 6000 bytes");
 }
 
+#[tokio::test]
+async fn at_the_bound_of_memory_what_replaces_and_does_not_grow_is_taken() {
+    let mut place = Place::new();
+    place.settings.max_bytes = 6000;
+    let (_topics, coordinator) = place.open();
+    let join = |id: &str, bytes: usize| {
+        let protocols = vec![Protocol { name: "range".to_owned(), metadata: Bytes::from(vec![0; bytes]) }];
+        coordinator.join(GROUP, Join { protocols, ..member("a", id) })
+    };
+    let joined = join("", 3500).await.unwrap();
+    assert!(join(&joined.member_id, 3500).await.is_ok(), "a member joins again");
+    assert_eq!(join(&joined.member_id, 7000).await.unwrap_err().error, ResponseError::PolicyViolation);
+
+    let commit = async |partition, offset, bytes: usize| {
+        let note = Commit { metadata: "m".repeat(bytes), ..commit_of("t", partition, offset) };
+        coordinator.commit("other", &Identity::default(), -1, vec![note]).await.unwrap()[0]
+    };
+    assert_eq!([commit(0, 1, 2800).await, commit(1, 1, 2800).await], [Ok(()); 2]);
+    assert_eq!(commit(2, 1, 2800).await, Err(ResponseError::PolicyViolation));
+    assert_eq!(commit(0, 2, 2800).await, Ok(()), "it replaces");
+    assert_eq!(commit(0, 3, 4000).await, Err(ResponseError::PolicyViolation));
+    assert_eq!(offset(&coordinator, "other", 0), Some(2));
+}
+
 // Offsets
 
 #[tokio::test]

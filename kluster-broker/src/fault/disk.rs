@@ -78,6 +78,11 @@ impl DiskFaults {
         self.fail_change.0.store(nth, Ordering::SeqCst);
     }
 
+    /// Whether the change that shall fail has not come yet.
+    pub fn fails_later(&self) -> bool {
+        self.fail_change.0.load(Ordering::SeqCst) > 0
+    }
+
     /// How many more changes the disk takes.
     pub fn changes_left(&self) -> u64 {
         self.dead_after.0.load(Ordering::SeqCst)

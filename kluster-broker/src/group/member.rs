@@ -134,6 +134,13 @@ impl Member {
         Synced { protocol_type, protocol, assignment: self.assignment.clone() }
     }
 
+    /// Bytes of memory that it takes more when it has joined anew, roughly.
+    pub(super) fn grows_by(&self, join: &Join) -> usize {
+        let takes = join.client_id.len() + join.client_host.len() + protocol_bytes(&join.protocols);
+        let took = self.client_id.len() + self.client_host.len() + protocol_bytes(&self.protocols);
+        takes.saturating_sub(took)
+    }
+
     /// Bytes of memory, roughly.
     pub(super) fn bytes(&self) -> usize {
         let names = self.client_id.len() + self.client_host.len() + self.instance_id.as_ref().map_or(0, String::len);

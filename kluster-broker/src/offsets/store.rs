@@ -142,6 +142,7 @@ mod tests {
     use super::super::tests::{committed, place};
     use super::*;
     use std::path::Path;
+    use std::time::{Duration, Instant};
 
     const GROUP: &str = "g";
 
@@ -213,5 +214,44 @@ mod tests {
         drop((topics, store));
         let (_topics, mut store) = open(dir.path());
         assert!((0..50).all(|partition| offset(&mut store, partition) == Some(4_950 + i64::from(partition))));
+    }
+
+    /// Opens a directory that a thread of its last user may still hold for a moment.
+    fn reopened(dir: &Path) -> (Topics, Store) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Topics::open(dir, Default::default()).map(drop).is_err() {
+            assert!(Instant::now() < deadline, "somebody still has the directory");
+            std::thread::yield_now();
+        }
+        open(dir)
+    }
+
+    #[tokio::test]
+    async fn the_topic_rolls_is_compacted_and_is_read_back_after_a_crash_and_a_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut topics, mut store) = open(dir.path());
+        let metadata = "m".repeat(30_000);
+        for offset in 0..900 {
+            let note = super::super::Committed { metadata: metadata.clone(), ..committed(offset, 1) };
+            store.write(vec![(place(GROUP, "t", (offset % 10) as i32), Some(note))], 1).unwrap();
+        }
+        let end = store.write(vec![(place(GROUP, "t", 9), None)], 1).unwrap();
+        store.partition().durable(end).await.unwrap();
+        let before = store.partition().size_bytes();
+        assert!(before > 3 * SEGMENT_BYTES as u64, "{before} bytes are too few segments");
+        topics.upkeep(2);
+        let after = store.partition().size_bytes();
+        assert!(after < SEGMENT_BYTES as u64 + 20 * 30_100, "{after} bytes of {before} are left: not compacted");
+        for clean in [false, true] {
+            if clean {
+                topics.close().await.unwrap();
+            }
+            drop((topics, store));
+            (topics, store) = reopened(dir.path());
+            let found: Vec<Option<i64>> = (0..10).map(|partition| offset(&mut store, partition)).collect();
+            let expected: Vec<Option<i64>> = (0..10).map(|last| (last < 9).then_some(890 + last)).collect();
+            assert_eq!(found, expected, "after a clean stop: {clean}");
+            assert_eq!(store.partition().offsets().log_end, end);
+        }
     }
 }

@@ -69,7 +69,8 @@ impl Partition {
     /// The disk failed. That nothing may be written any more is no error here.
     pub(crate) fn upkeep(&self, now_ms: i64) -> Result<(), AppendError> {
         self.log().expire_producers(now_ms);
-        let due = self.retain(now_ms).and_then(|()| self.compact(now_ms)).and_then(|()| {
+        let gone = self.files().and_then(|_files| self.remove_gone());
+        let due = gone.and_then(|()| self.retain(now_ms)).and_then(|()| self.compact(now_ms)).and_then(|()| {
             let files = self.files()?;
             if self.checkpoint_due() { self.checkpoint(&files) } else { Ok(()) }
         });

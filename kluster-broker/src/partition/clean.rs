@@ -69,8 +69,11 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Decides a batch: what was written again later goes, tombstones whose time has come go, records without a key go. A compressed batch
-    /// stays whole.
+    /// stays whole, and so does one that has not been looked at.
     pub fn decide(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<Remains, BatchError> {
+        if header.base_offset >= self.last_offsets.end {
+            return Ok(Remains::Whole);
+        }
         if header.compressed() {
             self.opaque = true;
             return Ok(Remains::Whole);
@@ -98,5 +101,54 @@ impl Pass<'_> {
             return Ok(Remains::Whole);
         }
         Ok(Remains::Part(batch::rewrite(header, batch, &kept, horizon)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::{Bytes, BytesMut};
+    use kafka_protocol::records::{
+        Compression, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record, RecordBatchEncoder, RecordEncodeOptions,
+        TimestampType,
+    };
+
+    /// A batch of one tombstone at offset 5.
+    fn tombstone() -> Vec<u8> {
+        let record = Record {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: 0,
+            producer_id: NO_PRODUCER_ID,
+            producer_epoch: NO_PRODUCER_EPOCH,
+            timestamp_type: TimestampType::Creation,
+            offset: 5,
+            sequence: NO_SEQUENCE,
+            timestamp: 1000,
+            key: Some(Bytes::from_static(b"k")),
+            value: None,
+            headers: Default::default(),
+        };
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        let mut bytes = BytesMut::new();
+        RecordBatchEncoder::encode(&mut bytes, &[record], &options).unwrap();
+        bytes.to_vec()
+    }
+
+    /// What stays of it in a pass at this time whose key map ends at `end`.
+    fn remains(batch: &[u8], end: i64, now_ms: i64) -> Remains {
+        let last_offsets = LastOffsets::new(end);
+        let mut pass = Pass { last_offsets: &last_offsets, now_ms, delete_retention_ms: 100, opaque: false };
+        pass.decide(&BatchHeader::parse(batch).unwrap(), batch).unwrap()
+    }
+
+    #[test]
+    fn a_tombstone_that_was_not_compared_stays_as_it_is() {
+        let fresh = tombstone();
+        assert_eq!(remains(&fresh, 5, 1000), Remains::Whole, "no horizon before its key was looked at");
+        let Remains::Part(met) = remains(&fresh, 6, 1000) else { panic!("it gets a horizon") };
+        assert_eq!(remains(&met, 5, 2000), Remains::Whole, "its time has come, but not its turn");
+        assert_eq!(remains(&met, 6, 2000), Remains::Nothing);
     }
 }

@@ -7,7 +7,7 @@ use super::append::Prepared;
 use super::producers::{Counted, Producers};
 use super::segment::{Extent, Segment, log_path};
 use super::{AppendError, Appended, PartitionError, storage_error};
-use crate::batch::BatchHeader;
+use crate::batch::{BatchError, BatchHeader};
 use crate::disk::{Disk, DiskFile};
 use crate::topic_config::TopicConfig;
 use std::io;
@@ -44,6 +44,8 @@ pub(super) struct Log {
     pub disk: Disk,
     /// By rising offset.
     pub closed: Vec<Closed>,
+    /// Base offsets of segments whose records are deleted, or were put into others, and whose files are still to be removed, in this order.
+    pub gone: Vec<i64>,
     /// The one that grows.
     pub active: Segment,
     /// Of the active segment's first batch, or when that was stored.
@@ -75,6 +77,7 @@ impl Log {
             disk: disk.clone(),
             closed: closed.into_iter().map(|extent| Closed { extent, open: None }).collect(),
             high_watermark: active.extent.next_offset,
+            gone: Vec::new(),
             since_checkpoint: 0,
             active,
             first_timestamp: None,
@@ -103,6 +106,10 @@ impl Log {
     ) -> Result<Appended, AppendError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
+        }
+        if prepared.headers.len() > 1 && prepared.headers.iter().any(|(header, ..)| header.producer_id >= 0) {
+            // One answer cannot say of each whether it was stored before.
+            return Err(BatchError::Invalid("an idempotent producer sends one batch for a partition at a time").into());
         }
         for (header, ..) in &prepared.headers {
             if let Some(stored) = self.producers.check(header)? {

@@ -76,16 +76,35 @@ impl Partition {
 
     /// Removes the first segment if it ends before `offset`; whether it did. The caller holds `files`.
     fn remove_oldest(&self, offset: i64) -> Result<bool, AppendError> {
-        let (dir, disk, base_offset) = {
+        {
             let mut log = self.log();
             if log.closed.is_empty() || log.base_after(0) > offset {
                 return Ok(false);
             }
             log.log_start = log.log_start.max(log.base_after(0));
-            (log.dir.clone(), log.disk.clone(), log.closed.remove(0).extent.base_offset)
-        };
-        remove_segment(&dir, &disk, base_offset).map_err(|error| storage_error(&dir, &error))?;
+            let base_offset = log.closed.remove(0).extent.base_offset;
+            log.gone.push(base_offset);
+        }
+        self.remove_gone()?;
         Ok(true)
+    }
+
+    /// Removes the files of segments that are gone. What fails is tried again in the next round of upkeep, and by the next start. The caller holds
+    /// `files`.
+    pub(super) fn remove_gone(&self) -> Result<(), AppendError> {
+        let (dir, disk, gone) = {
+            let log = self.log();
+            (log.dir.clone(), log.disk.clone(), log.gone.clone())
+        };
+        if !gone.is_empty() {
+            // What was put in their place must be there first.
+            disk.sync_dir(&dir).map_err(|error| storage_error(&dir, &error))?;
+        }
+        for base_offset in gone {
+            remove_segment(&dir, &disk, base_offset).map_err(|error| storage_error(&dir, &error))?;
+            self.log().gone.retain(|base| *base != base_offset);
+        }
+        Ok(())
     }
 }
 

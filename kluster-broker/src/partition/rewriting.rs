@@ -8,7 +8,6 @@ use super::AppendError;
 use super::clean::{Pass, Remains};
 use super::compaction::Compaction;
 use super::log::Closed;
-use super::recovery::remove_segment;
 use super::scan::ScanError;
 use super::segment::{Extent, Segment, index_path, log_path};
 use super::storage_error;
@@ -76,16 +75,15 @@ impl Compaction<'_> {
             disk.remove(&index_path(dir, base_offset)).map_err(failed)?; // it would not fit the new log
             disk.rename(new.file.path(), &log_path(dir, base_offset)).map_err(failed)?;
             let replacement = (new.extent.size > 0).then_some(Closed { extent: new.extent, open: None });
+            log.gone.extend(group.iter().map(|extent| extent.base_offset).skip(replacement.iter().len()));
             log.closed.splice(at..at + group.len(), replacement);
+            // Under the lock: a reader that finds no index writes one too.
+            if let Err(error) = new.store_index(disk, dir, &new.extent) {
+                tracing::warn!(%error, "cannot write an index; it will be made anew from the log");
+            }
         }
         disk.sync_dir(dir).map_err(failed)?;
-        let gone = if new.extent.size > 0 {
-            new.store_index(disk, dir, &new.extent).map_err(failed)?;
-            &group[1..]
-        } else {
-            group
-        };
-        gone.iter().try_for_each(|extent| remove_segment(dir, disk, extent.base_offset)).map_err(failed)
+        self.partition.remove_gone()
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const CATALOGUE_FILE: &str = "topics.json";
 /// Of the file; a broker that does not know it refuses.
 const FORMAT: u32 = 1;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Catalogue {
     pub format: u32,
@@ -24,7 +24,7 @@ pub(super) struct Catalogue {
     pub topics: BTreeMap<String, Entry>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Entry {
     pub topic_id: Uuid,
@@ -49,7 +49,7 @@ impl Catalogue {
     }
 
     /// The catalogue in `dir`; None where there is none.
-    fn load(dir: &Path) -> io::Result<Option<Self>> {
+    pub fn load(dir: &Path) -> io::Result<Option<Self>> {
         let content = match std::fs::read(dir.join(CATALOGUE_FILE)) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,18 +1,20 @@
 //! Compaction: what stays, when it runs, and that no moment of a crash loses a key's last record.
 
 use super::batches::{
-    Store, all_records, as_if_compressed, batch, batch_of, files, keyed, partition_dir, record, records, reopened,
-    store,
+    Store, all_records, as_if_compressed, batch, batch_of, copied, files, keyed, partition_dir, record, records,
+    reopened, reopened_with, store,
 };
 use bytes::Bytes;
 use kafka_protocol::records::Record;
 use kluster_broker::batch::BatchHeader;
+use kluster_broker::fault::disk::DiskFaults;
 use kluster_broker::partition::Partition;
 use kluster_broker::topic_config::ConfigChange;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Small segments, compacted as soon as anything is new.
@@ -183,17 +185,7 @@ async fn records_without_a_key_go_when_the_policy_becomes_compact() {
 
 #[tokio::test]
 async fn a_crash_between_the_rename_and_the_removals_leaves_nothing_twice() {
-    let it = Store::new(&eager(&[]));
-    // In each segment one key stays, so that the second compaction finds small segments and puts them together.
-    for phase in 0..2 {
-        for round in 0..60 {
-            let key = if round % 5 == 0 { format!("{phase}-{round}") } else { "often".into() };
-            store(&it.partition, batch_of(&[keyed(&key, Some("x"))])).await.unwrap();
-        }
-        if phase == 0 {
-            it.topics.upkeep(1000);
-        }
-    }
+    let it = half_compacted(60).await;
     let expected = replayed(&it.partition);
     let old: Vec<_> = files(&it.dir, "log").iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     it.topics.upkeep(1000);
@@ -212,6 +204,44 @@ async fn a_crash_between_the_rename_and_the_removals_leaves_nothing_twice() {
         assert_eq!(covered, 0, "of {left} segments left");
         topics.upkeep(2000);
         assert_eq!(kept(&partition), compacted, "{left} segments left");
+    }
+}
+
+/// Segments in each of which one key stays, half of them compacted: the next compaction finds small ones and puts them together.
+async fn half_compacted(rounds: usize) -> Store {
+    let it = Store::new(&eager(&[]));
+    for phase in 0..2 {
+        for round in 0..rounds {
+            let key = if round % 5 == 0 { format!("{phase}-{round}") } else { "often".into() };
+            store(&it.partition, batch_of(&[keyed(&key, Some("x"))])).await.unwrap();
+        }
+        if phase == 0 {
+            it.topics.upkeep(1000);
+        }
+    }
+    it
+}
+
+#[tokio::test]
+async fn a_compaction_that_fails_at_any_moment_leaves_no_segment_behind_after_the_next_round() {
+    let dir = half_compacted(20).await.crash();
+    for nth in 1.. {
+        let (dir, faults) = (copied(&dir), Arc::new(DiskFaults::default()));
+        let topics = reopened_with(dir.path(), Arc::clone(&faults));
+        faults.fail_change(nth);
+        topics.upkeep(1000);
+        let all_done = faults.fails_later();
+        faults.fail_change(0);
+        topics.upkeep(1000);
+        let partition = topics.partition("t", 0).unwrap();
+        let ended = partition.append(batch_of(&[keyed("a", Some("last"))]), 1000).is_err(); // by a failed fdatasync
+        let lengths: Vec<u64> = files(&dir, "log").iter().map(|log| fs::metadata(log).unwrap().len()).collect();
+        let left = lengths.contains(&0) || lengths.iter().sum::<u64>() != partition.size_bytes();
+        assert!(ended || !left, "change {nth}: {lengths:?} are more than the log's {} bytes", partition.size_bytes());
+        if all_done {
+            assert!(nth > 10, "the compaction does nothing");
+            return;
+        }
     }
 }
 

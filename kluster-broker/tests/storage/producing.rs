@@ -1,6 +1,6 @@
 //! Idempotent producers across restarts, cuts and deletions; what they are within one run is tested beside `producers`.
 
-use super::batches::{Store, all, batch_of, files, keyed, partition_dir, record, store};
+use super::batches::{Store, all, batch, batch_of, files, joined, keyed, partition_dir, record, store};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::records::Record;
@@ -130,4 +130,15 @@ async fn a_checkpoint_comes_after_so_many_bytes_in_whichever_segments_and_runs()
     std::fs::remove_file(partition_dir(&it.dir).join("producers.json")).unwrap();
     assert!(!write(&it, 20).await, "it counts from the last one");
     assert!(write(&it, 50).await);
+}
+
+#[tokio::test]
+async fn several_batches_of_which_one_may_have_been_stored_before_are_refused_whole() {
+    let it = Store::new(&[]);
+    store(&it.partition, produced(0, 0, 1)).await.unwrap();
+    for both in [[produced(0, 0, 1), produced(0, 1, 1)], [batch(&["a"]), produced(0, 1, 1)]] {
+        let error = it.partition.append(joined(&both), 1000).unwrap_err();
+        assert_eq!(error.response(), ResponseError::InvalidRecord);
+        assert_eq!(it.partition.offsets().log_end, 1);
+    }
 }

@@ -222,3 +222,40 @@ fn requests_do_not_wait_while_a_change_of_topics_waits_for_the_disk() {
     drop(let_through);
     creating.join().unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn what_a_failed_change_of_topics_means_is_the_same_before_and_after_a_start() {
+    let mut failed = 0;
+    for nth in 1.. {
+        let faults = Arc::new(DiskFaults::default());
+        let it = Store::with_faults(&[], Arc::clone(&faults));
+        faults.fail_change(nth);
+        let deleted = it.topics.delete("t").is_ok();
+        faults.fail_change(0);
+        let stored = store(&it.partition, batch(&["a"])).await.is_ok();
+        assert_eq!(it.topics.get("t").is_some(), stored, "change {nth}");
+        let dir = it.crash();
+        let found = reopened(dir.path()).partition("t", 0).map(|partition| all(&partition).len());
+        assert_eq!(found, stored.then_some(1), "change {nth}: what was stored after the deletion failed");
+        if deleted {
+            break;
+        }
+        failed += 1;
+    }
+    assert!(failed >= 5, "the deletion changes nothing");
+    for nth in 1.. {
+        let faults = Arc::new(DiskFaults::default());
+        let it = Store::with_faults(&[], Arc::clone(&faults));
+        faults.fail_change(nth);
+        let created = it.topics.create("u", 1, &[]).is_ok();
+        let done = faults.fails_later();
+        faults.fail_change(0);
+        let there = it.topics.get("u").is_some();
+        assert!(there || !created, "change {nth}");
+        assert_eq!(it.topics.create("u", 1, &[]).is_ok(), !there, "change {nth}");
+        assert!(reopened(it.crash().path()).get("u").is_some(), "change {nth}");
+        if done {
+            break;
+        }
+    }
+}
