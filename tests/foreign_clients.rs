@@ -1,7 +1,7 @@
 //! Clients that are not ours, each with a protocol stack of its own, do with the log's server what their users do: Kafka's Java tools, kcat
 //! (librdkafka), kafka-python, franz-go. The same on Apache Kafka and on the embedded broker.
 
-use kluster_test_servers::{KafkaServer, record_skip, require, shared_kafka};
+use kluster_test_servers::{KafkaServer, record_beyond_setup, record_skip, require, shared_kafka};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -137,7 +137,9 @@ async fn franz_go_works() {
     require!(Kafka);
     let program = root().join(".cache/clients/franz");
     if !program.is_file() {
-        return missing("there is no .cache/clients/franz, which is built where Go is installed (https://go.dev/dl)");
+        return record_beyond_setup(
+            "there is no .cache/clients/franz: install Go (https://go.dev/dl) and run scripts/setup",
+        );
     }
     tell_their_story(Command::new(program)).await;
 }

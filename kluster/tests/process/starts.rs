@@ -81,7 +81,7 @@ async fn a_full_disk_is_said_in_one_line() {
     let own_mounts =
         std::process::Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
     if !own_mounts.is_ok_and(|tried| tried.status.success()) {
-        return kluster_test_servers::record_skip("this user may not mount a small disk (unshare -rm)");
+        return kluster_test_servers::record_beyond_setup("this user may not mount a small disk (unshare -rm)");
     }
     let mut command = tokio::process::Command::new("unshare");
     command.args(["-rm", "sh", "-c", small, env!("CARGO_BIN_EXE_kluster")]).kill_on_drop(true);

@@ -47,5 +47,5 @@ pub use place::{LogServer, Place};
 pub use port::free as free_ports;
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use shared::{shared_kafka, shared_mariadb, shared_postgres};
-pub use skip::{Part, record_skip, require};
+pub use skip::{Part, record_beyond_setup, record_skip, require};
 pub use until::until;

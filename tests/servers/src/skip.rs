@@ -70,7 +70,7 @@ pub fn require(parts: &[Part]) -> bool {
     let missing = parts.iter().find_map(|part| part.available().err().map(|reason| (*part, reason)));
     let Some((part, reason)) = missing else { return true };
     match part.optional() {
-        true => record(&reason),
+        true => record_beyond_setup(&reason),
         false => record_skip(&reason),
     }
     false
@@ -92,6 +92,12 @@ macro_rules! require {
 /// With `CI=true`, unless what is missing is missing because servers run in containers: there, a skipped test is a failed one.
 pub fn record_skip(reason: &str) {
     assert!(!in_ci() || Place::chosen() == Place::Docker, "CI must have all parts of the tests: {reason}");
+    record(reason);
+}
+
+/// As [`record_skip`], for what the set-up cannot bring to a machine: a toolchain of another language, a right that the kernel does not give. It is
+/// counted as skipped, also in CI.
+pub fn record_beyond_setup(reason: &str) {
     record(reason);
 }
 
