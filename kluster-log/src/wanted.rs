@@ -132,8 +132,7 @@ pub(crate) fn wanted(topic: Topic, settings: &TopicSettings) -> Vec<Wanted> {
         // What can be asked or said again need not wait for the disk. Apache Kafka's default; the embedded broker's is 1.
         wanted.push(Wanted::number("flush.messages", i64::MAX, Warn));
     }
-    // Clients and nodes read NODES from its start; only what lies in closed segments is compacted.
-    if matches!(topic, Topic::One | Topic::Responses | Topic::Nodes) {
+    if matches!(topic, Topic::One | Topic::Responses) {
         wanted.push(Wanted::number("segment.bytes", PASSING_SEGMENT_BYTES, Warn));
         wanted.push(Wanted::number("segment.ms", PASSING_SEGMENT_MS, Warn));
     }
@@ -171,6 +170,15 @@ mod tests {
         let bytes: i64 = value(Topic::Nodes, "segment.bytes").unwrap().parse().unwrap();
         assert!((1 << 20..=8 << 20).contains(&bytes), "Apache Kafka's least, and a few MiB: {bytes}");
         assert_eq!(value(Topic::Nodes, "segment.ms").as_deref(), Some("600000"));
+    }
+
+    #[test]
+    fn no_setting_is_wanted_twice() {
+        for topic in Topic::EACH {
+            let wanted = wanted(topic, &TopicSettings::default());
+            let names: std::collections::BTreeSet<_> = wanted.iter().map(|wanted| wanted.setting).collect();
+            assert_eq!(names.len(), wanted.len(), "{topic:?}");
+        }
     }
 
     #[test]
