@@ -122,12 +122,13 @@ impl GroupReader {
         }
     }
 
-    /// How many places held what cannot be decoded (a compression unknown here, or damage). A group passes over them, for else each member in turn
-    /// would end there; a [`Reader`] never does.
-    pub fn passed_over(&self) -> u64 {
+    /// How often a batch could not be decoded. A group does not end before it, for each member in turn would; a [`Reader`] does. A batch with a wrong
+    /// checksum is passed over. One that cannot be decompressed holds up its partition, and counts again and again, until it is gone by retention or
+    /// DeleteRecords; the other partitions are read on.
+    pub fn undecodable(&self) -> u64 {
         match &self.0 {
-            GroupKind::Kafka(reader) => reader.passed_over(),
-            GroupKind::Memory(reader) => reader.passed_over(),
+            GroupKind::Kafka(reader) => reader.undecodable(),
+            GroupKind::Memory(reader) => reader.undecodable(),
         }
     }
 }

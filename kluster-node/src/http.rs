@@ -93,7 +93,12 @@ async fn metrics(State(asked): State<Asked>) -> impl IntoResponse {
         u64::from(matches!(now.state, NodeState::Retrying { .. })),
     );
     figure("holes_total", "counter", "Offsets of ALL that no record came for.", now.holes);
-    figure("reads_passed_over_total", "counter", "Records of ONE that could not be decoded.", now.reads_passed_over);
+    figure(
+        "reads_undecodable_total",
+        "counter",
+        "How often a batch of ONE could not be decoded.",
+        now.reads_undecodable,
+    );
     figure("membership_version", "gauge", "Rises with each change of members.", now.membership.version);
     figure("voters", "gauge", "Nodes whose answers count.", now.membership.voters.len() as u64);
     text

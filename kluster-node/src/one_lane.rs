@@ -6,8 +6,8 @@
 //! Invariants
 //! 1. A read sees a committed prefix of ALL, and its answer says which: the offset in its own snapshot.
 //! 2. No read stops a node: whatever goes wrong is an answer.
-//! 3. Nothing but `drain` ends the lane: where the group is lost it joins again, for ever, and says so. What cannot be decoded is passed over and
-//!    counted, for it would end the lane of each node in turn.
+//! 3. Nothing but `drain` ends the lane: where the group is lost it joins again, for ever, and says so. What cannot be decoded does not end
+//!    it, for it would end the lane of each node in turn: it is said and counted.
 //! 4. A stream that broke behind its first row ends in an error; it never goes on in another execution.
 
 mod answer;
@@ -111,14 +111,14 @@ impl OneLane {
         let lane = Arc::new(self.clone());
         let mut reads: JoinSet<Record> = JoinSet::new();
         let mut looks = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
-        let mut passed_over = 0;
+        let mut undecodable = 0;
         let ended = loop {
             let full = reads.len() >= self.max_reads;
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break Ok(()),
                 Some(done) = reads.join_next(), if !reads.is_empty() => mark(group, done),
-                _ = looks.tick() => self.look(group, lasting, &mut passed_over).await,
+                _ = looks.tick() => self.look(group, lasting, &mut undecodable).await,
                 record = group.next(), if !full => {
                     let record = match record {
                         Ok(record) => record,
@@ -139,12 +139,11 @@ impl OneLane {
     }
 
     /// Says how the group fares.
-    async fn look(&self, group: &GroupReader, lasting: &mut Lasting, passed_over: &mut u64) {
-        let passed = group.passed_over() - std::mem::replace(passed_over, group.passed_over());
-        if passed > 0 {
-            self.status.reads_passed_over(passed);
-            let message =
-                format!("{passed} records of ONE cannot be decoded and were passed over; their clients get no answer");
+    async fn look(&self, group: &GroupReader, lasting: &mut Lasting, undecodable: &mut u64) {
+        let before = std::mem::replace(undecodable, group.undecodable());
+        self.status.reads_undecodable(*undecodable - before);
+        if before == 0 && *undecodable > 0 {
+            let message = "a batch of ONE cannot be decoded, and nobody answers what is in it. If it cannot be decompressed, what lies behind it in its partition waits until it expires or is deleted (kafka-delete-records)";
             self.reporter.say(ErrorClass::Alarm, None, &Cause::new("undecodable", message), None).await;
         }
         match group.trouble() {

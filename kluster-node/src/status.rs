@@ -19,8 +19,8 @@ pub struct Now {
     pub state: NodeState,
     /// Why it answers no reads of ONE at present, though it should.
     pub reads_away: Option<Away>,
-    /// Records of ONE that could not be decoded and were passed over.
-    pub reads_passed_over: u64,
+    /// How often a batch of ONE could not be decoded.
+    pub reads_undecodable: u64,
     /// The last offset in its database.
     pub applied: Option<Offset>,
     /// Every record below this is answered, and the log has noted so.
@@ -59,7 +59,7 @@ impl Default for Status {
         let now = Now {
             state: NodeState::Starting,
             reads_away: None,
-            reads_passed_over: 0,
+            reads_undecodable: 0,
             applied: None,
             answered: None,
             chain: None,
@@ -144,9 +144,12 @@ impl Status {
         });
     }
 
-    /// This many records of ONE could not be decoded and were passed over.
-    pub fn reads_passed_over(&self, count: u64) {
-        self.now.send_modify(|now| now.reads_passed_over += count);
+    /// So often a batch of ONE could not be decoded.
+    pub fn reads_undecodable(&self, count: u64) {
+        self.now.send_if_modified(|now| {
+            now.reads_undecodable += count;
+            count > 0
+        });
     }
 
     /// This many offsets were passed for which no record came.

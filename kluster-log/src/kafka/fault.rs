@@ -99,8 +99,9 @@ pub(super) enum ReadFault {
     Missing,
     /// The reader may not.
     Denied,
-    /// librdkafka passes over what it cannot read; a reader must not, so it ends before; a group does, and counts it.
-    Unreadable,
+    /// librdkafka cannot decode a batch. One with a wrong checksum it passes over, one that it cannot decompress it asks for again and again; the error
+    /// does not tell which. A reader ends before it.
+    Undecodable,
     /// The client has ended itself: it must be made anew.
     Ended,
 }
@@ -124,7 +125,7 @@ pub(super) fn of_read(error: &KafkaError) -> ReadFault {
             | Underflow
             | UnsupportedCompressionType
             | UnsupportedVersion,
-        ) => ReadFault::Unreadable,
+        ) => ReadFault::Undecodable,
         Some(Fatal) => ReadFault::Ended,
         _ => ReadFault::Wait,
     }

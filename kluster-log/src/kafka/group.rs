@@ -17,7 +17,7 @@ pub(crate) struct KafkaGroupReader {
     group: String,
     consumer: Apart<StreamConsumer<Context>>,
     /// Places whose content could not be decoded.
-    passed_over: u64,
+    undecodable: u64,
 }
 
 impl KafkaGroupReader {
@@ -26,7 +26,7 @@ impl KafkaGroupReader {
         let consumer = log.consumer(&log.config().member(group), format!("read {name} as group {group}"))?;
         let subscribed = consumer.subscribe(&[&name]);
         subscribed.map_err(|error| LogError::Settings(format!("group {group} cannot read {name}: {error}")))?;
-        Ok(Self { name, group: group.to_owned(), consumer, passed_over: 0 })
+        Ok(Self { name, group: group.to_owned(), consumer, undecodable: 0 })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
@@ -76,8 +76,8 @@ impl KafkaGroupReader {
         self.consumer.context().watch().trouble()
     }
 
-    pub(crate) fn passed_over(&self) -> u64 {
-        self.passed_over
+    pub(crate) fn undecodable(&self) -> u64 {
+        self.undecodable
     }
 
     fn explain(&mut self, error: &KafkaError) -> Result<(), LogError> {
@@ -86,13 +86,12 @@ impl KafkaGroupReader {
         match of_read(error) {
             ReadFault::Denied => return Err(LogError::Denied { doing, reason }),
             ReadFault::Ended => return Err(LogError::Unreachable { doing, reason }),
-            ReadFault::Unreadable => {
-                self.passed_over += 1;
-                tracing::error!(
-                    group = self.group,
-                    reason,
-                    "what lies there cannot be decoded (a compression unknown here, or damage) and is passed over"
-                );
+            ReadFault::Undecodable => {
+                self.undecodable += 1;
+                // Said once: it may come back with each fetch.
+                if self.undecodable == 1 {
+                    tracing::error!(group = self.group, reason, "a batch cannot be decoded");
+                }
             }
             ReadFault::Missing => {
                 return Err(LogError::MissingTopic { name: self.name.clone() });

@@ -107,7 +107,7 @@ impl KafkaReader {
             ReadFault::Gone => self.gone(&error).await,
             ReadFault::Missing => self.missing().await,
             ReadFault::Denied => Some(LogError::Denied { doing: self.doing(), reason: error.to_string() }),
-            ReadFault::Unreadable => Some(self.unreadable(&error)),
+            ReadFault::Undecodable => Some(self.unreadable(&error)),
             ReadFault::Ended => Some(LogError::Unreachable { doing: self.doing(), reason: error.to_string() }),
         };
         self.unexplained = None;

@@ -34,7 +34,7 @@ impl MemoryGroupReader {
         };
         log.wake(topic);
         let mut reader = MemoryReader::new(log, topic, Vec::new());
-        reader.passed_over = Some(0);
+        reader.undecodable = Some(0);
         let group = group.to_owned();
         Self { group, member, generation: 0, reader, progress: Progress::default(), places: BTreeMap::new() }
     }
@@ -57,8 +57,8 @@ impl MemoryGroupReader {
         self.reader.trouble()
     }
 
-    pub(crate) fn passed_over(&self) -> u64 {
-        self.reader.passed_over.unwrap_or_default()
+    pub(crate) fn undecodable(&self) -> u64 {
+        self.reader.undecodable.unwrap_or_default()
     }
 
     pub(crate) fn done(&mut self, record: &Record) {

@@ -18,7 +18,7 @@ pub(crate) struct MemoryReader {
     /// How often all readers had been ended when this one was made.
     born: u64,
     /// A group's: what cannot be decoded is passed over. How many that were.
-    pub(super) passed_over: Option<u64>,
+    pub(super) undecodable: Option<u64>,
 }
 
 /// How far one partition is read.
@@ -57,7 +57,7 @@ impl Cursor {
 impl MemoryReader {
     pub(super) fn new(log: MemoryLog, topic: Topic, cursors: Vec<Cursor>) -> Self {
         let born = log.ends();
-        Self { log, topic, cursors, born, passed_over: None }
+        Self { log, topic, cursors, born, undecodable: None }
     }
 
     pub(crate) fn trouble(&self) -> Option<crate::Trouble> {
@@ -116,7 +116,7 @@ impl MemoryReader {
             }
             let Some((index, record)) = self.head()? else { return Ok(None) };
             let cursor = &mut self.cursors[index];
-            match (cursor.fault_of(record.offset), &mut self.passed_over) {
+            match (cursor.fault_of(record.offset), &mut self.undecodable) {
                 (ReadFault::Unreadable, Some(passed)) => {
                     *passed += 1;
                     cursor.next = record.offset.get() + 1;

@@ -1,5 +1,7 @@
 //! A batch that a server takes and librdkafka cannot read. Written to the socket, for no client library makes one.
 //!
+//! What librdkafka makes of it: a reader ends before it; in a group its partition stands still, and the others go on.
+//!
 //! It is compressed with LZ4, and behind the end of the compressed frame stand bytes that belong to nothing. Kafka stops at the frame's end and
 //! finds all its records; librdkafka finds bytes left over and gives the batch up.
 
@@ -46,20 +48,35 @@ async fn what_cannot_be_read_is_not_passed_over() {
     assert!(matches!(end, LogError::Unreachable { .. }), "{end}");
 }
 
-/// A group passes over it, for else each member in turn would end there.
+/// In a group its partition stands still, which is said; the others go on.
 #[tokio::test]
-async fn a_group_passes_over_what_cannot_be_read_and_counts_it() {
+async fn a_group_is_held_up_in_one_partition_only_and_says_so() {
     require!(Kafka);
-    let log = created(settings_on_kafka("passed").await).await;
-    log.append(Topic::All, Some(0), NewRecord::of("before")).await.unwrap();
-    write(shared_kafka().await.bootstrap(), &log.names().name(Topic::All), batch()).await;
-    log.append(Topic::All, Some(0), NewRecord::of("behind")).await.unwrap();
-    let mut group = log.join(Topic::All, &log.names().group_of_one()).await.unwrap();
-    for expected in ["before", "behind"] {
-        let record = timeout(PATIENCE, group.next()).await.unwrap().unwrap();
-        assert_eq!(record.value.as_deref(), Some(expected.as_bytes()));
-    }
-    assert_eq!(group.passed_over(), 1);
+    let log = created(settings_on_kafka("held").await).await;
+    log.append(Topic::One, Some(0), NewRecord::of("before")).await.unwrap();
+    write(shared_kafka().await.bootstrap(), &log.names().name(Topic::One), batch()).await;
+    log.append(Topic::One, Some(0), NewRecord::of("behind")).await.unwrap();
+    let mut group = log.join(Topic::One, &log.names().group_of_one()).await.unwrap();
+    let before = timeout(PATIENCE, group.next()).await.unwrap().unwrap();
+    assert_eq!(before.value.as_deref(), Some(&b"before"[..]));
+    let appending = async {
+        loop {
+            log.append(Topic::One, Some(1), NewRecord::of("elsewhere")).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let reading = async {
+        while group.undecodable() == 0 {
+            let elsewhere = group.next().await.unwrap();
+            assert_eq!((elsewhere.partition, elsewhere.value.as_deref()), (1, Some(&b"elsewhere"[..])));
+        }
+        group.next().await.unwrap()
+    };
+    let read = tokio::select! {
+        read = timeout(PATIENCE, reading) => read.expect("the partition that stands still is noticed"),
+        () = appending => unreachable!("it goes on for ever"),
+    };
+    assert_eq!(read.partition, 1, "the other partition is read on");
     group.leave().await.unwrap();
 }
 
