@@ -6,12 +6,15 @@
 //! 1. The window is a function of the log: it holds the keys of executed requests at offsets ≥ the state's floor, whatever rows lie in the table.
 //! 2. The first outcome under a key stands; a later record under that key never executes while the first is in the window.
 
+mod marks;
+
 use kluster_protocol::{ClientId, Column, Members, MessageId, Offset, RequestTopic, Response, ResponseError};
+use marks::{Marked, Marks};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What one record of ALL came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,10 +140,9 @@ pub enum Seen {
 }
 
 /// The keys of the last W offsets, and which of their rows are still kept.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Window {
-    keys: HashMap<Mark, (Offset, u64)>,
-    order: VecDeque<(Offset, Mark)>,
+    marks: Marks,
     kept: VecDeque<(Offset, u64)>,
     kept_bytes: u64,
 }
@@ -148,18 +150,17 @@ pub struct Window {
 impl Window {
     /// What is known of `key`, looking at offsets ≥ `floor` only.
     pub fn look(&self, key: &Key, floor: Offset) -> Seen {
-        match self.keys.get(&key.digest()) {
-            Some((offset, _)) if *offset < floor => Seen::New,
-            Some((offset, body)) if *body == body_digest(&key.body) => Seen::Same(*offset),
-            Some((offset, _)) => Seen::Other(*offset),
+        match self.marks.get(&key.digest()) {
+            Some(marked) if marked.offset < floor => Seen::New,
+            Some(marked) if marked.body == body_digest(&key.body) => Seen::Same(marked.offset),
+            Some(marked) => Seen::Other(marked.offset),
             None => Seen::New,
         }
     }
 
     /// Room for this many keys.
     pub fn reserve(&mut self, keys: usize) {
-        self.keys.reserve(keys);
-        self.order.reserve(keys);
+        self.marks.reserve(keys);
     }
 
     /// Remembers an outcome, with the bytes of rows that were kept for it.
@@ -176,9 +177,8 @@ impl Window {
     }
 
     fn hold(&mut self, offset: Offset, key: Option<(Mark, u64)>, kept_bytes: u64) {
-        if let Some((key, body)) = key {
-            self.keys.insert(key, (offset, body));
-            self.order.push_back((offset, key));
+        if let Some((mark, body)) = key {
+            self.marks.push(Marked { mark, offset, body });
         }
         if kept_bytes > 0 {
             self.kept.push_back((offset, kept_bytes));
@@ -188,12 +188,7 @@ impl Window {
 
     /// Forgets what lies below `floor`, and of the rows as many of the oldest as exceed `max_bytes`.
     pub fn forget(&mut self, floor: Offset, max_bytes: u64) {
-        while let Some((offset, digest)) = self.order.front().copied().filter(|(offset, _)| *offset < floor) {
-            self.order.pop_front();
-            if self.keys.get(&digest).is_some_and(|(held, _)| *held == offset) {
-                self.keys.remove(&digest);
-            }
-        }
+        self.marks.forget(floor);
         while let Some((offset, bytes)) = self.kept.front().copied() {
             if offset >= floor && self.kept_bytes <= max_bytes {
                 break;
@@ -215,12 +210,12 @@ impl Window {
 
     /// How many keys are known.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.marks.len()
     }
 
     /// No key is known.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.marks.len() == 0
     }
 }
 
@@ -308,7 +303,8 @@ mod tests {
             new.remember(outcome, 3);
             again.remember_stored(&stored, 3);
         }
-        assert_eq!(new, again);
+        assert_eq!(new.marks.in_order(), again.marks.in_order());
+        assert_eq!((&new.kept, new.kept_bytes), (&again.kept, again.kept_bytes));
         assert_eq!(new.len(), 2, "a repeat is no key of its own");
     }
 
