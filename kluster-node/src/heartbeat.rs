@@ -37,14 +37,14 @@ impl Pulse {
         let mut changes = status.watch();
         loop {
             let now = changes.borrow_and_update().clone();
-            let said = now.state.clone();
+            let (said, members) = (now.state.clone(), now.membership.version);
             match self.beat(&log, now).await {
                 Ok(()) if matches!(said, NodeState::Stopped { .. }) => self.said_stopped.cancel(),
                 Ok(()) => {}
                 Err(error) => tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log"),
             }
-            let state_changes = changes.wait_for(|now| now.state != said);
-            let _ = tokio::time::timeout(EVERY, state_changes).await;
+            let news = changes.wait_for(|now| now.state != said || now.membership.version != members);
+            let _ = tokio::time::timeout(EVERY, news).await;
         }
     }
 

@@ -72,7 +72,8 @@ async fn read_again(running: &Running) -> u64 {
 
 /// What a person gets who asks by `kluster sql`: the exit code and what is said.
 async fn asked(running: &Running, sql: &str) -> (i32, String) {
-    let words = ["sql", "--bootstrap", &running.bootstrap, "--dialect", "sqlite", sql];
+    // So long that the silence of the nodes is always noticed first.
+    let words = ["sql", "--bootstrap", &running.bootstrap, "--dialect", "sqlite", "--timeout", "60", sql];
     let said = command(&words).output().await.unwrap();
     (said.status.code().unwrap(), String::from_utf8(said.stderr).unwrap())
 }
