@@ -25,6 +25,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
 
 /// Integers beyond ± this lose digits in readers whose numbers are doubles (JavaScript's `Number.MAX_SAFE_INTEGER`, 2⁵³ − 1).
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -63,19 +64,34 @@ pub fn json(text: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(text.replace(['\n', '\r'], " ")).ok()
 }
 
-/// Names of columns made unique: a name that repeats is followed by `#2`, `#3`, …
+/// Names of columns made unique: a name that repeats is followed by the first free of `#2`, `#3`, … Linear time.
 pub fn unique_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let mut taken: Vec<String> = Vec::new();
-    for name in names {
+    let mut numbering = Numbering::default();
+    names.into_iter().map(|name| numbering.unique(name)).collect()
+}
+
+/// The names given so far. No suffix is tried twice for a name, and each that is found taken is a name of its own: so all
+/// tries together are fewer than three for each name.
+#[derive(Debug, Default)]
+struct Numbering<'a> {
+    taken: HashSet<String>,
+    /// For each name that has repeated, the last number tried.
+    last: HashMap<&'a str, usize>,
+    tries: usize,
+}
+
+impl<'a> Numbering<'a> {
+    fn unique(&mut self, name: &'a str) -> String {
         let mut unique = name.to_owned();
-        let mut count = 1;
-        while taken.contains(&unique) {
-            count += 1;
-            unique = format!("{name}#{count}");
+        self.tries += 1;
+        while !self.taken.insert(unique.clone()) {
+            let last = self.last.entry(name).or_insert(1);
+            *last += 1;
+            self.tries += 1;
+            unique = format!("{name}#{last}");
         }
-        taken.push(unique);
+        unique
     }
-    taken
 }
 
 #[cfg(test)]
@@ -97,6 +113,17 @@ mod tests {
     #[test]
     fn repeated_names_are_numbered() {
         assert_eq!(unique_names(["a", "a", "b", "a", "a#2"]), ["a", "a#2", "b", "a#3", "a#2#2"]);
+        assert_eq!(unique_names(["a#2", "a#3", "a", "a", "a"]), ["a#2", "a#3", "a", "a#4", "a#5"]);
+    }
+
+    #[test]
+    fn many_names_alike_take_linear_work() {
+        let taken: Vec<String> = (0..2_000).map(|n| format!("a#{n}")).collect();
+        let names: Vec<&str> = taken.iter().map(String::as_str).chain(std::iter::repeat_n("a", 2_000)).collect();
+        let mut numbering = Numbering::default();
+        let unique: HashSet<String> = names.iter().map(|name| numbering.unique(name)).collect();
+        assert_eq!(unique.len(), names.len());
+        assert!(numbering.tries < 3 * names.len(), "{} tries for {} names", numbering.tries, names.len());
     }
 
     #[test]
