@@ -1,7 +1,7 @@
 //! Call: what every request is asked with, whatever it asks: by whom, under which id, and until when.
 
 use crate::{Client, ClientError, Outcome, Ticket};
-use kluster_protocol::{MAX_ID_BYTES, MessageId, Offset};
+use kluster_protocol::{Cells, MAX_ID_BYTES, MessageId, Offset};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,11 +13,12 @@ pub(crate) struct Call {
     /// Given by the caller: perhaps an earlier attempt bore it.
     pub(crate) message_id: Option<MessageId>,
     pub(crate) since_offset: Option<Offset>,
+    pub(crate) cells: Cells,
 }
 
 impl Call {
     pub(crate) fn of(client: &Client) -> Self {
-        Self { client: client.clone(), timeout: None, message_id: None, since_offset: None }
+        Self { client: client.clone(), timeout: None, message_id: None, since_offset: None, cells: Cells::Plain }
     }
 
     /// How long it waits.

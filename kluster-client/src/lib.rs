@@ -81,4 +81,4 @@ pub use stream::RowStream;
 
 /// What the client's own types are made of, so that callers need no other crate of ours.
 pub use kluster_log::{Log, LogError, LogSettings};
-pub use kluster_protocol::{ClientId, Column, ErrorCode, MessageId, NodeId, Offset, ResponseError, Row};
+pub use kluster_protocol::{Cells, ClientId, Column, ErrorCode, MessageId, NodeId, Offset, ResponseError, Row};

@@ -10,12 +10,12 @@ use std::fmt;
 
 /// The value of one `$n`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Param(pub(crate) Value);
+pub struct Param(pub(crate) kluster_protocol::Param);
 
 impl From<Value> for Param {
     /// Arrays and objects are bound as their JSON text.
     fn from(value: Value) -> Self {
-        Self(value)
+        Self(value.into())
     }
 }
 
@@ -23,7 +23,7 @@ macro_rules! as_json {
     ($($type:ty),*) => {
         $(impl From<$type> for Param {
             fn from(value: $type) -> Self {
-                Self(Value::from(value))
+                Self::from(Value::from(value))
             }
         })*
     };
@@ -39,41 +39,41 @@ impl From<&String> for Param {
 
 impl From<i128> for Param {
     fn from(value: i128) -> Self {
-        Self(value::integer(value))
+        Self::from(value::integer(value))
     }
 }
 
 impl From<f32> for Param {
     /// NaN and the infinities, which JSON lacks, go as text.
     fn from(number: f32) -> Self {
-        Self(value::real(number))
+        Self::from(value::real(number))
     }
 }
 
 impl From<f64> for Param {
     /// NaN and the infinities, which JSON lacks, go as text.
     fn from(number: f64) -> Self {
-        Self(value::double(number))
+        Self::from(value::double(number))
     }
 }
 
 impl From<uuid::Uuid> for Param {
     fn from(value: uuid::Uuid) -> Self {
-        Self(Value::from(value.to_string()))
+        Self::from(Value::from(value.to_string()))
     }
 }
 
 impl From<Bytes> for Param {
     /// Goes as base64 text: let the statement decode it (`decode($1, 'base64')`, `from_base64($1)`).
     fn from(bytes: Bytes) -> Self {
-        Self(value::bytes(&bytes.0))
+        Self::from(value::bytes(&bytes.0))
     }
 }
 
 impl<T: Into<Param>> From<Option<T>> for Param {
     /// None is NULL.
     fn from(value: Option<T>) -> Self {
-        value.map_or(Self(Value::Null), Into::into)
+        value.map_or(Self(kluster_protocol::Param::Null), Into::into)
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
             (Param::from(Bytes(vec![0, 255])), json!("AP8=")),
             (Param::from(json!({"a": [1]})), json!({"a": [1]})),
         ] {
-            assert_eq!(param.0, expected);
+            assert_eq!(param, Param::from(expected));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::stream::RowStream;
 use crate::through_all::ThroughAll;
 use crate::through_one::{Seen, ThroughOne};
 use crate::{Client, ClientError, Read};
-use kluster_protocol::{Body, Statement};
+use kluster_protocol::{Body, Cells, Statement};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,6 +51,13 @@ impl Query {
     /// How long it waits; else [`crate::Options::timeout`]. A stream waits so long for each of its parts.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.call.timeout = Some(timeout);
+        self
+    }
+
+    /// The form of each cell: [`Cells::Typed`] names the type of each value, which SQLite does not
+    /// give by column. Default: [`Cells::Plain`].
+    pub fn cells(mut self, cells: Cells) -> Self {
+        self.call.cells = cells;
         self
     }
 

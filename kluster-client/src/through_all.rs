@@ -50,6 +50,7 @@ impl ThroughAll {
             since_offset: ticket.since_offset,
             min_offset: None,
             timeout_ms: None,
+            cells: call.cells,
         };
         let sending = Sending::new(connection.log.clone(), connection.record(&request)?);
         let mut inbox = connection.pending.open(true);

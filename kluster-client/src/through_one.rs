@@ -8,7 +8,7 @@ use crate::pending::{Event, Inbox};
 use crate::sending::{Flying, pause};
 use crate::{Client, ClientError, Outcome, Ticket};
 use kluster_log::{Appended, LogError};
-use kluster_protocol::{ErrorCode, MessageId, Offset, Request, RequestTopic, Statement, Topic};
+use kluster_protocol::{Cells, ErrorCode, MessageId, Offset, Request, RequestTopic, Statement, Topic};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -31,6 +31,7 @@ pub(crate) enum Seen {
 pub(crate) struct ThroughOne {
     client: Client,
     statement: Statement,
+    cells: Cells,
     min_offset: Option<Offset>,
     inbox: Inbox,
     /// The newest attempt's id.
@@ -63,6 +64,7 @@ impl ThroughOne {
         Ok(Self {
             client,
             statement,
+            cells: call.cells,
             min_offset,
             inbox,
             last: MessageId::new(String::new()),
@@ -103,6 +105,7 @@ impl ThroughOne {
         let request = Request {
             min_offset: self.min_offset,
             timeout_ms: Some(left.as_millis() as u64),
+            cells: self.cells,
             ..Request::new(self.last.clone(), connection.client_id.clone(), self.statement.clone())
         };
         let record = connection.record(&request)?;

@@ -24,7 +24,7 @@ async fn first_is_the_first_answer_of_a_voter() {
     let client = script.client().await;
     let done = start(client.execute(INSERT).bind(7).first());
     let asked = script.all().await;
-    assert_eq!(asked.request().statements()[0].params, [7]);
+    assert_eq!(asked.request().statements()[0].params, [serde_json::json!(7).into()]);
     assert!(asked.record.key.is_none());
     script.say(&asked, asked.by("watcher").members(3, false, 3)).await;
     settle().await;

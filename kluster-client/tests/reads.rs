@@ -39,7 +39,7 @@ async fn eventual_asks_for_nothing_and_session_for_what_it_has_seen() {
         let session = start(handle.query(SELECT).bind(3).rows());
         let asked = script.one().await;
         assert_eq!(asked.request().min_offset, min_offset.map(Offset::new));
-        assert_eq!(asked.request().statements()[0].params, [3]);
+        assert_eq!(asked.request().statements()[0].params, [serde_json::json!(3).into()]);
         script.say(&asked, asked.by("n1").at(9).rows([1])).await;
         let read = session.await.unwrap().unwrap();
         assert_eq!((read.node_id.as_str(), read.offset, read.rows.len()), ("n1", Some(Offset::new(9)), 1));

@@ -10,7 +10,7 @@ use crate::fault::{Cause, Fault, Refusal};
 use crate::outcome::Key;
 use kluster_log::Record;
 use kluster_protocol::{
-    BadRequest, Body, Control, ErrorCode, Kind, MAJOR_VERSION, MAX_RESULT_BYTES, Offset, Request, ResponseError,
+    BadRequest, Body, Control, ErrorCode, Kind, MAJOR_VERSION, MAX_RESULT_BYTES, Offset, Param, Request, ResponseError,
     Statement, header,
 };
 use kluster_sql::{Class, Dialect, Fences};
@@ -108,7 +108,7 @@ fn request(dialect: Dialect, record: &Record) -> Asked {
         list: matches!(request.body, Body::List { .. }),
         reads: false,
     };
-    match work(dialect, record.offset, request.statements()) {
+    match work(dialect, record.offset, &request) {
         Ok((work, reads)) => Asked::Execute(Ask { reads, ..ask }, work),
         Err(refusal) => Asked::Refused(ask, refusal),
     }
@@ -136,7 +136,8 @@ pub fn reply_partition(record: &Record) -> Option<u32> {
 }
 
 /// The work of these statements, and whether they only read; or the first one's refusal by the rules.
-fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(Work, bool), Refusal> {
+fn work(dialect: Dialect, offset: Offset, request: &Request) -> Result<(Work, bool), Refusal> {
+    let statements = request.statements();
     let mut how = How::Batched;
     let mut reads = true;
     let mut admitted = Vec::with_capacity(statements.len());
@@ -158,13 +159,13 @@ fn work(dialect: Dialect, offset: Offset, statements: &[Statement]) -> Result<(W
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
         let (sql, fences) = match (dialect, verdict.class) {
             (Dialect::Postgres, Class::Read | Class::Write) => {
-                let texts: Vec<Option<&str>> = params.iter().map(serde_json::Value::as_str).collect();
+                let texts: Vec<Option<&str>> = params.iter().map(Param::as_str).collect();
                 let (sql, fences) = kluster_sql::fence_present(&verdict.sql, &texts);
                 (sql.into_owned(), fences)
             }
             _ => (verdict.sql.into_owned(), Fences::default()),
         };
-        admitted.push(WorkStatement { sql, params, expect_rows, fences });
+        admitted.push(WorkStatement { sql, params, expect_rows, cells: request.cells, fences });
     }
     Ok((Work { offset, how, statements: admitted, max_result_bytes: MAX_RESULT_BYTES }, reads))
 }

@@ -20,10 +20,9 @@ pub mod sqlite;
 use crate::fault::{Fault, Refusal};
 use crate::rows::Rows;
 use crate::step::Steps;
-use kluster_protocol::Offset;
+use kluster_protocol::{Cells, ErrorCode, Number, Offset, Param};
 use kluster_sql::{Dialect, Fences};
 pub use locks::{Held, Locks};
-use serde_json::Value;
 use std::time::Duration;
 
 /// So many reads of ONE at once, unless told otherwise: more than two processors have use for, few enough for any server.
@@ -113,9 +112,11 @@ pub struct WorkStatement {
     /// The text, params as `$1`, `$2`, …
     pub sql: String,
     /// Their values.
-    pub params: Vec<Value>,
+    pub params: Vec<Param>,
     /// Rows matched or returned must be this many.
     pub expect_rows: Option<u64>,
+    /// The form of each cell of its rows.
+    pub cells: Cells,
     /// What was put into the text, so that places in the DBMS's errors are those of the text as it was written.
     pub fences: Fences,
 }
@@ -160,6 +161,15 @@ pub struct StateRow {
     pub applied: Offset,
     /// The state there, as JSON.
     pub state: String,
+}
+
+/// What is refused where the DBMS has no type that holds a number of the params exactly.
+fn inexact(number: &Number) -> Refusal {
+    let message = format!(
+        "the number {} would be rounded here; send it as a string, which a decimal or text column keeps whole",
+        number.as_str()
+    );
+    Refusal::new(ErrorCode::InvalidValue, message)
 }
 
 /// The database beside this node.

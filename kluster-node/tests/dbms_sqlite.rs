@@ -6,10 +6,10 @@ mod contract;
 
 use contract::*;
 use kluster_node::dbms::sqlite::Orphan;
-use kluster_node::dbms::{Dbms, DbmsSettings, How, OpenError, ReadError, Work};
+use kluster_node::dbms::{Dbms, DbmsSettings, How, OpenError, ReadError, Work, WorkStatement};
 use kluster_node::fault::Fault;
 use kluster_node::step::{Step, Steps, Watch};
-use kluster_protocol::ErrorCode;
+use kluster_protocol::{Cells, ErrorCode};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::Pin;
@@ -456,5 +456,57 @@ async fn reads_and_writes_go_on_side_by_side() {
     }
     while receiver.recv().await.is_some() {}
     assert_eq!(reading.await.unwrap(), Ok(()));
+    db.close().await;
+}
+
+/// A value of SQLite has a type of its own. Plain cells lose it where the column says nothing; typed ones keep it.
+#[tokio::test]
+async fn values_that_look_alike_are_told_apart() {
+    let place = threaded().await;
+    let mut db = open(&place).await;
+    let create = ddl(&db, 1, "create table u (id integer primary key, v)");
+    assert!(one(&mut db, create).await.is_ok());
+    let insert = "insert into u (v) values (x'00ff'), ('AP8='), (9007199254740993), ('9007199254740993'), \
+                  (1e999), ('Infinity')";
+    one(&mut db, work(2, insert)).await.unwrap();
+    let typed = WorkStatement { cells: Cells::Typed, ..statement("select v from u order by id") };
+    let cells = |kind: &str, value: &str| json!({"v": {"type": kind, "value": value}});
+    let ran = one(&mut db, work_of(3, vec![typed])).await.unwrap().remove(0);
+    assert_eq!(
+        rows(ran),
+        [
+            cells("blob", "AP8="),
+            cells("text", "AP8="),
+            cells("integer", "9007199254740993"),
+            cells("text", "9007199254740993"),
+            cells("real", "Infinity"),
+            cells("text", "Infinity"),
+        ]
+    );
+    db.close().await;
+}
+
+/// Two texts that are not UTF-8 never come back as one: the plain form names row and column, the typed form has the bytes.
+#[tokio::test]
+async fn text_that_is_not_utf8_is_refused_or_given_as_bytes() {
+    let place = threaded().await;
+    let mut db = open(&place).await;
+    one(&mut db, work(1, "insert into t values (1, 'a'), (2, cast(x'ff41' as text)), (3, cast(x'fe41' as text))"))
+        .await
+        .unwrap();
+    let sql = "select id, name from t order by id";
+    let refusal = one(&mut db, work(2, sql)).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::InvalidValue);
+    assert!(refusal.message.contains("row 2, column \"name\""), "{}", refusal.message);
+    let (_, ended) = read(&db.reads(), &read_of(sql)).await;
+    assert_eq!(refused_read(&ended), Some(ErrorCode::InvalidValue));
+    let typed = WorkStatement { cells: Cells::Typed, ..statement("select name from t where id > 1 order by id") };
+    let ran = one(&mut db, work_of(3, vec![typed])).await.unwrap().remove(0);
+    let bytes = |base64: &str| json!({"name": {"type": "text", "bytes": base64}});
+    assert_eq!(rows(ran), [bytes("/0E="), bytes("/kE=")]);
+    // What returns it is refused whole.
+    let refused = one(&mut db, work(4, "update t set id = id + 10 where id = 2 returning name")).await;
+    assert_eq!(code(&refused), Some(ErrorCode::InvalidValue));
+    assert_eq!(query(&mut db, 5, "select count(*) as n from t where id = 2").await, [json!({"n": 1})]);
     db.close().await;
 }

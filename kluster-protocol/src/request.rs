@@ -1,8 +1,11 @@
 //! Request: SQL asked of the cluster, and the verdict on a record that is none.
 
-use crate::{ClientId, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_STATEMENTS, MessageId, Offset};
+use crate::{ClientId, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_STATEMENTS, MessageId, Offset, Param};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::fmt;
 
 /// SQL asked of the cluster: written once by a client, read by the nodes. The short form, `messageId`, `clientId` and `sqlString`, is complete.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +27,29 @@ pub struct Request {
     /// ONE only: how long the node may wait and read, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The form of each cell of the rows that the answer carries; absent: [`Cells::Plain`].
+    #[serde(skip_serializing_if = "Cells::is_plain")]
+    pub cells: Cells,
+}
+
+/// The form of a cell in a row of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cells {
+    /// The value's JSON form alone ([`crate::value`]). The column's type says how to read it. In
+    /// SQLite, where each value has a type of its own, a blob and a text may look alike.
+    #[default]
+    Plain,
+    /// `{"type":…,"value":…}`: the type's name with the value's JSON form. In SQLite the type is
+    /// the value's own: `null`, `integer`, `real`, `text`, `blob`. A text that is not UTF-8 is
+    /// `{"type":"text","bytes":…}` with its bytes as base64.
+    Typed,
+}
+
+impl Cells {
+    fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
 }
 
 /// What is asked: one statement, or a list that takes effect as one transaction or not at all.
@@ -47,7 +73,7 @@ pub struct Statement {
     pub sql_string: String,
     /// The values of `$1`, `$2`, …: null, booleans, numbers and strings; arrays and objects are bound as their JSON text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub params: Vec<serde_json::Value>,
+    pub params: Vec<Param>,
     /// Guard, in `statements` only: rows matched (or returned) must be exactly this many, else the request is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect_rows: Option<u64>,
@@ -82,11 +108,13 @@ struct Written {
     message_id: Option<String>,
     client_id: Option<String>,
     sql_string: Option<String>,
-    params: Option<Vec<serde_json::Value>>,
+    params: Option<Vec<Param>>,
     statements: Option<Vec<WrittenStatement>>,
     since_offset: Option<Offset>,
     min_offset: Option<Offset>,
     timeout_ms: Option<u64>,
+    #[serde(default)]
+    cells: Cells,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +122,7 @@ struct Written {
 struct WrittenStatement {
     sql_string: String,
     #[serde(default)]
-    params: Vec<serde_json::Value>,
+    params: Vec<Param>,
     expect_rows: Option<u64>,
 }
 
@@ -102,7 +130,15 @@ impl Request {
     /// A request of one statement.
     pub fn new(message_id: MessageId, client_id: ClientId, statement: Statement) -> Self {
         let body = Body::One(statement);
-        Self { message_id, client_id, body, since_offset: None, min_offset: None, timeout_ms: None }
+        Self {
+            message_id,
+            client_id,
+            body,
+            since_offset: None,
+            min_offset: None,
+            timeout_ms: None,
+            cells: Cells::Plain,
+        }
     }
 
     /// Reads a record's value. The verdict is a pure function of the bytes and the protocol's version.
@@ -165,6 +201,7 @@ impl Written {
             since_offset: self.since_offset,
             min_offset: self.min_offset,
             timeout_ms: self.timeout_ms,
+            cells: self.cells,
         };
         check_statements(request.statements())?;
         Ok(request)
@@ -200,8 +237,8 @@ fn check_statements(statements: &[Statement]) -> Result<(), BadRequest> {
     Ok(())
 }
 
-fn holds_nul(value: &serde_json::Value) -> bool {
-    matches!(value, serde_json::Value::String(text) if text.contains('\0'))
+fn holds_nul(param: &Param) -> bool {
+    param.as_str().is_some_and(|text| text.contains('\0'))
 }
 
 fn id(field: &str, value: Option<String>) -> Result<String, BadRequest> {
@@ -226,13 +263,60 @@ impl BadRequest {
 
     /// Finds the ids in a record that serde refused, so that its sender can be answered all the same.
     fn of_bytes(bytes: &[u8], error: &serde_json::Error) -> Self {
-        let fields: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
-        let text = |name: &str| fields[name].as_str().filter(|id| usable(id)).map(str::to_owned);
+        let ids = Ids::of(bytes);
         Self {
-            message_id: text("messageId").map(MessageId::new),
-            client_id: text("clientId").map(ClientId::new),
+            message_id: ids.message_id.filter(|id| usable(id)).map(MessageId::new),
+            client_id: ids.client_id.filter(|id| usable(id)).map(ClientId::new),
             ..Self::new(format!("the record is no request: {error}"))
         }
+    }
+}
+
+/// The ids of a record that is no request: those that precede the place where it cannot be read.
+/// All other values are skipped unread, whatever their size, depth or digits.
+#[derive(Default)]
+struct Ids {
+    message_id: Option<String>,
+    client_id: Option<String>,
+}
+
+impl Ids {
+    fn of(bytes: &[u8]) -> Self {
+        let mut ids = Self::default();
+        // The error was reported by who read the whole record.
+        let _ = ids.deserialize(&mut serde_json::Deserializer::from_slice(bytes));
+        ids
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Ids {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Ids {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        while let Some(name) = fields.next_key::<String>()? {
+            let id = match name.as_str() {
+                "messageId" => &mut self.message_id,
+                "clientId" => &mut self.client_id,
+                _ => {
+                    fields.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *id = serde_json::from_str(fields.next_value::<&RawValue>()?.get()).ok();
+        }
+        Ok(())
     }
 }
 
@@ -249,6 +333,7 @@ mod tests {
         for json in [
             r#"{"messageId":"r4","clientId":"c1","sqlString":"select 1"}"#,
             r#"{"messageId":"r4","clientId":"c1","sqlString":"select $1","params":[1.5,"a",null,true],"sinceOffset":7,"minOffset":9,"timeoutMs":100}"#,
+            r#"{"messageId":"r4","clientId":"c1","sqlString":"select 1","cells":"typed"}"#,
             r#"{"messageId":"r4","clientId":"c1","statements":[{"sqlString":"select $1","params":[1],"expectRows":1},{"sqlString":"x"}]}"#,
         ] {
             assert_eq!(serde_json::to_string(&parse(json).unwrap()).unwrap(), json);
@@ -282,7 +367,9 @@ mod tests {
             (r#"{"messageId":"m","clientId":"c","sqlString":"a","sqlString":"b"}"#, Some("m"), "duplicate field"),
             (r#"{"messageId":"m","clientId":"c","sqlString":"a\u0000"}"#, Some("m"), "NUL"),
             (r#"{"messageId":"","clientId":"c","sqlString":"a"}"#, None, "messageId is empty"),
-            (&deep, None, "recursion limit"),
+            (&deep, Some("m"), "nested deeper than 128 levels"),
+            (r#"{"messageId":"m","clientId":"c","sqlString":"x","params":[1,]}"#, Some("m"), "trailing comma"),
+            (r#"{"messageId":"m","clientId":"c","params":["\ud800"],"sqlString":"x"}"#, Some("m"), "no request"),
             (&long, None, "201 bytes"),
         ] {
             let bad = parse(json).unwrap_err();
@@ -293,6 +380,14 @@ mod tests {
         assert!(Request::parse(Some(&[0xff, 0xfe])).is_err());
         let large = vec![b' '; MAX_REQUEST_BYTES + 1];
         assert!(Request::parse(Some(&large)).unwrap_err().too_large);
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let json = r#"{"messageId":"m","clientId":"c","sqlString":"x","params":[12345678901234567890.0123456789,1e400,{"a":1.50}]}"#;
+        assert_eq!(serde_json::to_string(&parse(json).unwrap()).unwrap(), json);
+        let other = parse(&json.replace("0123456789,", "0123456788,")).unwrap();
+        assert_ne!(parse(json).unwrap().body_hash(), other.body_hash());
     }
 
     #[test]

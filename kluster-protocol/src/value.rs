@@ -16,7 +16,7 @@
 //! | timestamp with zone | string, RFC 3339 in UTC | `"2024-02-29T12:34:56.5Z"` |
 //! | interval | string, ISO 8601 duration | `"P1Y2M3DT4H"` |
 //! | json | the value itself, in the DBMS's own text but for line breaks | `{"a":[1]}` |
-//! | array | array of its elements' forms | `[1,null]` |
+//! | array | array of its elements' forms; one whose indexes do not begin at 1: a string, its text | `[1,null]`, `"[0:1]={7,8}"` |
 //! | anything else | string, its text in the DBMS | `"(1,2)"` |
 //!
 //! MariaDB's zero date stays what it is, `"0000-00-00"`, for no other form says the same. Fractions of seconds lose their trailing zeros.

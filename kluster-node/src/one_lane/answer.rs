@@ -128,7 +128,8 @@ fn admitted(dialect: Dialect, request: &Request) -> Result<Vec<WorkStatement>, R
             kluster_sql::admit_read(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
         check_params(statement, verdict.params as usize).map_err(named)?;
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
-        Ok(WorkStatement { sql: verdict.sql.into_owned(), params, expect_rows, fences: Fences::default() })
+        let (sql, cells) = (verdict.sql.into_owned(), request.cells);
+        Ok(WorkStatement { sql, params, expect_rows, cells, fences: Fences::default() })
     });
     statements.collect()
 }

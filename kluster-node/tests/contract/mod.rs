@@ -9,7 +9,7 @@ use kluster_node::dbms::{
 };
 use kluster_node::fault::Fault;
 use kluster_node::rows::Rows;
-use kluster_protocol::{ErrorCode, Offset};
+use kluster_protocol::{Cells, ErrorCode, Offset, Param};
 use kluster_sql::Dialect;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -42,6 +42,8 @@ macro_rules! cases {
             statements_of_one_work_stand_and_fall_together,
             rows_matched_are_counted,
             params_of_every_json_kind_arrive,
+            a_number_keeps_its_digits_or_is_refused,
+            typed_cells_name_the_type_of_each_value,
             returned_rows_come_in_column_order,
             large_results_spool_and_too_large_ones_are_refused,
             an_abandoned_batch_is_rolled_back,
@@ -73,7 +75,13 @@ pub fn at(offset: u64) -> Offset {
 
 /// A statement without params.
 pub fn statement(sql: &str) -> WorkStatement {
-    WorkStatement { sql: sql.into(), params: Vec::new(), expect_rows: None, fences: Default::default() }
+    WorkStatement {
+        sql: sql.into(),
+        params: Vec::new(),
+        expect_rows: None,
+        cells: Cells::Plain,
+        fences: Default::default(),
+    }
 }
 
 /// A work of one statement that may share its transaction.
@@ -83,7 +91,7 @@ pub fn work(offset: u64, sql: &str) -> Work {
 
 /// A work of one statement with params.
 pub fn bound(offset: u64, sql: &str, params: Value) -> Work {
-    let params = params.as_array().unwrap().clone();
+    let params = params.as_array().unwrap().iter().cloned().map(Param::from).collect();
     work_of(offset, vec![WorkStatement { params, ..statement(sql) }])
 }
 

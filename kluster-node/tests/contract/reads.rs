@@ -8,7 +8,8 @@ pub async fn reads_see_one_snapshot_and_say_its_offset(place: &impl Place) {
     one(&mut db, work(7, "insert into t values (1, 'a'), (2, 'b')")).await.unwrap();
     let reads = db.reads();
     let mut both = read_of("select name from t order by id");
-    both.statements.push(WorkStatement { params: vec![json!(2)], ..statement("select id, id from t where id = $1") });
+    both.statements
+        .push(WorkStatement { params: vec![json!(2).into()], ..statement("select id, id from t where id = $1") });
     let (events, ended) = read(&reads, &both).await;
     assert_eq!(ended, Ok(()));
     let said: Vec<String> = events

@@ -160,3 +160,59 @@ pub async fn schema_changes_are_seen_at_once(place: &impl Place) {
     assert_eq!(code(&one(&mut db, work(6, sql)).await), Some(ErrorCode::UndefinedTable));
     db.close().await;
 }
+
+/// No DBMS rounds a param in silence: what its types cannot hold is refused, and the same digits
+/// sent as a string are kept by a decimal (SQLite: a text) column.
+pub async fn a_number_keeps_its_digits_or_is_refused(place: &impl Place) {
+    let mut db = open(place).await;
+    let create = match db.dialect() {
+        Dialect::Sqlite => "create table exact (id integer primary key, n text)",
+        _ => "create table exact (id integer primary key, n decimal(60, 20))",
+    };
+    let create = ddl(&db, 1, create);
+    assert!(one(&mut db, create).await.is_ok());
+    let digits = "12345678901234567890.01234567890123456789";
+    let insert = |offset: u64, param: Param| {
+        let insert = format!("insert into exact values ({offset}, $1)");
+        work_of(offset, vec![WorkStatement { params: vec![param], ..statement(&insert) }])
+    };
+    let number: Param = serde_json::from_str(digits).unwrap();
+    let stored = one(&mut db, insert(2, number)).await;
+    match db.dialect() {
+        Dialect::Postgres => assert!(stored.is_ok(), "{stored:?}"),
+        _ => assert_eq!(code(&stored), Some(ErrorCode::InvalidValue)),
+    }
+    one(&mut db, insert(3, Param::Text(digits.into()))).await.unwrap();
+    for row in query(&mut db, 4, "select n from exact").await {
+        assert_eq!(row, json!({"n": digits}));
+    }
+    let huge: Param = serde_json::from_str("1e400").unwrap();
+    let stored = one(&mut db, insert(5, huge)).await;
+    assert!(stored.is_err(), "{stored:?}");
+    db.close().await;
+}
+
+/// On request each cell says what it is, through ALL and ONE alike.
+pub async fn typed_cells_name_the_type_of_each_value(place: &impl Place) {
+    let mut db = open(place).await;
+    let sql = "select id, name from t";
+    let typed = || WorkStatement { cells: Cells::Typed, ..statement(sql) };
+    one(&mut db, work(1, "insert into t values (7, null)")).await.unwrap();
+    let (integer, text) = match db.dialect() {
+        Dialect::Postgres => ("int4", "varchar"),
+        Dialect::MariaDb => ("int", "varchar"),
+        Dialect::Sqlite => ("integer", "null"),
+    };
+    let expected = json!({"id": {"type": integer, "value": 7}, "name": {"type": text, "value": null}});
+    let ran = one(&mut db, work_of(2, vec![typed()])).await.unwrap().remove(0);
+    assert_eq!(rows(ran), [expected.clone()]);
+    let wanted = Read { statements: vec![typed()], ..read_of(sql) };
+    let (events, ended) = read(&db.reads(), &wanted).await;
+    assert_eq!(ended, Ok(()));
+    let row = events.iter().find_map(|event| match event {
+        ReadEvent::Row(row) => Some(serde_json::from_str::<Value>(row.get()).unwrap()),
+        _ => None,
+    });
+    assert_eq!(row, Some(expected));
+    db.close().await;
+}

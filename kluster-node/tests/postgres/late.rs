@@ -99,7 +99,7 @@ async fn a_users_raise_is_a_refusal_whatever_code_it_forges() {
         let ran = one(&mut db, bound(offset, "select fail($1)", json!([forged]))).await;
         assert_eq!(code(&ran), Some(ErrorCode::Raised), "{forged}: {ran:?}");
         let mut wanted = read_of("select fail($1)");
-        wanted.statements[0].params = vec![json!(forged)];
+        wanted.statements[0].params = vec![json!(forged).into()];
         let (_, ended) = read(&db.reads(), &wanted).await;
         assert_eq!(refused_read(&ended), Some(ErrorCode::Raised), "{forged}: {ended:?}");
     }

@@ -13,7 +13,7 @@ use crate::rows::Rows;
 use errors::Stop;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
-use kluster_protocol::{Column, ErrorCode};
+use kluster_protocol::{Cells, Column, ErrorCode};
 use serde_json::value::RawValue;
 use sqlx::mysql::{MySqlArguments, MySqlQueryResult, MySqlRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Row, SqlSafeStr, Statement};
@@ -38,6 +38,7 @@ pub struct Execution<'s> {
     returned: u64,
     /// Rows matched, as the server says at the end.
     matched: u64,
+    cells: Cells,
     /// The first result set has ended; those behind it (of a CALL) are not shown.
     ended: bool,
 }
@@ -51,7 +52,7 @@ impl<'s> Execution<'s> {
         let (stream, shape, protocol): (Stream<'s>, _, _) = match prepared {
             Ok(prepared) => {
                 check_count(prepared.parameters(), &values, statement)?;
-                let shape = Shape::of(prepared.columns());
+                let shape = Shape::of(prepared.columns(), statement.cells);
                 (session.connection.fetch_many(sqlx::query_with(text(), values)), shape, Protocol::Binary)
             }
             Err(error) if errors::number(&error) == Some(NOT_PREPARABLE) && statement.params.is_empty() => {
@@ -59,7 +60,7 @@ impl<'s> Execution<'s> {
             }
             Err(error) => return Err(Failed::Met(error)),
         };
-        Ok(Self { stream, shape, protocol, returned: 0, matched: 0, ended: false })
+        Ok(Self { stream, shape, protocol, cells: statement.cells, returned: 0, matched: 0, ended: false })
     }
 
     /// The next row.
@@ -73,7 +74,7 @@ impl<'s> Execution<'s> {
                 Either::Right(row) if !self.ended => {
                     if self.returned == 0 {
                         // What was said when it was prepared may be older than the table is now, or know less about params.
-                        self.shape = Shape::of(row.columns());
+                        self.shape = Shape::of(row.columns(), self.cells);
                     }
                     self.returned += 1;
                     return self.shape.row(&row, self.protocol).map(Some);

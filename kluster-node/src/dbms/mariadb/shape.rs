@@ -3,7 +3,7 @@
 //! Neighbours: [`super::execution`] meets columns and rows, [`super::cell`] knows each type.
 
 use super::cell::{self, Kind};
-use kluster_protocol::{Column, value};
+use kluster_protocol::{Cells, Column, value};
 use serde_json::value::RawValue;
 use sqlx::mysql::{MySqlColumn, MySqlRow};
 use sqlx::{Column as _, Decode, MySql, Row};
@@ -16,14 +16,15 @@ pub struct Shape {
     kinds: Vec<Kind>,
     /// Each name as it begins its cell: `"name":`.
     keys: Vec<String>,
+    cells: Cells,
 }
 
 impl Shape {
     /// The shape of these columns.
-    pub fn of(columns: &[MySqlColumn]) -> Self {
+    pub fn of(columns: &[MySqlColumn], cells: Cells) -> Self {
         let names = value::unique_names(columns.iter().map(|column| column.name()));
         let kinds = columns.iter().map(|column| cell::kind(column.type_info()));
-        let mut shape = Self::default();
+        let mut shape = Self { cells, ..Self::default() };
         for (name, (kind, type_name)) in names.into_iter().zip(kinds) {
             shape.keys.push(format!("{}:", serde_json::Value::from(name.as_str())));
             shape.kinds.push(kind);
@@ -40,10 +41,17 @@ impl Shape {
                 text.push(',');
             }
             text.push_str(key);
+            if self.cells == Cells::Typed {
+                let type_name = serde_json::Value::from(self.columns[at].type_name.as_str());
+                text.push_str(&format!("{{\"type\":{type_name},\"value\":"));
+            }
             // The bytes are absent only for NULL; the driver's own test would take a zero date for NULL too.
             match <&[u8] as Decode<MySql>>::decode(row.try_get_raw(at)?) {
                 Ok(bytes) => push(&mut text, *kind, bytes, protocol),
                 Err(_) => text.push_str("null"),
+            }
+            if self.cells == Cells::Typed {
+                text.push('}');
             }
         }
         text.push('}');

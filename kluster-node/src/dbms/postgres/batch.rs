@@ -153,11 +153,12 @@ impl<'a> Batch<'a> {
         book: &TypeBook,
         reads: &Reads,
     ) -> Result<(), Fault> {
-        if let Part::Statement(..) = part {
+        if let Part::Statement(n, i) = part {
+            let cells = self.script.works[n].statements[i].cells;
             let shape = book.shape(columns, &self.made, &reads.address()).await;
             let shape = shape.map_err(|error| Fault::Lost(errors::lost_cause(&error)))?;
             current.rows = Rows::of(shape.columns());
-            current.shape = Some(shape);
+            current.shape = Some(shape.with(cells));
         }
         Ok(())
     }

@@ -7,9 +7,9 @@ use super::connection::{Columns, Connection, Row};
 use super::error::Error;
 use super::seat;
 use super::types::{LOOKUP, Type, TypeNames};
-use super::value::to_json;
+use super::value::{Cell, to_json};
 use kluster_protocol::value::unique_names;
-use kluster_protocol::{Column, MAX_ROW_BYTES};
+use kluster_protocol::{Cells, Column, MAX_ROW_BYTES};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::{Mutex, PoisonError};
@@ -19,9 +19,15 @@ use std::sync::{Mutex, PoisonError};
 pub struct Shape {
     names: Vec<String>,
     types: Vec<Type>,
+    cells: Cells,
 }
 
 impl Shape {
+    /// The same columns, their rows' cells in this form.
+    pub fn with(self, cells: Cells) -> Self {
+        Self { cells, ..self }
+    }
+
     /// The columns as answers give them.
     pub fn columns(&self) -> Vec<Column> {
         let columns = self.names.iter().zip(&self.types);
@@ -43,10 +49,22 @@ impl Serialize for JsonRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.shape.names.len()))?;
         for ((name, kind), cell) in self.shape.names.iter().zip(&self.shape.types).zip(self.row.cells()) {
-            map.serialize_entry(name, &to_json(cell, kind))?;
+            let value = to_json(cell, kind);
+            match self.shape.cells {
+                Cells::Plain => map.serialize_entry(name, &value)?,
+                Cells::Typed => map.serialize_entry(name, &Typed { type_name: &kind.name, value })?,
+            }
         }
         map.end()
     }
+}
+
+/// A cell with its type's name.
+#[derive(serde::Serialize)]
+struct Typed<'a> {
+    #[serde(rename = "type")]
+    type_name: &'a str,
+    value: Cell,
 }
 
 /// A row so large that no record can carry it, in place of one that was thrown away on its way in.
@@ -81,6 +99,7 @@ impl TypeBook {
                 .iter()
                 .map(|column| made.learnt(column.type_oid).unwrap_or_else(|| names.get(column.type_oid)))
                 .collect(),
+            cells: Cells::Plain,
         })
     }
 

@@ -19,7 +19,7 @@ use super::script::param;
 use super::seat;
 use super::types::TypeNames;
 use crate::dbms::{Read, ReadError, ReadEvent, StateRow};
-use kluster_protocol::{ErrorCode, MAX_ROW_BYTES, Offset, ResponseError};
+use kluster_protocol::{Cells, ErrorCode, MAX_ROW_BYTES, Offset, ResponseError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -133,13 +133,17 @@ impl Reads {
         events: &Sender<ReadEvent>,
     ) -> Result<Option<ReadError>, ReadError> {
         let (mut shape, mut rows, mut state) = (None, 0, None);
+        let cells = match part {
+            Part::Statement(i) => read.statements[i].cells,
+            _ => Cells::Plain,
+        };
         loop {
             match pipeline.next_event().await.map_err(lost)? {
                 Some(Event::Columns(columns)) if part.is_users() => {
                     let shaped =
                         self.0.book.shape(&columns, &TypeNames::default(), &self.address()).await.map_err(lost)?;
                     say(events, ReadEvent::Columns(shaped.columns())).await?;
-                    shape = Some(shaped);
+                    shape = Some(shaped.with(cells));
                 }
                 Some(Event::Row(row)) => match &shape {
                     Some(shape) => {

@@ -6,10 +6,8 @@ use super::connection::{NO_PARAMS, Pipeline, Plan};
 use super::error::Unsendable;
 use super::types::MADE_HERE;
 use crate::dbms::{How, Work, WorkStatement};
-use kluster_protocol::Offset;
+use kluster_protocol::{Offset, Param};
 use kluster_sql::{Class, Dialect};
-use serde_json::Value;
-use std::borrow::Cow;
 
 /// How the works of a batch are executed.
 #[derive(Debug, Clone, Copy)]
@@ -138,13 +136,14 @@ fn may_define(statement: &WorkStatement) -> bool {
     !admitted.is_ok_and(|admitted| matches!(admitted.class, Class::Read | Class::Write))
 }
 
-/// A param as the server's text; its type is what the statement makes of it. Lists and objects are JSON.
-pub fn param(value: &Value) -> Option<Cow<'_, [u8]>> {
+/// A param as the server's text; its type is what the statement makes of it. Lists and objects are
+/// JSON. A number is its own digits, so a `numeric` keeps all of them.
+pub fn param(value: &Param) -> Option<&[u8]> {
     match value {
-        Value::Null => None,
-        Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),
-        Value::Bool(true) => Some(Cow::Borrowed(b"true")),
-        Value::Bool(false) => Some(Cow::Borrowed(b"false")),
-        Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(Cow::Owned(value.to_string().into_bytes())),
+        Param::Null => None,
+        Param::Bool(true) => Some(b"true"),
+        Param::Bool(false) => Some(b"false"),
+        Param::Number(number) => Some(number.as_str().as_bytes()),
+        Param::Text(text) | Param::Json(text) => Some(text.as_bytes()),
     }
 }

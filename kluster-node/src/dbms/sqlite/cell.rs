@@ -3,14 +3,14 @@
 //! SQLite's types belong to values, not to columns: a column says what it was declared as (`any` where it was not declared), and a value
 //! stays what it was stored as. A boolean is the integer 1 or 0.
 
+use crate::dbms::inexact;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kluster_protocol::value::{MAX_SAFE_INTEGER, unique_names};
-use kluster_protocol::{Column, ErrorCode, ResponseError};
-use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
+use kluster_protocol::{Cells, Column, ErrorCode, Param, ResponseError};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 /// Why params could not be bound.
@@ -20,14 +20,15 @@ pub(super) enum BindError {
 }
 
 /// Binds `$1`, `$2`, … by number: to SQLite they are names, numbered in the order in which they appear.
-pub(super) fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<(), BindError> {
+pub(super) fn bind(statement: &mut Statement<'_>, params: &[Param]) -> Result<(), BindError> {
     let mut taken = 0;
     for index in 1..=statement.parameter_count() {
         let number = number(statement.parameter_name(index), index).map_err(BindError::Refused)?;
         taken = taken.max(number);
         // A param that is missing is counted below, and then nothing runs.
         let Some(param) = params.get(number - 1) else { continue };
-        statement.raw_bind_parameter(index, value(param)).map_err(BindError::Failed)?;
+        let value = value(param).map_err(BindError::Refused)?;
+        statement.raw_bind_parameter(index, value).map_err(BindError::Failed)?;
     }
     match taken == params.len() {
         true => Ok(()),
@@ -47,18 +48,22 @@ fn number(name: Option<&str>, index: usize) -> Result<usize, ResponseError> {
     })
 }
 
-fn value(param: &Value) -> ToSqlOutput<'_> {
-    match param {
-        Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-        Value::Bool(flag) => ToSqlOutput::Borrowed(ValueRef::Integer((*flag).into())),
-        Value::Number(number) => ToSqlOutput::Borrowed(match number.as_i64() {
-            Some(integer) => ValueRef::Integer(integer),
-            // As SQLite reads a literal beyond 64 bits.
-            None => number.as_f64().map_or(ValueRef::Null, ValueRef::Real),
-        }),
-        Value::String(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-        Value::Array(_) | Value::Object(_) => ToSqlOutput::Owned(Owned::Text(param.to_string())),
-    }
+/// A param as SQLite's value: an integer of 64 bits or a double, a text, NULL.
+///
+/// # Errors
+/// A number that neither holds exactly is refused: SQLite has no type for it.
+fn value(param: &Param) -> Result<ToSqlOutput<'_>, ResponseError> {
+    let value = match param {
+        Param::Null => ValueRef::Null,
+        Param::Bool(flag) => ValueRef::Integer((*flag).into()),
+        Param::Number(number) => match (number.as_i64(), number.as_exact_f64()) {
+            (Some(integer), _) => ValueRef::Integer(integer),
+            (None, Some(real)) => ValueRef::Real(real),
+            (None, None) => return Err(inexact(number)),
+        },
+        Param::Text(text) | Param::Json(text) => ValueRef::Text(text.as_bytes()),
+    };
+    Ok(ToSqlOutput::Borrowed(value))
 }
 
 /// The columns of a result, their names unique.
@@ -71,15 +76,38 @@ pub(super) fn columns(statement: &Statement<'_>) -> Vec<Column> {
         .collect()
 }
 
+/// Why a row has no JSON form: the column with a text that is not UTF-8, which a string of JSON
+/// cannot hold.
+#[derive(Debug)]
+pub(super) struct NotUtf8 {
+    column: String,
+}
+
+impl NotUtf8 {
+    /// What the request is refused with; `row` is counted from 1.
+    pub fn refusal(&self, row: u64) -> ResponseError {
+        let message = format!(
+            "row {row}, column {:?}: the text is not UTF-8; select cast(… as blob) or hex(…), or ask for typed cells",
+            self.column
+        );
+        ResponseError::new(ErrorCode::InvalidValue, message)
+    }
+}
+
 /// A row as JSON text: an object of the columns' names.
-pub(super) fn row(columns: &[Column], row: &Row<'_>) -> rusqlite::Result<Box<RawValue>> {
-    // Serializing strings, numbers and nulls into memory cannot fail; the error type says otherwise.
-    to_raw_value(&RowJson { columns, row }).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+pub(super) fn row(columns: &[Column], row: &Row<'_>, cells: Cells) -> Result<Box<RawValue>, NotUtf8> {
+    let value = |index: usize| row.get_ref(index).unwrap_or(ValueRef::Null);
+    let not_utf8 = |index: &usize| matches!(value(*index), ValueRef::Text(text) if std::str::from_utf8(text).is_err());
+    if let (Cells::Plain, Some(index)) = (cells, (0..columns.len()).find(not_utf8)) {
+        return Err(NotUtf8 { column: columns[index].name.clone() });
+    }
+    Ok(to_raw_value(&RowJson { columns, row, cells }).expect("strings, numbers and nulls have a JSON form"))
 }
 
 struct RowJson<'a, 'r> {
     columns: &'a [Column],
     row: &'a Row<'r>,
+    cells: Cells,
 }
 
 impl Serialize for RowJson<'_, '_> {
@@ -87,7 +115,10 @@ impl Serialize for RowJson<'_, '_> {
         let mut object = serializer.serialize_map(Some(self.columns.len()))?;
         for (index, column) in self.columns.iter().enumerate() {
             let value = self.row.get_ref(index).map_err(serde::ser::Error::custom)?;
-            object.serialize_entry(&column.name, &Cell(value))?;
+            match self.cells {
+                Cells::Plain => object.serialize_entry(&column.name, &Cell(value))?,
+                Cells::Typed => object.serialize_entry(&column.name, &TypedCell(value))?,
+            }
         }
         object.end()
     }
@@ -104,8 +135,32 @@ impl Serialize for Cell<'_> {
             }
             ValueRef::Integer(integer) => serializer.collect_str(&integer),
             ValueRef::Real(real) => kluster_protocol::value::double(real).serialize(serializer),
-            ValueRef::Text(text) => serializer.serialize_str(&String::from_utf8_lossy(text)),
+            ValueRef::Text(text) => serializer.serialize_str(std::str::from_utf8(text).map_err(S::Error::custom)?),
             ValueRef::Blob(bytes) => serializer.collect_str(&STANDARD.encode(bytes)),
         }
+    }
+}
+
+/// A value with SQLite's name of its own type.
+struct TypedCell<'a>(ValueRef<'a>);
+
+impl Serialize for TypedCell<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut cell = serializer.serialize_map(Some(2))?;
+        let type_name = match self.0 {
+            ValueRef::Null => "null",
+            ValueRef::Integer(_) => "integer",
+            ValueRef::Real(_) => "real",
+            ValueRef::Text(_) => "text",
+            ValueRef::Blob(_) => "blob",
+        };
+        cell.serialize_entry("type", type_name)?;
+        match self.0 {
+            ValueRef::Text(text) if std::str::from_utf8(text).is_err() => {
+                cell.serialize_entry("bytes", &STANDARD.encode(text))?;
+            }
+            value => cell.serialize_entry("value", &Cell(value))?,
+        }
+        cell.end()
     }
 }

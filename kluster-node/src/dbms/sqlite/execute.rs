@@ -9,7 +9,7 @@ use super::tables::OWN_NAMES;
 use super::{How, Ran, Work, WorkStatement};
 use crate::fault::{Cause, Class, Fault, Refusal};
 use crate::rows::Rows;
-use kluster_protocol::{ErrorCode, Offset};
+use kluster_protocol::{Cells, ErrorCode, Offset};
 use rusqlite::{CachedStatement, Error, ffi};
 
 /// Finds user objects under Kluster's names, and foreign keys to Kluster's tables, whose updates they would make fail.
@@ -121,9 +121,10 @@ impl Session {
             BindError::Failed(error) => stop(error),
         })?;
         user.steps();
-        let ran = self.collect(&mut prepared, budget).map_err(|failure| match failure {
+        let ran = self.collect(&mut prepared, statement.cells, budget).map_err(|failure| match failure {
             Failure::Sqlite(error) => no_statement(&error, &prepared).unwrap_or_else(|| stop(error)),
             Failure::Spool(error) => Stop::Fault(spool_fault(&error)),
+            Failure::Refused(refusal) => Stop::Refused(refusal),
             Failure::TooLarge => Stop::Refused(Refusal::new(
                 ErrorCode::ResultTooLarge,
                 "the result is larger than the cluster allows; ask for fewer rows",
@@ -135,7 +136,7 @@ impl Session {
         ran
     }
 
-    fn collect(&self, prepared: &mut CachedStatement<'_>, budget: u64) -> Result<Rows, Failure> {
+    fn collect(&self, prepared: &mut CachedStatement<'_>, cells: Cells, budget: u64) -> Result<Rows, Failure> {
         let columns = cell::columns(prepared);
         let is_write = !prepared.readonly();
         if columns.is_empty() {
@@ -149,8 +150,9 @@ impl Session {
         let mut collected = Rows::of(columns);
         let mut rows = prepared.raw_query();
         while let Some(row) = rows.next().map_err(Failure::Sqlite)? {
-            let row = cell::row(&collected.columns, row).map_err(Failure::Sqlite)?;
             collected.affected += 1;
+            let row = cell::row(&collected.columns, row, cells)
+                .map_err(|error| Failure::Refused(error.refusal(collected.affected)))?;
             collected.push(row).map_err(Failure::Spool)?;
             if collected.bytes() > budget {
                 return Err(Failure::TooLarge);
@@ -196,6 +198,7 @@ enum Failure {
     Sqlite(Error),
     Spool(std::io::Error),
     TooLarge,
+    Refused(Refusal),
 }
 
 fn stop(error: &Error, sql: &str) -> Stop {

@@ -135,8 +135,9 @@ impl Reader {
         let mut rows = prepared.raw_query();
         let mut count = 0;
         while let Some(row) = rows.next().map_err(stop)? {
-            out(ReadEvent::Row(cell::row(&columns, row).map_err(stop)?))?;
             count += 1;
+            let row = cell::row(&columns, row, statement.cells).map_err(|error| refused(error.refusal(count)))?;
+            out(ReadEvent::Row(row))?;
         }
         Ok(count)
     }

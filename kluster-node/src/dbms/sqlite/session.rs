@@ -211,6 +211,7 @@ mod tests {
             sql: "insert into t values (zeroblob(100000))".into(),
             params: vec![],
             expect_rows: None,
+            cells: Default::default(),
             fences: Default::default(),
         };
         let work =

@@ -1,4 +1,4 @@
-//! The text form of arrays: `{1,NULL,"a \"b\""}`, nested, with optional bounds `[0:1]={…}` (PostgreSQL documentation 8.15.6).
+//! The text form of arrays: `{1,NULL,"a \"b\""}`, nested (PostgreSQL documentation 8.15.6).
 
 use super::Cell;
 use serde_json::Value;
@@ -6,15 +6,12 @@ use serde_json::Value;
 /// PostgreSQL's MAXDIM.
 const DEEPEST: usize = 6;
 
-/// JSON arrays of elements made by `element`; `None` if the text is not an array. Bounds are left out.
+/// JSON arrays of elements made by `element`; `None` if the text is not an array whose indexes
+/// begin at 1: a JSON array has no bounds, so one with others stays its text.
 pub(super) fn parse(text: &str, delimiter: u8, element: &dyn Fn(&str) -> Cell) -> Option<Cell> {
-    let body = match text.strip_prefix('[') {
-        Some(bounds) => bounds.split_once('=')?.1,
-        None => text,
-    };
-    let mut parser = Parser { text: body, at: 0, delimiter, element };
+    let mut parser = Parser { text, at: 0, delimiter, element };
     let value = parser.array(1)?;
-    (parser.at == body.len()).then_some(value)
+    (parser.at == text.len()).then_some(value)
 }
 
 struct Parser<'a> {
@@ -108,8 +105,6 @@ mod tests {
         assert_eq!(strings("{a,NULL,\"NULL\",\"\"}"), Some(json!(["a", null, "NULL", ""])));
         assert_eq!(strings(r#"{"a \"b\" \\ ,{}","ä"}"#), Some(json!([r#"a "b" \ ,{}"#, "ä"])));
         assert_eq!(strings("{{a,b},{c,d}}"), Some(json!([["a", "b"], ["c", "d"]])));
-        assert_eq!(strings("[0:1]={a,b}"), Some(json!(["a", "b"])));
-        assert_eq!(strings("[1:1][-2:-1]={{a,b}}"), Some(json!([["a", "b"]])));
         assert_eq!(
             read(parse("{(1,2),(0,0);(3,4),(2,2)}", b';', &|e| Cell::Plain(json!(e)))),
             Some(json!(["(1,2),(0,0)", "(3,4),(2,2)"]))
@@ -118,7 +113,21 @@ mod tests {
 
     #[test]
     fn what_is_not_an_array_is_none() {
-        for text in ["", "{", "{a", "a}", "{a}b", "{\"a}", "{a,,", "{\"a\\", "[0:1]", "{{{{{{{a}}}}}}}", "{\"a\"b}"] {
+        for text in [
+            "",
+            "[0:1]={a,b}",
+            "[1:1][-2:-1]={{a,b}}",
+            "{",
+            "{a",
+            "a}",
+            "{a}b",
+            "{\"a}",
+            "{a,,",
+            "{\"a\\",
+            "[0:1]",
+            "{{{{{{{a}}}}}}}",
+            "{\"a\"b}",
+        ] {
             assert_eq!(strings(text), None, "{text}");
         }
     }
