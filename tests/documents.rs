@@ -2,8 +2,8 @@
 #![cfg(test)]
 
 use kluster_protocol::{
-    Chain, Control, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS,
-    Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
+    Chain, Control, Decision, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES,
+    MAX_STATEMENTS, Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
 };
 use kluster_test_servers::require;
 use std::collections::BTreeSet;
@@ -108,14 +108,17 @@ fn examples_are_records() {
     for json in examples(section(&text, "ERRORS")) {
         holds(json, |json| serde_json::from_str::<SystemError>(json).unwrap());
     }
+    for json in examples(section(&text, "Decisions")) {
+        holds(json, |json| serde_json::from_str::<Decision>(json).unwrap());
+    }
     let controls = rows(section(&text, "Control records"));
     assert_eq!(controls.len(), 4);
     for row in &controls[1..] {
         holds(&row[0], |json| serde_json::from_str::<Control>(json).unwrap());
     }
-    let count =
-        ["Request", "Response", "Heartbeats (NODES)", "ERRORS"].map(|name| examples(section(&text, name)).len());
-    assert_eq!(count, [3, 4, 1, 1]);
+    let count = ["Request", "Response", "Heartbeats (NODES)", "ERRORS", "Decisions"]
+        .map(|name| examples(section(&text, name)).len());
+    assert_eq!(count, [3, 4, 1, 1, 1]);
 }
 
 #[test]

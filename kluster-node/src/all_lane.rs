@@ -7,13 +7,17 @@
 //! 2. Applied offset, chain and outcomes are committed in the transaction of the effects, so a record that is delivered again is not applied
 //!    again. (scenario `exactly_once`; the simulation crashes at every step)
 //! 3. Nothing is passed over: a passing fault waits, a refusal is an outcome, any other fault stops with the offset unmoved.
-//! 4. Where a batch ends decides nothing. (property test `batch_borders`)
+//! 4. What is decided on DECISIONS is obeyed: see `halt`.
+//! 5. Where a batch ends decides nothing. (property test `batch_borders`)
 
 mod again;
 mod apply;
+mod halt;
+mod long;
 
 use crate::answer::Answers;
-use crate::dbms::{Dbms, OutcomeRow};
+use crate::dbms::{Dbms, Interrupt, OutcomeRow};
+use crate::decisions::Following;
 use crate::fault::{Cause, Fault};
 use crate::membership::Joiner;
 use crate::outcome::Outcome;
@@ -68,6 +72,16 @@ pub struct AllLane {
     pub steps: Steps,
     /// A foreign transaction keeps records back, and this was said.
     pub stalled: bool,
+    /// What is decided on offsets.
+    pub decisions: Following,
+    /// Since the state row was read, a claim of this session went through: no earlier session of this node can commit any more.
+    pub sure: bool,
+    /// A batch was executed and given up: its transaction is still open.
+    pub open: bool,
+    /// The server was lost while it executed the request at this offset alone.
+    pub lost_at: Option<Offset>,
+    /// Ends what the database executes in this moment.
+    pub interrupt: Interrupt,
 }
 
 /// How many works the next batch may have.
@@ -121,6 +135,12 @@ impl AllLane {
         retry: &mut Retry,
         drain: &CancellationToken,
     ) -> Result<Option<(Held, Reader, Offset)>, Stopped> {
+        (self.sure, self.open, self.interrupt) = (false, false, self.dbms.interrupt());
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => return Ok(None),
+            () = self.decisions.begun() => {}
+        }
         loop {
             let began = async {
                 let held = start::load(&mut self.dbms, &self.node, &self.identity, self.window).await?;
@@ -172,8 +192,26 @@ impl AllLane {
                 pending = records.into();
                 self.steps.reach(Step::Fetched).await;
             }
+            if let Some(first) = pending.front().cloned()
+                && !self.count_losses(held, &first, retry, drain).await?
+            {
+                return Ok(());
+            }
             let before = held.state.applied;
-            match self.apply(held, pending.make_contiguous(), retry.batch_limit(&self.max_batch)).await {
+            let limit = retry.batch_limit(&self.max_batch);
+            let records = pending.make_contiguous();
+            // Alone is alone: what fails then is the one record's.
+            let free = self.free(held, records).min(if retry.is_alone() { 1 } else { usize::MAX });
+            if free == 0 {
+                let first = records[0].clone();
+                if !self.kept_back(held, &first, retry, drain).await? {
+                    return Ok(());
+                }
+                continue;
+            }
+            match self.apply(held, &records[..free], limit).await {
+                // A decision came before it was committed.
+                Ok(0) => {}
                 Ok(count) => {
                     pending.drain(..count);
                     retry.passed().over(&self.reporter).await;
@@ -185,10 +223,23 @@ impl AllLane {
                 }
                 Err(fault) => {
                     // Where the batch went through and only its answers did not, they are found again from the stored outcomes.
-                    let reload =
-                        matches!(fault, Fault::Lost(_) | Fault::ClaimRaised(_)) || held.state.applied != before;
+                    let applied = held.state.applied != before;
+                    let reload = matches!(fault, Fault::Lost(_) | Fault::ClaimRaised(_)) || applied;
                     let count = pending.len();
-                    self.after(fault, pending.front(), count, retry, drain).await?;
+                    if matches!(fault, Fault::Lost(_)) {
+                        retry.run_alone(count);
+                    }
+                    match self.after(fault, pending.front(), count, retry, drain).await {
+                        Ok(()) => {}
+                        Err(Stopped { fault: Fault::Unknown(cause), .. }) if free == 1 && !applied => {
+                            let first = pending[0].clone();
+                            if let Err(fault) = self.halt(held, &first, &cause, retry).await {
+                                self.after(fault, None, 0, retry, drain).await?;
+                                return Ok(());
+                            }
+                        }
+                        Err(stopped) => return Err(stopped),
+                    }
                     if reload || drain.is_cancelled() {
                         return Ok(());
                     }
@@ -209,9 +260,14 @@ impl AllLane {
         // A reader that has waited this long while the log is up has read all there is, holes at the end included.
         let idle = Duration::from_millis(300);
         loop {
+            if let Err(fault) = self.obey(held).await {
+                self.after(fault, None, 0, retry, drain).await?;
+                return Ok(None);
+            }
             let waited = tokio::select! {
                 biased;
                 () = drain.cancelled() => return Ok(None),
+                () = self.decisions.changed() => continue,
                 records = tokio::time::timeout(idle, reader.next_batch(READ)) => records,
             };
             match waited {

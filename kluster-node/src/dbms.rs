@@ -12,6 +12,7 @@
 //! 4. After any [`Fault`] no transaction of this adapter is open, unless the connection is lost.
 //! 5. User SQL can reach neither Kluster's own tables nor the server.
 
+mod interrupt;
 mod locks;
 pub mod mariadb;
 pub mod postgres;
@@ -20,6 +21,7 @@ pub mod sqlite;
 use crate::fault::{Fault, Refusal};
 use crate::rows::Rows;
 use crate::step::Steps;
+pub use interrupt::Interrupt;
 use kluster_protocol::{Cells, ErrorCode, Number, Offset, Param};
 use kluster_sql::{Dialect, Fences};
 pub use locks::{Held, Locks};
@@ -273,6 +275,15 @@ impl Dbms {
             Self::Postgres(db) => Locks::Postgres(db.locks()),
             Self::MariaDb(db) => Locks::MariaDb(Box::new(db.locks())),
             Self::Sqlite(_) => Locks::None,
+        }
+    }
+
+    /// Ends what the session of this moment is executing; after [`Dbms::recover`] it is another one.
+    pub fn interrupt(&self) -> Interrupt {
+        match self {
+            Self::Postgres(db) => Interrupt::Postgres(db.interrupt()),
+            Self::MariaDb(db) => Interrupt::MariaDb(db.interrupt().map(Box::new)),
+            Self::Sqlite(db) => Interrupt::Sqlite(db.interrupt()),
         }
     }
 

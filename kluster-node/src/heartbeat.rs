@@ -38,12 +38,16 @@ impl Pulse {
         loop {
             let now = changes.borrow_and_update().clone();
             let (said, members) = (now.state.clone(), now.membership.version);
+            let (halt, obeys, running) = (now.halt.clone(), now.obeys, now.running.is_some());
             match self.beat(&log, now).await {
                 Ok(()) if matches!(said, NodeState::Stopped { .. }) => self.said_stopped.cancel(),
                 Ok(()) => {}
                 Err(error) => tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log"),
             }
-            let news = changes.wait_for(|now| now.state != said || now.membership.version != members);
+            let news = changes.wait_for(|now| {
+                let lane = now.halt != halt || now.obeys != obeys || now.running.is_some() != running;
+                now.state != said || now.membership.version != members || lane
+            });
             let _ = tokio::time::timeout(EVERY, news).await;
         }
     }
@@ -59,6 +63,9 @@ impl Pulse {
             points: now.points,
             membership: now.membership,
             window: now.window,
+            halt: now.halt,
+            obeys: now.obeys,
+            running: now.running,
             dbms: self.info.name.to_owned(),
             dbms_version: self.info.version.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -17,6 +17,10 @@ pub mod node;
 pub mod all_lane;
 pub mod one_lane;
 
+pub mod clerk;
+pub mod council;
+pub mod decisions;
+
 pub mod admit;
 pub mod plan;
 pub mod retry;

@@ -11,7 +11,10 @@ use crate::outcome::{KeptByOffset, KeptRows, Key, Outcome, Seen, Window};
 use crate::rows::Rows;
 use crate::state::State;
 use kluster_log::Record;
-use kluster_protocol::{Control, ErrorCode, MAX_BATCH, MAX_KEPT_ROWS_BYTES, Members, Offset, ResponseError, Role};
+use kluster_protocol::{
+    CANCELLED, Control, Decision, Decisions, ErrorCode, MAX_BATCH, MAX_KEPT_ROWS_BYTES, Members, Offset, ResponseError,
+    Role,
+};
 use kluster_sql::Dialect;
 use std::collections::HashMap;
 
@@ -69,12 +72,18 @@ impl Plan {
         dialect: Dialect,
         state: &State,
         window: &Window,
+        decisions: &Decisions,
         records: &[Record],
         max: usize,
     ) -> Result<Self, Fault> {
         let mut plan = Self { entries: Vec::new(), works: Vec::new() };
         let mut planned: HashMap<(String, String), (Offset, String)> = HashMap::new();
         for record in records {
+            let decided = decisions.error(record.offset);
+            // A decided offset is a batch of its own: a database that had begun it must be able to say so.
+            if decided.is_some() && !plan.entries.is_empty() {
+                break;
+            }
             let asked = match admit(dialect, record) {
                 // What stands before it is applied first; the fault comes up again as the next plan's first record.
                 Err(_) if !plan.entries.is_empty() => break,
@@ -84,7 +93,11 @@ impl Plan {
                 Asked::Control(control) => Decided::Control(control),
                 Asked::NoRequest(sender, refusal) => Decided::Refuse(sender, None, refusal),
                 Asked::Execute(ask, work) => match judge(&ask, record.offset, state, window, &planned) {
-                    Some(decided) => decided,
+                    Some(step) => step,
+                    None if decided.is_some() => {
+                        let refusal = decided.map(refused).expect("it was just looked at");
+                        Decided::Refuse(ask.sender, Some(ask.key), refusal)
+                    }
                     None if plan.fits(&work, max) => {
                         planned.insert(name(&ask.key), (record.offset, ask.key.body.clone()));
                         plan.works.push(work);
@@ -101,7 +114,7 @@ impl Plan {
                 },
             };
             plan.entries.push(Entry { record: record.clone(), step });
-            if plan.is_full(max) {
+            if plan.is_full(max) || decided.is_some() {
                 break;
             }
         }
@@ -136,6 +149,35 @@ impl Plan {
         self.entries.first().map(|entry| (entry.record.offset, entry.step.request_id()))
     }
 
+    /// The works of this plan: their offset and what their senders call them.
+    fn executes(&self) -> impl DoubleEndedIterator<Item = (Offset, &str)> {
+        self.entries.iter().filter_map(|entry| match &entry.step {
+            Decided::Execute(ask) => Some((entry.record.offset, ask.sender.request_id.as_str())),
+            Decided::Refuse(..) | Decided::Repeat(..) | Decided::Control(_) => None,
+        })
+    }
+
+    /// The first request that is executed, and what its sender calls it.
+    pub fn first_work(&self) -> Option<(Offset, String)> {
+        self.executes().next().map(|(offset, id)| (offset, id.to_owned()))
+    }
+
+    /// The last request that is executed.
+    pub fn last_work(&self) -> Option<Offset> {
+        self.executes().next_back().map(|(offset, _)| offset)
+    }
+
+    /// The request that is executed, where there is one alone.
+    pub fn lone_work(&self) -> Option<Offset> {
+        self.last_work().filter(|_| self.works.len() == 1)
+    }
+
+    /// The plan may not be committed any more: one of its offsets is held back, or one that it executes is refused.
+    pub fn is_overruled(&self, decisions: &Decisions) -> bool {
+        let held = |entry: &Entry| decisions.hold(entry.record.offset).is_some();
+        self.executes().any(|(offset, _)| decisions.error(offset).is_some()) || self.entries.iter().any(held)
+    }
+
     /// The newest record's own time, in milliseconds since 1970.
     pub fn newest_ms(&self) -> i64 {
         self.entries.iter().map(|entry| entry.record.timestamp_ms).max().unwrap_or_default()
@@ -163,6 +205,25 @@ impl Decided {
             Self::Execute(ask) => ask.sender.request_id.clone(),
             Self::Refuse(sender, ..) | Self::Repeat(sender, _) => sender.request_id.clone(),
             Self::Control(_) => "control record".to_owned(),
+        }
+    }
+}
+
+/// The outcome of an offset that was given up: the same words on every node.
+fn refused(decision: &Decision) -> Refusal {
+    match decision.code.as_deref() {
+        Some(CANCELLED) => {
+            let message = "an operator ended this request while it was executed; it had no effect";
+            ResponseError::new(ErrorCode::Cancelled, message)
+        }
+        Some(code) => ResponseError::new(
+            ErrorCode::Decided,
+            format!("every voter met the same error here, {code}, so the request is refused; it had no effect"),
+        ),
+        None => {
+            let message =
+                "the nodes met unlike errors here, and an operator decided to refuse the request; it had no effect";
+            ResponseError::new(ErrorCode::Decided, message)
         }
     }
 }

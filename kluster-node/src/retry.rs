@@ -58,6 +58,21 @@ impl Retry {
         before.lasting
     }
 
+    /// What was decided lets the lane begin again, one record first.
+    pub fn begin_again(&mut self) {
+        *self = Self { alone: 1, ..Self::default() };
+    }
+
+    /// The next so many records run alone: one of them may be the reason why the server was lost.
+    pub fn run_alone(&mut self, records: usize) {
+        self.alone = self.alone.max(records);
+    }
+
+    /// The next record runs alone.
+    pub fn is_alone(&self) -> bool {
+        self.alone > 0
+    }
+
     /// At most how many works the next batch may have.
     pub fn batch_limit(&self, limit: &BatchLimit) -> usize {
         if self.alone > 0 { 1 } else { (limit.0)() }
@@ -79,6 +94,10 @@ impl Retry {
         let was_alone = self.alone > 0;
         match fault {
             Fault::Transient(cause) if self.tries < Self::PASSING || cause.code == LOG_UNREACHABLE => {
+                Verdict::Again(self.pause(), cause)
+            }
+            Fault::Transient(cause) if !was_alone && records > 1 => {
+                (self.alone, self.tries) = (records, 0);
                 Verdict::Again(self.pause(), cause)
             }
             Fault::Transient(cause) => Verdict::Stop(ErrorClass::Unknown, Fault::Unknown(cause)),

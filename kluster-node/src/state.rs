@@ -3,11 +3,13 @@
 //! Neighbours: the ALL lane moves it on record by record; `outcome` and the window hang on its low water.
 //!
 //! Invariants
-//! 1. But for `node_id`, the state at an offset is a function of the log up to it, so the same on every node.
+//! 1. But for `node_id`, `halt` and `losses`, the state at an offset is a function of the log up to it, so the same on every node.
 //! 2. `applied` and `low_water` only rise.
 
 use kluster_log::Record;
-use kluster_protocol::{Chain, ChainPoint, Control, DEFAULT_WINDOW, ErrorCode, Membership, NodeId, Offset, RecordHash};
+use kluster_protocol::{
+    Chain, ChainPoint, Control, DEFAULT_WINDOW, ErrorCode, Halt, Membership, NodeId, Offset, RecordHash,
+};
 use serde::{Deserialize, Serialize};
 
 /// The state row.
@@ -38,6 +40,21 @@ pub struct State {
     pub window: u64,
     /// The chain at the last two multiples of 2^k for k = 8…40, for comparison with other nodes.
     pub points: Vec<ChainPoint>,
+    /// The node could not execute the offset behind `applied`, and does not try again before that round is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
+    /// The database server was lost while it executed the offset behind `applied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<Losses>,
+}
+
+/// How often in a row the database server was lost while it executed one request alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// The request.
+    pub offset: Offset,
+    /// How often.
+    pub count: u32,
 }
 
 impl State {
@@ -56,6 +73,8 @@ impl State {
             low_water: Offset::ZERO,
             window: DEFAULT_WINDOW,
             points: Vec::new(),
+            halt: None,
+            losses: None,
         }
     }
 
@@ -71,6 +90,8 @@ impl State {
         self.chain = self.chain.after(record.offset, &hash, code, rows);
         self.clock_ms = self.clock_ms.max(record.timestamp_ms);
         self.low_water = self.floor(record.offset);
+        self.halt = self.halt.take().filter(|halt| halt.offset > record.offset);
+        self.losses = self.losses.filter(|losses| losses.offset > record.offset);
         self.note_point();
     }
 

@@ -3,7 +3,7 @@
 //! Neighbours: the ALL lane writes it; `heartbeat`, `http`, `witness` and the ONE lane read it.
 
 use crate::state::State;
-use kluster_protocol::{Chain, ChainPoint, Membership, NodeState, Offset};
+use kluster_protocol::{Chain, ChainPoint, Halt, Membership, NodeState, Offset, Running};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -35,6 +35,12 @@ pub struct Now {
     pub window: Option<u64>,
     /// Offsets that no record came for: holes left by the log.
     pub holes: u64,
+    /// Where it waits for a decision.
+    pub halt: Option<Halt>,
+    /// The ALL lane obeys every decision below this place of DECISIONS.
+    pub obeys: Option<Offset>,
+    /// What has been executing for some seconds.
+    pub running: Option<Running>,
 }
 
 /// Something is away.
@@ -67,6 +73,9 @@ impl Default for Status {
             membership: Membership::default(),
             window: None,
             holes: 0,
+            halt: None,
+            obeys: None,
+            running: None,
         };
         Self { now: watch::Sender::new(now), recent: Arc::default() }
     }
@@ -149,6 +158,29 @@ impl Status {
         self.now.send_if_modified(|now| {
             now.reads_undecodable += count;
             count > 0
+        });
+    }
+
+    /// The node waits for a decision, and is in this state; or waits no longer.
+    pub fn halts(&self, halt: Option<Halt>, state: NodeState) {
+        self.now.send_modify(|now| (now.halt, now.state) = (halt, state));
+    }
+
+    /// The ALL lane obeys every decision below `next`.
+    pub fn obeys(&self, next: Offset) {
+        self.now.send_if_modified(|now| {
+            let changed = now.obeys != Some(next);
+            now.obeys = Some(next);
+            changed
+        });
+    }
+
+    /// A batch has been executing for some seconds, or no longer does.
+    pub fn runs(&self, running: Option<Running>) {
+        self.now.send_if_modified(|now| {
+            let changed = now.running != running;
+            now.running = running;
+            changed
         });
     }
 

@@ -68,6 +68,12 @@ pub trait Watch: Send + Sync {
 
     /// Called when the ALL lane meets a fault.
     fn met(&self, _fault: &Fault) {}
+
+    /// Called when the ALL lane has executed a batch, with the text of each of its statements; a fault given here takes the place of what they
+    /// came to.
+    fn fails(&self, _texts: &[&str]) -> Option<Fault> {
+        None
+    }
 }
 
 /// Who watches, if anyone.
@@ -85,6 +91,13 @@ impl Steps {
         if let Some(watch) = &self.0 {
             watch.reached(step).await;
         }
+    }
+
+    /// What a test wants these works to fail by.
+    pub fn fail(&self, works: &[crate::dbms::Work]) -> Option<Fault> {
+        let watch = self.0.as_ref()?;
+        let texts: Vec<&str> = works.iter().flat_map(|work| &work.statements).map(|sql| sql.sql.as_str()).collect();
+        watch.fails(&texts)
     }
 
     /// The ALL lane has met a fault.

@@ -118,8 +118,10 @@ codes! {
     /// Refused by the DBMS for a deterministic reason without a code of its own here.
     Refused = "refused",
     // Decided in the log.
-    /// The offset was given up by a decision of the operator.
+    /// The request was given up by a decision: every voter met the same error, which the message names, or an operator decided so.
     Decided = "decided",
+    /// The request was ended by an operator while it was executed; it had no effect.
+    Cancelled = "cancelled",
     /// A code of a later version.
     Other = "other",
 }

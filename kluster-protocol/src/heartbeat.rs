@@ -1,6 +1,6 @@
 //! Heartbeat: what a node says of itself on NODES, keyed by its name, so that the newest one stands.
 
-use crate::{Chain, Membership, NodeId, Offset};
+use crate::{Chain, Halt, Membership, NodeId, Offset, Running};
 use serde::{Deserialize, Serialize};
 
 /// What a node says of itself, every second and at each change of state.
@@ -29,6 +29,16 @@ pub struct Heartbeat {
     /// For how many offsets it remembers outcomes; absent before the first, and from nodes that did not say so yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
+    /// Where the node waits for a decision on DECISIONS; absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
+    /// The ALL lane obeys every decision below this place of DECISIONS: with `applied` it says which offsets are not committed against them, now
+    /// or later. Absent before the lane has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obeys: Option<Offset>,
+    /// What has been executing for some seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
     /// The DBMS's name: `PostgreSQL`, `MariaDB`, `SQLite`.
     pub dbms: String,
     /// The DBMS's version.

@@ -7,6 +7,7 @@
 //! | RESPONSES | nodes | clients | [`Response`] |
 //! | ERRORS | nodes | operators | [`SystemError`] |
 //! | NODES | nodes | nodes, clients, operators | [`Heartbeat`] |
+//! | DECISIONS | nodes, operators | nodes, operators | [`Decision`] |
 //!
 //! Neighbours: everything depends on this crate and this crate on none of ours; outsiders may depend on it alone.
 //!
@@ -16,6 +17,7 @@
 mod chain;
 mod chains;
 mod control;
+mod decision;
 mod error_code;
 pub mod header;
 mod heartbeat;
@@ -32,6 +34,7 @@ pub mod value;
 pub use chain::{Chain, RecordHash};
 pub use chains::{Chains, Shared};
 pub use control::{Control, Membership, Role};
+pub use decision::{CANCELLED, Decision, Decisions, HELD, Halt, Hold, Ruled, Ruling, Running, SERVER_LOST};
 pub use error_code::ErrorCode;
 pub use header::{Kind, MAJOR_VERSION};
 pub use heartbeat::{ChainPoint, Heartbeat, NodeState};

@@ -20,7 +20,7 @@ pub enum Topic {
     Errors,
     /// Heartbeats, compacted by node.
     Nodes,
-    /// What operators decided on offsets at which nodes are stuck.
+    /// What was decided on offsets at which nodes are stuck, by agreement or by operators: one partition, kept for ever.
     Decisions,
 }
 

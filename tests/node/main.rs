@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod decisions;
 mod health;
 mod invariants;
 mod outages;

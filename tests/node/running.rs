@@ -155,7 +155,7 @@ pub fn all(memory: &MemoryLog, topic: Topic) -> Vec<Value> {
     records.map(|record| serde_json::from_slice(&record.value.unwrap()).unwrap()).collect()
 }
 
-async fn found(memory: &MemoryLog, topic: Topic, wanted: impl Fn(&Value) -> bool) -> Value {
+pub async fn found(memory: &MemoryLog, topic: Topic, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut look = tokio::time::interval(Duration::from_millis(50));
     let looking = async {
         loop {

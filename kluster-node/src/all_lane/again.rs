@@ -10,6 +10,9 @@ use kluster_protocol::{ErrorClass, NodeState, Offset, Request, Topic};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// What follows an unknown fault.
+const WAITS: &str = "ALL waits here, and reads go on: where every voter meets the same error the request is refused, else kluster-admin errors shows what to do";
+
 impl AllLane {
     /// Sends again what may never have been answered: every outcome from the group's committed offset on.
     pub(super) async fn answer_again(&mut self, held: &Held) -> Result<(), Fault> {
@@ -102,7 +105,13 @@ impl AllLane {
         since_ms: Option<u64>,
     ) -> Stopped {
         let offset = at.0;
-        self.reporter.say(class, Some(at), fault.cause(), since_ms).await;
+        let cause = match fault {
+            Fault::Unknown(ref cause) if !at.1.is_empty() => {
+                Cause::new(cause.code.clone(), format!("{}; {WAITS}", cause.message))
+            }
+            ref fault => fault.cause().clone(),
+        };
+        self.reporter.say(class, Some(at), &cause, since_ms).await;
         Stopped { offset, fault }
     }
 
@@ -130,7 +139,7 @@ impl AllLane {
 }
 
 /// What the sender of a record calls it, for people.
-fn request_id(record: &Record) -> String {
+pub(super) fn request_id(record: &Record) -> String {
     match Request::parse(record.value.as_deref()) {
         Ok(request) => request.message_id.to_string(),
         Err(bad) => bad.message_id.map_or_else(|| format!("@{}", record.offset), |id| id.to_string()),

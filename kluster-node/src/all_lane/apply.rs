@@ -1,23 +1,32 @@
 //! Applies one batch: plan, run behind the claim, settle, commit, and hand the answers on.
 
 use super::{AHEAD_MS, AllLane, PRUNE_PART, answers_count, parse};
+use crate::all_lane::long::Long;
 use crate::answer::{Answers, Outgoing};
-use crate::dbms::{Finish, OutcomeRow};
+use crate::dbms::{Finish, OutcomeRow, Ran};
 use crate::fault::{Cause, Fault};
 use crate::outcome::{KeptByOffset, Outcome};
 use crate::plan::{Plan, Settled};
 use crate::start::{self, Held};
 use kluster_log::Record;
 use kluster_protocol::{ErrorClass, MAX_KEPT_BYTES, Offset};
+use std::time::Duration;
+
+/// A batch that is overruled is ended so often, until it has ended.
+const INTERRUPT: Duration = Duration::from_millis(200);
 
 impl AllLane {
     /// Applies the next batch of `records` in one transaction and hands its answers on. How many records it applied.
     pub(super) async fn apply(&mut self, held: &mut Held, records: &[Record], max: usize) -> Result<usize, Fault> {
         let max = if self.dbms.checks_late() { 1 } else { max };
-        let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, records, max)?;
+        let decisions = self.decisions.now();
+        let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, &decisions, records, max)?;
         let predecessor = (!held.fresh).then_some(held.state.applied);
         let at = plan.first();
-        let ran = self.waiting.over(at, self.dbms.run(predecessor, &plan.works)).await?;
+        if let Some((first, _)) = at {
+            self.check_decided(held, first)?;
+        }
+        let Some(ran) = self.execute(predecessor, &plan).await? else { return Ok(0) };
         let settled = plan.settle(&held.state, ran);
         let finish = self.finish(predecessor, held, &settled)?;
         let settled = match self.dbms.commit(&finish).await? {
@@ -31,8 +40,51 @@ impl AllLane {
                 refused
             }
         };
+        self.sure = true;
         self.absorb(held, settled, plan.newest_ms()).await?;
         Ok(plan.len())
+    }
+
+    /// Executes the works of a plan. None: something was decided meanwhile, so the batch must be cut again; its transaction is still open.
+    async fn execute(&mut self, predecessor: Option<Offset>, plan: &Plan) -> Result<Option<Vec<Ran>>, Fault> {
+        let mut long = Long::new(plan, &self.reporter);
+        let Self { dbms, waiting, decisions, status, reporter, sure, interrupt, .. } = self;
+        let ran = {
+            let call = waiting.over(plan.first(), dbms.run(predecessor, &plan.works));
+            tokio::pin!(call);
+            let mut overruled = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    ran = &mut call => break ran,
+                    () = decisions.changed() => {}
+                    () = long.next() => long.say(status, reporter).await,
+                    () = tokio::time::sleep(INTERRUPT), if overruled => {}
+                }
+                let decided = decisions.now();
+                overruled = plan.is_overruled(&decided);
+                match overruled {
+                    // Again and again: what was ended may have been one of several statements.
+                    true => interrupt.send().await,
+                    false if *sure => status.obeys(decided.next()),
+                    false => {}
+                }
+            }
+        };
+        status.runs(None);
+        if matches!(ran, Err(Fault::Lost(_))) {
+            self.lost_at = plan.lone_work();
+        }
+        if plan.is_overruled(&decisions.now())
+            && !matches!(ran, Err(Fault::Lost(_) | Fault::ClaimRaised(_) | Fault::Fatal(_)))
+        {
+            self.open = true;
+            return Ok(None);
+        }
+        match self.steps.fail(&plan.works) {
+            Some(fault) if ran.is_ok() => Err(fault),
+            _ => ran.map(Some),
+        }
     }
 
     /// What is written with the effects.

@@ -6,7 +6,7 @@
 //! | `session`, `settings` | a connection, and what is set in it |
 //! | `owner`, `server`, `schema`, `accounts` | the lock; what the server must be; Kluster's own database and its procedures; the accounts for user SQL |
 //! | `app`, `batch`, `intent`, `fingerprint`, `orphans` | the ALL lane: transactions, and statements that commit by themselves |
-//! | `locks` | who holds what the ALL lane waits for |
+//! | `locks`, `interrupt` | who holds what the ALL lane waits for; how what it executes is ended |
 //! | `reads`, `reading` | the ONE lane |
 //! | `execution`, `params`, `shape`, `cell` | one statement of a user, its params, its rows |
 //! | `errors` | what the node does about each error |
@@ -26,6 +26,7 @@ mod errors;
 mod execution;
 mod fingerprint;
 mod intent;
+mod interrupt;
 mod locks;
 mod names;
 mod orphans;
@@ -44,6 +45,7 @@ use crate::fault::Cause;
 use address::Address;
 use app::App;
 use batch::Batch;
+pub use interrupt::Interrupt;
 pub use locks::Locks;
 use owner::Owner;
 pub use reads::Reads;
@@ -110,7 +112,10 @@ impl MariaDb {
 
     /// See [`Dbms::commit`].
     pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
-        self.app.as_mut().ok_or_else(nobody)?.commit(finish).await
+        let mut owner = self.owner()?;
+        let app = self.app.as_mut().ok_or_else(nobody)?;
+        let committed = app.commit(&mut owner, finish).await;
+        self.keep(owner, committed)
     }
 
     /// See [`Dbms::recover`].
@@ -148,6 +153,11 @@ impl MariaDb {
     pub fn locks(&self) -> Locks {
         let app = self.app.as_ref().map_or(self.address.names.app.as_str(), App::user);
         Locks::new(self.address.login.clone(), self.address.names.clone(), app.to_owned())
+    }
+
+    /// See [`Dbms::interrupt`].
+    pub fn interrupt(&self) -> Option<Interrupt> {
+        self.app.as_ref().map(App::interrupt)
     }
 
     /// See [`Dbms::close`].

@@ -39,6 +39,7 @@ use script::{Manner, Secrets};
 use seat::Seat;
 use std::sync::Arc;
 
+pub use connection::CancelToken as Interrupt;
 pub use locks::Locks;
 pub use reads::Reads;
 
@@ -240,6 +241,11 @@ impl Postgres {
     /// See [`Dbms::locks`].
     pub fn locks(&self) -> Locks {
         Locks::new(self.seat.owner_address.clone(), self.seat.logins.app.user.clone())
+    }
+
+    /// See [`Dbms::interrupt`].
+    pub fn interrupt(&self) -> Interrupt {
+        self.seat.app.cancel_token()
     }
 
     /// See [`Dbms::close`].

@@ -28,8 +28,8 @@ use crate::fault::Cause;
 use crate::step::Step;
 use address::{Address, Lock};
 pub use reads::Reads;
-pub use seat::Orphan;
 use seat::Seat;
+pub use seat::{Interrupt, Orphan};
 use session::Session;
 
 /// The SQLite adapter.
@@ -146,6 +146,11 @@ impl Sqlite {
         self.reads.clone()
     }
 
+    /// See [`Dbms::interrupt`].
+    pub fn interrupt(&self) -> Interrupt {
+        self.seat.interrupt()
+    }
+
     /// See [`Dbms::close`].
     pub async fn close(self) {
         self.seat.close().await;
@@ -154,10 +159,12 @@ impl Sqlite {
 
 /// Puts a fresh session on the seat; the former one, if any, is closed first and its transaction rolled back.
 async fn connect(seat: &Seat, address: &Address, node_id: &str) -> Result<(), OpenError> {
-    let (path, node_id) = (address.path.clone(), node_id.to_owned());
+    let (path, node_id, interrupt) = (address.path.clone(), node_id.to_owned(), seat.interrupt());
     seat.on_slot(move |slot| {
         drop(slot.take());
-        *slot = Some(Session::connect(&path, &node_id)?);
+        let session = Session::connect(&path, &node_id)?;
+        interrupt.is_for(&session);
+        *slot = Some(session);
         Ok(())
     })
     .await

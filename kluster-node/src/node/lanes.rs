@@ -6,7 +6,9 @@
 use super::{Node, NodeError};
 use crate::all_lane::{AllLane, Stopped};
 use crate::answer::{self, Answers, Sender};
+use crate::clerk::{Clerk, Hearing};
 use crate::dbms::Dbms;
+use crate::decisions::{Follower, Following};
 use crate::fault::{Cause, Fault};
 use crate::heartbeat::Pulse;
 use crate::membership::Joiner;
@@ -18,6 +20,7 @@ use crate::waiting::Waiting;
 use crate::witness::watch::Watch;
 use kluster_log::LogError;
 use kluster_protocol::{ErrorClass, NodeState, Offset, Role};
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -41,6 +44,8 @@ pub(super) struct Lanes {
     answers: JoinSet<Result<(), LogError>>,
     one: (JoinSet<()>, CancellationToken),
     watch: JoinSet<Stopped>,
+    /// Follows DECISIONS, and writes what is agreed on.
+    deciding: JoinSet<Infallible>,
     _pulse: JoinSet<()>,
     said_stopped: CancellationToken,
     _http: JoinSet<()>,
@@ -71,8 +76,9 @@ fn pulse(node: &Node) -> Pulse {
     }
 }
 
-fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter) -> AllLane {
+fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter, decisions: Following) -> AllLane {
     let Node { settings, log, identity, dbms, status, .. } = node;
+    let interrupt = dbms.interrupt();
     AllLane {
         waiting: Waiting::new(dbms.locks(), status.clone(), reporter.clone()),
         joiner: Joiner::new(settings.node_id.clone(), settings.role),
@@ -87,18 +93,23 @@ fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter) -> A
         max_batch: settings.max_batch,
         steps: settings.dbms.steps,
         stalled: false,
+        decisions,
+        sure: false,
+        open: false,
+        lost_at: None,
+        interrupt,
     }
 }
 
 /// Compares this node with what the others said last, before it serves. Some: it must not.
-async fn compare(node: &mut Node, reporter: Reporter) -> (Watch, Option<Stopped>) {
+async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing) -> (Watch, Option<Stopped>) {
     let (name, status, identity) = (&node.settings.node_id, &node.status, &node.identity);
     // What can't be read now is said by the ALL lane, which reads it again.
     if let Ok(Some(state)) = start::stored(&mut node.dbms, name, identity).await {
         status.applied(&state);
     }
     let topic_id = identity.topic_id.clone();
-    let mut watch = Watch::new(name.clone(), topic_id, node.log.clone(), status.clone(), reporter);
+    let mut watch = Watch::new(name.clone(), topic_id, node.log.clone(), status.clone(), reporter, hearing);
     let stopped = watch.begin().await;
     (watch, stopped)
 }
@@ -133,14 +144,21 @@ impl Lanes {
         let (name, status, log) = (node.settings.node_id.clone(), node.status.clone(), node.log.clone());
         let sender = Sender::new(log.clone(), node.partitions);
         let reporter = Reporter::new(log.clone(), name.clone(), node.settings.clock.clone());
-        let (watch, stopped) = compare(&mut node, reporter.clone()).await;
+        let hearing = Hearing::new(name.clone(), node.identity.topic_id.clone());
+        let (watch, stopped) = compare(&mut node, reporter.clone(), hearing.clone()).await;
         let serves = stopped.is_none();
         let (answers, outbox) = mpsc::channel(OUTBOX);
         let (one, pulse) = (one_lane(&node, sender.clone(), reporter.clone()), pulse(&node));
         let (voter, steps) = (node.settings.role == Role::Voter, node.settings.dbms.steps.clone());
         let group = log.names().group_of_all(&name);
         let http = std::mem::take(&mut node.http.1);
-        let (all, lane_drain) = (all_lane(node, answers, reporter.clone()), drain.child_token());
+        let (follower, decisions) = Follower::new(name.clone(), log.clone(), reporter.clone());
+        let clerk = Clerk { node: name.clone(), log: log.clone(), hearing, decisions: decisions.clone() };
+        let (all, lane_drain) = (all_lane(node, answers, reporter.clone(), decisions), drain.child_token());
+        let mut deciding = spawn(follower.run());
+        if serves {
+            deciding.spawn(clerk.run());
+        }
         let (all, watch) = match stopped {
             None => (spawn(all.run(lane_drain.clone())), spawn(watch.run())),
             Some(stopped) => {
@@ -154,6 +172,7 @@ impl Lanes {
             answers: spawn(answer::run(outbox, sender, group, status.clone(), steps)),
             one: spawn_if(voter && serves, one, drain.child_token()),
             watch,
+            deciding,
             said_stopped: pulse.said_stopped.clone(),
             _pulse: spawn(pulse.run(log, status.clone())),
             _http: http,
@@ -212,6 +231,7 @@ impl Lanes {
             biased;
             Some(all) = self.all.0.join_next() => all.map_or_else(|panic| Ended::Broken(panicked("ALL", &panic)), Ended::All),
             Some(watch) = self.watch.join_next() => watch.map_or_else(|panic| Ended::Broken(panicked("NODES", &panic)), Ended::Differs),
+            Some(Err(panic)) = self.deciding.join_next() => Ended::Broken(panicked("DECISIONS", &panic)),
             Some(answers) = self.answers.join_next(), if !self.answers.is_empty() => match answers {
                 Ok(Ok(())) => Ended::Drained,
                 Ok(Err(error)) => Ended::Broken(Cause::new("responses", format!("answers cannot be sent: {error}"))),
@@ -224,7 +244,9 @@ impl Lanes {
 
     /// The ALL lane has stopped. Reads go on over the consistent prefix, unless this node alone is at fault; the node stays up to be asked why.
     async fn stopped(mut self, stopped: Stopped, drain: CancellationToken) -> Result<(), NodeError> {
-        self.status.is(state(&stopped));
+        if self.status.now().halt.is_none() {
+            self.status.is(state(&stopped));
+        }
         if matches!(stopped.fault, Fault::Fatal(_)) {
             self.one.1.cancel();
         }

@@ -80,6 +80,9 @@ fn beat(node: &str, offset: u64, chain: Chain) -> Heartbeat {
         points: vec![],
         membership: members(3, &THREE),
         window: None,
+        halt: None,
+        obeys: None,
+        running: None,
         dbms: "SQLite".into(),
         dbms_version: "3".into(),
         version: "0".into(),
@@ -273,7 +276,8 @@ fn astray(memory: &MemoryLog) -> Watch {
     n2.applies(7, wrong(7));
     let log = Log::memory(memory.clone());
     let reporter = Reporter::new(log.clone(), "n2".into(), Arc::new(|| 0));
-    Watch::new("n2".into(), "topic".into(), log, n2.status, reporter)
+    let hearing = crate::clerk::Hearing::new("n2".into(), "topic".into());
+    Watch::new("n2".into(), "topic".into(), log, n2.status, reporter, hearing)
 }
 
 async fn say(memory: &MemoryLog, heartbeat: &Heartbeat) {

@@ -8,6 +8,7 @@
 use super::finding::{Finding, Verdict, still};
 use super::{GONE_AFTER, Witness};
 use crate::all_lane::Stopped;
+use crate::clerk::Hearing;
 use crate::fault::{Cause, Fault};
 use crate::report::Reporter;
 use crate::status::Status;
@@ -35,15 +36,17 @@ pub struct Watch {
     reporter: Reporter,
     /// Behind what was read before the node began to serve.
     reader: Option<Reader>,
+    /// Who else wants to hear.
+    hearing: Hearing,
     /// What was said last on ERRORS: whether it is open, and who differs.
     said: Option<(bool, BTreeSet<NodeId>)>,
 }
 
 impl Watch {
     /// A watch for `node`, whose chains are in `status`.
-    pub fn new(node: NodeId, topic_id: String, log: Log, status: Status, reporter: Reporter) -> Self {
+    pub fn new(node: NodeId, topic_id: String, log: Log, status: Status, reporter: Reporter, hearing: Hearing) -> Self {
         let witness = Witness::new(node.clone(), topic_id, Instant::now());
-        Self { node, witness, log, status, reporter, reader: None, said: None }
+        Self { node, witness, log, status, reporter, reader: None, hearing, said: None }
     }
 
     /// Reads what NODES holds, and compares: before the node serves or says anything itself. Some: it must not.
@@ -134,9 +137,15 @@ impl Watch {
     fn hear(&mut self, record: &Record, before: bool) {
         let Some(value) = &record.value else {
             let name = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-            return self.witness.forget(&NodeId::new(name));
+            let name = NodeId::new(name);
+            self.hearing.forget(&name);
+            return self.witness.forget(&name);
         };
-        match serde_json::from_slice::<Heartbeat>(value) {
+        let heartbeat = serde_json::from_slice::<Heartbeat>(value);
+        if let Ok(heartbeat) = &heartbeat {
+            self.hearing.hear(heartbeat, Instant::now());
+        }
+        match heartbeat {
             Ok(heartbeat) if before && heartbeat.node_id == self.node => self.witness.remember_own(&heartbeat),
             Ok(heartbeat) => self.witness.hear(heartbeat, Instant::now()),
             Err(error) => tracing::debug!(offset = %record.offset, %error, "a record of NODES is no heartbeat"),

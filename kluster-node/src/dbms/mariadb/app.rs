@@ -12,12 +12,13 @@ use super::accounts::Logins;
 use super::batch::Batch;
 use super::errors::{self, Stop};
 use super::intent::{self, Intent};
+use super::interrupt::Interrupt;
 use super::orphans;
 use super::owner::Owner;
 use super::session::Session;
 use crate::dbms::{Finish, How, Ran, Work};
 use crate::fault::{Cause, Fault, Refusal};
-use kluster_protocol::Offset;
+use kluster_protocol::{DIVERGED, Offset};
 use sqlx::Connection;
 
 /// The session for user SQL of ALL.
@@ -49,6 +50,11 @@ impl App {
     /// As whom it logs in.
     pub fn user(&self) -> &str {
         self.logins.app.0.get_username()
+    }
+
+    /// Ends what its sessions are executing.
+    pub fn interrupt(&self) -> Interrupt {
+        Interrupt::new(self.logins.app.0.clone())
     }
 
     /// See [`crate::dbms::Dbms::run`].
@@ -101,16 +107,20 @@ impl App {
     }
 
     /// See [`crate::dbms::Dbms::commit`].
-    pub async fn commit(&mut self, finish: &Finish) -> Result<Option<Refusal>, Fault> {
+    pub async fn commit(&mut self, owner: &mut Owner, finish: &Finish) -> Result<Option<Refusal>, Fault> {
         let mut session = self.take()?;
         let Some(open) = self.open.take() else {
             self.session = Some(session);
             return Err(Fault::Fatal(Cause::new("batch", "there is nothing to commit; this is a fault of Kluster")));
         };
-        let committed = self.commit_in(&mut session, open, finish).await;
+        let committed = match self.check_given_up(owner, open, finish).await {
+            Ok(()) => self.commit_in(&mut session, open, finish).await,
+            Err(fault) => Err(fault),
+        };
         match &committed {
             Ok(None) => {
-                self.intent = None;
+                // A state that is written again without the announced offset leaves the announcement where it is.
+                self.intent = self.intent.take().filter(|intent| intent.offset > finish.applied);
                 self.reset(session, open.how).await;
             }
             Ok(Some(_)) => {
@@ -120,6 +130,22 @@ impl App {
             Err(fault) => self.give_back(session, Some(fault)).await,
         }
         committed
+    }
+
+    /// An announced statement whose offset is passed without it (it was given up by a decision) must have changed nothing.
+    async fn check_given_up(&self, owner: &mut Owner, open: Open, finish: &Finish) -> Result<(), Fault> {
+        let given_up = |intent: &&Intent| open.how != How::SelfCommitting && intent.offset <= finish.applied;
+        let Some(intent) = self.intent.as_ref().filter(given_up) else { return Ok(()) };
+        match intent::is_unchanged(&self.batch, owner, intent).await? {
+            true => Ok(()),
+            false => Err(Fault::Fatal(Cause::new(
+                DIVERGED,
+                format!(
+                    "the statement at offset {} took effect here, and it was decided that it has none: empty this database, and start the node: it refills from the log",
+                    intent.offset
+                ),
+            ))),
+        }
     }
 
     async fn commit_in(

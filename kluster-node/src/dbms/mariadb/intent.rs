@@ -61,6 +61,12 @@ pub fn check(intent: Option<&Intent>, works: &[Work]) -> Result<(), Fault> {
     }
 }
 
+/// The database is what it was before the statement that `intent` announces.
+pub async fn is_unchanged(batch: &Batch, owner: &mut Owner, intent: &Intent) -> Result<bool, Fault> {
+    let found = owner.fingerprint(&batch.names.database, &batch.names.in_dictionary()).await;
+    Ok(found.map_err(errors::fault)? == intent.fingerprint)
+}
+
 /// A work of several statements cannot be taken back as a whole when one of them commits by itself.
 pub fn refusal(work: &Work) -> Option<Refusal> {
     (work.statements.len() != 1).then(|| {

@@ -4,6 +4,7 @@
 
 use super::Session;
 use crate::fault::{Cause, Fault};
+use rusqlite::InterruptHandle;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -21,6 +22,32 @@ pub(super) struct Seat {
     slot: Slot,
     /// None: inline.
     worker: Option<Sender<Job>>,
+    /// Of the session on the seat; apart, for a job holds the slot while it runs.
+    handle: Interrupt,
+}
+
+/// See [`crate::dbms::Interrupt`].
+#[derive(Clone, Default)]
+pub struct Interrupt(Arc<Mutex<Option<InterruptHandle>>>);
+
+impl std::fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Interrupt")
+    }
+}
+
+impl Interrupt {
+    /// Ends what the session is executing.
+    pub fn send(&self) {
+        if let Some(handle) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            handle.interrupt();
+        }
+    }
+
+    /// It is for this session from now on.
+    pub(super) fn is_for(&self, session: &Session) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.conn.get_interrupt_handle());
+    }
 }
 
 impl Seat {
@@ -32,7 +59,7 @@ impl Seat {
                 worker().map_err(|error| super::OpenError::Unreachable(format!("no thread for SQLite: {error}")))?,
             ),
         };
-        Ok(Self { slot: Slot::default(), worker })
+        Ok(Self { slot: Slot::default(), worker, handle: Interrupt::default() })
     }
 
     /// Gives a seat whose thread ended (a job panicked) another thread. Its session is still there, for [`super::connect`] to close.
@@ -41,6 +68,11 @@ impl Seat {
             self.worker = Some(worker()?);
         }
         Ok(())
+    }
+
+    /// Ends what the session on this seat is executing.
+    pub fn interrupt(&self) -> Interrupt {
+        self.handle.clone()
     }
 
     /// Jobs run on the calling thread.
