@@ -34,14 +34,23 @@ use producer::Producer;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A first answer that takes longer is not only slow.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
+
+/// The id of ALL is asked for this long, each broker for this long.
+const IDENTIFIED_WITHIN: Duration = Duration::from_secs(5);
+const ONE_LOOK: Duration = Duration::from_secs(2);
+/// This many brokers in a row may name another one as the leader.
+const LEADERS: usize = 3;
+const UNKNOWN_LEADER: i32 = -1;
 
 /// A handle of the log on Kafka. Clones share its clients.
 #[derive(Debug, Clone)]
@@ -57,6 +66,8 @@ struct Inner {
     asker: Asker,
     /// One client for each group whose places were asked for.
     groups: Mutex<BTreeMap<String, Asker>>,
+    /// The broker that led ALL when it was asked last.
+    leader: Arc<AtomicI32>,
 }
 
 impl KafkaLog {
@@ -70,6 +81,7 @@ impl KafkaLog {
             asker: Asker::new(&config, None, settings.deadline)?,
             config,
             groups: Mutex::default(),
+            leader: Arc::new(AtomicI32::new(UNKNOWN_LEADER)),
         }));
         log.first_answer(settings.connecting, waits).await?;
         Ok(log)
@@ -200,18 +212,50 @@ impl KafkaLog {
 
     pub(crate) async fn identity(&self) -> Result<LogIdentity, LogError> {
         let name = self.0.names.name(Topic::All);
-        // Says in its errors whether the broker is away or the topic missing, which the two questions below do not.
+        // Says in its errors whether the broker is away or the topic missing, which the questions below do not.
         self.metadata(&self.0.asker, &name).await?;
+        let question = move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
+            Ok(client.client().fetch_cluster_id(timeout).unwrap_or_default())
+        };
+        let cluster_id = self.0.asker.ask("asking for the log's identity".to_owned(), name, question).await?;
+        Ok(LogIdentity { cluster_id, topic_id: self.topic_id().await? })
+    }
+
+    /// Asks the broker that leads ALL, and no other: its view of the topics is never behind the log that it serves, another broker's may be.
+    pub(crate) async fn topic_id(&self) -> Result<String, LogError> {
+        let (name, leader) = (self.0.names.name(Topic::All), self.0.leader.clone());
         let question = {
             let name = name.clone();
-            move |client: &rdkafka::consumer::BaseConsumer<Context>, timeout| {
-                let cluster_id = client.client().fetch_cluster_id(timeout).unwrap_or_default();
-                let topic_id = raw::topic_id(client.client(), &name, timeout).unwrap_or_default();
-                Ok(LogIdentity { cluster_id, topic_id })
+            move |client: &rdkafka::consumer::BaseConsumer<Context>, left: Duration| {
+                let described = as_led(client, &name, &leader, left.min(ONE_LOOK));
+                if described.is_err() {
+                    leader.store(UNKNOWN_LEADER, Ordering::Relaxed);
+                }
+                described
             }
         };
-        self.0.asker.ask("asking for the log's identity".to_owned(), name, question).await
+        let asker = self.0.asker.within(IDENTIFIED_WITHIN);
+        asker.ask(format!("asking for the id of topic {name}"), name, question).await
     }
+}
+
+/// The topic's id, in the words of the broker that leads it; empty where it knows no ids.
+fn as_led(
+    client: &rdkafka::consumer::BaseConsumer<Context>,
+    name: &str,
+    leader: &AtomicI32,
+    timeout: Duration,
+) -> Result<String, KafkaError> {
+    for _ in 0..LEADERS {
+        let asked = leader.load(Ordering::Relaxed);
+        let described = raw::describe(client.client(), name, (asked != UNKNOWN_LEADER).then_some(asked), timeout)?;
+        match described.leader {
+            Some(leads) if leads == asked => return Ok(described.id.unwrap_or_default()),
+            Some(leads) => leader.store(leads, Ordering::Relaxed),
+            None => break,
+        }
+    }
+    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable))
 }
 
 /// For the parts.

@@ -189,6 +189,18 @@ impl Log {
         }
     }
 
+    /// ALL's topic id as the broker that leads ALL knows it now; empty when the broker can't tell. A topic id never comes back: where it is the one
+    /// that was found earlier, all that was read from ALL before this call comes from that topic. Waits at most 5 s.
+    ///
+    /// # Errors
+    /// [`LogError::MissingTopic`] and [`LogError::Unreachable`].
+    pub async fn topic_id(&self) -> Result<String, LogError> {
+        match self {
+            Self::Kafka(log) => log.topic_id().await,
+            Self::Memory(log) => log.identity().map(|identity| identity.topic_id),
+        }
+    }
+
     /// Creates the topics that are missing, with the settings of [`TopicSettings`]; those that exist are left alone.
     pub async fn create_topics(&self, wanted: &TopicSettings) -> Result<Vec<(Topic, Created)>, LogError> {
         match self {

@@ -35,6 +35,16 @@ impl Reader {
         Self(ReaderKind::Memory(reader))
     }
 
+    /// From now on this reader ends, as [`LogError::Unreachable`], before the first record that comes after every broker was away: whoever came
+    /// back may hold another log, and a comparison of what was read last must come first.
+    #[must_use]
+    pub fn ending_after_outages(mut self) -> Self {
+        if let ReaderKind::Kafka(reader) = &mut self.0 {
+            reader.end_after_outages();
+        }
+        self
+    }
+
     /// Awaits the next record. An error is final for this reader: read anew.
     pub async fn next(&mut self) -> Result<Record, LogError> {
         match &mut self.0 {

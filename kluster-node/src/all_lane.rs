@@ -14,6 +14,7 @@ mod again;
 mod apply;
 mod halt;
 mod long;
+mod same_log;
 
 use crate::answer::Answers;
 use crate::dbms::{Dbms, Interrupt, OutcomeRow};
@@ -29,6 +30,7 @@ use crate::step::{Step, Steps};
 use crate::waiting::Waiting;
 use kluster_log::{Log, LogError, LogIdentity, Reader, Record, Trouble};
 use kluster_protocol::{ErrorClass, MAX_BATCH, NodeId, NodeState, Offset};
+pub use same_log::SameLog;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -82,6 +84,8 @@ pub struct AllLane {
     pub lost_at: Option<Offset>,
     /// Ends what the database executes in this moment.
     pub interrupt: Interrupt,
+    /// Whether ALL is known to be the topic that this database follows.
+    pub same_log: SameLog,
 }
 
 /// How many works the next batch may have.
@@ -147,7 +151,7 @@ impl AllLane {
                 let opened = tokio::select! {
                     biased;
                     () = drain.cancelled() => return Ok(None),
-                    opened = start::open(&self.log, &held) => opened?,
+                    opened = self.open_reader(&held) => opened?,
                 };
                 Ok(Some((held, opened)))
             };
@@ -171,6 +175,12 @@ impl AllLane {
         }
     }
 
+    /// A reader behind the applied offset, once the topic and the record there were found to be those of the state row.
+    async fn open_reader(&mut self, held: &Held) -> Result<(Reader, Offset), Fault> {
+        self.check_topic().await?;
+        start::open(&self.log, held).await
+    }
+
     /// Reads and applies until drained, or until the database's place must be read again.
     async fn go_on(
         &mut self,
@@ -189,6 +199,7 @@ impl AllLane {
                         .stop(ErrorClass::Fatal, (stopped.offset, String::new()), stopped.fault, None)
                         .await);
                 }
+                self.same_log.has_read(&records);
                 pending = records.into();
                 self.steps.reach(Step::Fetched).await;
             }
@@ -273,10 +284,15 @@ impl AllLane {
             match waited {
                 Ok(Ok(records)) => return Ok(Some(records)),
                 Ok(Err(error)) => {
-                    self.after(start::log_fault(error), None, 0, retry, drain).await?;
+                    let fault = self.reason_of(error).await;
+                    self.after(fault, None, 0, retry, drain).await?;
                     return Ok(None);
                 }
                 Err(_idle) => {
+                    if let Err(fault) = self.check_topic_idle().await {
+                        self.after(fault, None, 0, retry, drain).await?;
+                        return Ok(None);
+                    }
                     self.alarm_if_stalled(reader).await;
                     match reader.trouble() {
                         None => {

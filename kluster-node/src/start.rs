@@ -121,16 +121,18 @@ fn belongs(state: &State, node: &NodeId, identity: &LogIdentity) -> Result<(), F
             ),
         );
     }
-    if state.topic_id != identity.topic_id && !state.topic_id.is_empty() && !identity.topic_id.is_empty() {
-        return refuse(
-            "other_topic",
-            format!(
-                "the topic ALL was deleted and made anew: this database follows topic id {}, the broker has {}; restore the topic, or begin a new cluster with empty databases",
-                state.topic_id, identity.topic_id
-            ),
-        );
+    same_topic(&state.topic_id, &identity.topic_id)
+}
+
+/// Refuses a topic ALL that is not the one followed until now. Where one of the ids is empty (a broker that knows none), nothing is compared.
+pub fn same_topic(followed: &str, found: &str) -> Result<(), Fault> {
+    if followed == found || followed.is_empty() || found.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "the topic ALL was deleted and made anew: this database follows topic id {followed}, the broker has {found}; restore the topic, or begin a new cluster with empty databases"
+    );
+    Err(Fault::Fatal(Cause::new("other_topic", message)))
 }
 
 /// Opens ALL behind the applied offset, after reading the record there again. Also gives where the log ends now: a node that has come so far
@@ -146,7 +148,7 @@ pub async fn open(log: &Log, held: &Held) -> Result<(Reader, Offset), Fault> {
             );
             return Err(Fault::Fatal(Cause::new("log_trimmed", message)));
         }
-        let reader = log.read(Topic::All, 0, range.start).await.map_err(log_fault)?;
+        let reader = log.read(Topic::All, 0, range.start).await.map_err(log_fault)?.ending_after_outages();
         return Ok((reader, range.end));
     }
     let applied = held.state.applied;
@@ -164,7 +166,7 @@ pub async fn open(log: &Log, held: &Held) -> Result<(Reader, Offset), Fault> {
         );
         return Err(Fault::Fatal(Cause::new("log_truncated", message)));
     }
-    let mut reader = log.read(Topic::All, 0, applied).await.map_err(log_fault)?;
+    let mut reader = log.read(Topic::All, 0, applied).await.map_err(log_fault)?.ending_after_outages();
     let Ok(record) = tokio::time::timeout(FIRST_RECORD, reader.next()).await else {
         let reason = reader.trouble().map_or_else(|| "no record came".to_owned(), |trouble| trouble.reason);
         return Err(log_fault(LogError::Unreachable { doing: format!("reading ALL at {applied}"), reason }));

@@ -238,6 +238,23 @@ async fn a_topic_that_stays_missing_stops_all_and_reads_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_made_again_stops_the_node_before_it_applies_anything() {
+    let (memory, home) = (memory(), Home::new());
+    let node = Running::ready(&memory, &home).await;
+    let at = write(&memory, "a", "create table t(id integer)").await;
+    node.applied(at).await;
+    memory.recreate(Topic::All);
+    // Beyond the node's place: its reader finds them.
+    memory.leave_hole(Topic::All, 0, at.next().get());
+    write(&memory, "b", "insert into t values (1)").await;
+    assert_eq!(node.stopped().await, "other_topic");
+    assert_eq!(node.status.now().applied, Some(at));
+    assert!(all(&memory, Topic::Responses).iter().all(|response| response["requestId"] != "b"));
+    assert_eq!(report(&memory, |error| error.class == ErrorClass::Fatal).await.code.as_deref(), Some("other_topic"));
+    assert!(node.end().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fatal_fault_stops_both_lanes() {
     let (memory, home) = (memory(), Home::new());
     let node = Running::ready(&memory, &home).await;

@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -24,11 +25,18 @@ pub(super) struct Context {
     watch: Mutex<Watch>,
     /// Of a group's member.
     progress: Mutex<Progress>,
+    /// How often every broker was away.
+    outages: AtomicU64,
 }
 
 impl Context {
     pub(super) fn new(purpose: impl Into<String>) -> Self {
-        Self { purpose: purpose.into(), watch: Mutex::default(), progress: Mutex::default() }
+        Self {
+            purpose: purpose.into(),
+            watch: Mutex::default(),
+            progress: Mutex::default(),
+            outages: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -37,6 +45,11 @@ impl Context {
 
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often every broker was away, as far as events were heard.
+    pub(super) fn outages(&self) -> u64 {
+        self.outages.load(Ordering::Relaxed)
     }
 
     /// The broker cannot be used at present.
@@ -78,6 +91,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.outages.fetch_add(1, Ordering::Relaxed);
+        }
         match error.rdkafka_error_code() {
             // Said behind the reason why each of them is down, which says more.
             Some(RDKafkaErrorCode::AllBrokersDown) if self.watch().trouble().is_some() => {}

@@ -28,6 +28,8 @@ pub(crate) struct KafkaReader {
     /// An error that was taken from librdkafka and is not explained yet: the explanation may be cancelled, the error must stay.
     unexplained: Option<KafkaError>,
     ended: Option<LogError>,
+    /// How often all brokers had been away when reading began; none: outages do not end this reader.
+    outages: Option<u64>,
 }
 
 impl KafkaReader {
@@ -42,7 +44,15 @@ impl KafkaReader {
         });
         let assigned = assigned.and_then(|()| consumer.assign(&list));
         assigned.map_err(|error| LogError::Settings(format!("{name} cannot be read from there: {error}")))?;
-        Ok(Self { log, topic, consumer, places: from.into_iter().collect(), unexplained: None, ended: None })
+        Ok(Self {
+            log,
+            topic,
+            consumer,
+            places: from.into_iter().collect(),
+            unexplained: None,
+            ended: None,
+            outages: None,
+        })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
@@ -57,7 +67,7 @@ impl KafkaReader {
 
     pub(crate) async fn next_batch(&mut self, max: usize) -> Result<Vec<Record>, LogError> {
         let mut batch = vec![self.next().await?];
-        while batch.len() < max && self.unexplained.is_none() {
+        while batch.len() < max && self.unexplained.is_none() && self.ended.is_none() {
             let buffered = self.consumer.stream().next().now_or_never().flatten();
             let Some(received) = buffered.map(|received| received.map(|message| record_of(&message))) else {
                 break;
@@ -75,8 +85,22 @@ impl KafkaReader {
         self.consumer.context().watch().trouble()
     }
 
+    pub(crate) fn end_after_outages(&mut self) {
+        self.outages = Some(self.consumer.context().outages());
+    }
+
+    /// Events come in the order of the records, so what follows an outage is never taken for what came before it.
+    fn outlived_an_outage(&self) -> bool {
+        self.outages.is_some_and(|outages| outages != self.consumer.context().outages())
+    }
+
     fn receive(&mut self, received: Result<Record, KafkaError>) -> Option<Record> {
         match received {
+            Ok(_) if self.outlived_an_outage() => {
+                let reason = "every broker was away meanwhile; the record read last is compared before reading goes on";
+                self.ended = Some(LogError::Unreachable { doing: self.doing(), reason: reason.to_owned() });
+                None
+            }
             Ok(record) => {
                 self.consumer.context().well();
                 self.places.insert(record.partition, record.offset.next());

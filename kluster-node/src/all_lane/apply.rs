@@ -26,7 +26,7 @@ impl AllLane {
         if let Some((first, _)) = at {
             self.check_decided(held, first)?;
         }
-        let Some(ran) = self.execute(predecessor, &plan).await? else { return Ok(0) };
+        let Some(ran) = self.execute_confirmed(predecessor, &plan).await? else { return Ok(0) };
         let settled = plan.settle(&held.state, ran);
         let finish = self.finish(predecessor, held, &settled)?;
         let settled = match self.dbms.commit(&finish).await? {
@@ -46,7 +46,11 @@ impl AllLane {
     }
 
     /// Executes the works of a plan. None: something was decided meanwhile, so the batch must be cut again; its transaction is still open.
-    async fn execute(&mut self, predecessor: Option<Offset>, plan: &Plan) -> Result<Option<Vec<Ran>>, Fault> {
+    pub(super) async fn execute(
+        &mut self,
+        predecessor: Option<Offset>,
+        plan: &Plan,
+    ) -> Result<Option<Vec<Ran>>, Fault> {
         let mut long = Long::new(plan, &self.reporter);
         let Self { dbms, waiting, decisions, status, reporter, sure, interrupt, .. } = self;
         let ran = {

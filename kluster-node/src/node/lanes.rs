@@ -4,7 +4,7 @@
 //! Neighbours: [`super::Node`] hands over what it has opened.
 
 use super::{Node, NodeError};
-use crate::all_lane::{AllLane, Stopped};
+use crate::all_lane::{AllLane, SameLog, Stopped};
 use crate::answer::{self, Answers, Sender};
 use crate::clerk::{Clerk, Hearing};
 use crate::dbms::Dbms;
@@ -98,6 +98,7 @@ fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter, deci
         open: false,
         lost_at: None,
         interrupt,
+        same_log: SameLog::default(),
     }
 }
 
