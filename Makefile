@@ -4,6 +4,7 @@
 #   make build      compiles the programs into target/release
 #   make setup      gets what is missing on this machine (docs/development.md)
 #   make test       all tests, against real Kafka, PostgreSQL and MariaDB
+#   make test-versions  the tests of adapters and clusters on every supported version of PostgreSQL and MariaDB
 #   make check      format, lint, test, documentation, dependencies
 #   make simulate   seeded schedules of faults: make simulate SEEDS=1000 FROM=1
 #   make bench      measurements
@@ -11,7 +12,7 @@
 #   make compose-down ends it, given the same; its data stay
 
 .DEFAULT_GOAL := up
-.PHONY: up build setup test check format lint docs deny simulate bench compose-up compose-down
+.PHONY: up build setup test test-versions check format lint docs deny simulate bench compose-up compose-down
 
 # How many seeds, and the first of them.
 SEEDS ?= 100
@@ -36,6 +37,9 @@ setup:
 
 test: setup
 	@scripts/test
+
+test-versions: setup
+	@scripts/test-versions
 
 check: format test lint docs deny
 

@@ -39,6 +39,12 @@ async fn whoever_holds_a_batch_up_is_named() {
         (4, true, "lock tables t write", told),
     ] {
         if plugin {
+            let shipped =
+                "select count(*) from information_schema.all_plugins where plugin_library = 'metadata_lock_info.so'";
+            // Not every build of the server has it.
+            if server.sql("shop", shipped).await.unwrap().trim() == "0" {
+                continue;
+            }
             server.sql("shop", "install soname 'metadata_lock_info'").await.unwrap();
         }
         let sleeper = holder(&server, lock).await;
