@@ -2,8 +2,9 @@
 #![cfg(test)]
 
 use kluster_protocol::{
-    Chain, Control, Decision, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES, MAX_ROW_BYTES,
-    MAX_STATEMENTS, Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError, partition_of,
+    Came, Chain, Control, Decision, Effects, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES,
+    MAX_ROW_BYTES, MAX_STATEMENTS, Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError,
+    partition_of,
 };
 use kluster_test_servers::require;
 use std::collections::BTreeSet;
@@ -64,9 +65,11 @@ fn the_chain_is_as_computed() {
     let text = protocol();
     let table = rows(section(&text, "The chain"));
     let mut chain = Chain::default();
-    assert_eq!(table.len(), 6);
+    assert_eq!(table.len(), 7);
     for row in &table[1..] {
-        let [offset, key, header, value, code, counts, hash, wanted] = row.as_slice() else { panic!("{row:?}") };
+        let [offset, key, header, value, code, counts, effects, hash, wanted] = row.as_slice() else {
+            panic!("{row:?}")
+        };
         let given = |cell: &'static str| move |text: &&String| text.as_str() != cell;
         let header = Some(header).filter(given("–")).map(|header| header.split_once(": ").unwrap());
         let record = RecordHash::of(
@@ -75,14 +78,18 @@ fn the_chain_is_as_computed() {
             Some(value).filter(given("–")).map(|value| value.as_bytes()),
         );
         assert_eq!(record.to_string(), *hash, "record at {offset}");
-        let code = Some(code).filter(given("OK")).map(|code| ErrorCode::from_text(code));
-        let counts: Vec<u64> = Some(counts)
-            .filter(given("–"))
-            .into_iter()
-            .flat_map(|counts| counts.split(", "))
-            .map(|n| n.parse().unwrap())
-            .collect();
-        chain = chain.after(Offset::new(offset.parse().unwrap()), &record, code, &counts);
+        let effects: Option<Effects> =
+            Some(effects).filter(given("–")).map(|hex| serde_json::from_value(hex.as_str().into()).unwrap());
+        let counts: Vec<u64> =
+            counts.split(", ").filter(|count| *count != "–").map(|count| count.parse().unwrap()).collect();
+        let came = match (code.as_str(), counts.as_slice()) {
+            ("OK", [u64::MAX, first]) => Came::Repeated(Offset::new(*first)),
+            ("OK", rows) => Came::Done { rows, effects },
+            ("REFUSED", []) => Came::Refused,
+            (code, []) => Came::Ruled(ErrorCode::from_text(code)),
+            wrong => panic!("{wrong:?}"),
+        };
+        chain = chain.after(Offset::new(offset.parse().unwrap()), &record, came);
         assert_eq!(serde_json::to_value(chain).unwrap(), wanted.as_str(), "chain at {offset}");
     }
 }

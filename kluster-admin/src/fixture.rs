@@ -3,9 +3,7 @@
 use crate::output::{Format, Output};
 use kluster_log::{Log, MemoryLog, NewRecord};
 use kluster_node::report::Clock;
-use kluster_protocol::{
-    Chain, ChainPoint, ErrorCode, Heartbeat, Membership, NodeId, NodeState, Offset, RecordHash, Topic,
-};
+use kluster_protocol::{Came, Chain, ChainPoint, Heartbeat, Membership, NodeId, NodeState, Offset, RecordHash, Topic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -72,6 +70,7 @@ pub(crate) fn node(name: &str) -> Node {
         applied: None,
         chain: None,
         points: Vec::new(),
+        effects: None,
         membership: members(3, &["n1", "n2", "n3"]),
         window: None,
         halt: None,
@@ -129,12 +128,12 @@ pub(crate) fn members(version: u64, voters: &[&str]) -> Membership {
 
 /// The chain that healthy nodes have at an offset.
 pub(crate) fn chain(offset: u64) -> Chain {
-    Chain::default().after(Offset::new(offset), &RecordHash::default(), None, &[])
+    Chain::default().after(Offset::new(offset), &RecordHash::default(), Came::PASSED)
 }
 
 /// The chain of a node that went astray.
 pub(crate) fn astray(offset: u64) -> Chain {
-    Chain::default().after(Offset::new(offset), &RecordHash::default(), Some(ErrorCode::Other), &[])
+    Chain::default().after(Offset::new(offset), &RecordHash::default(), Came::Refused)
 }
 
 /// What a command wrote.

@@ -115,6 +115,7 @@ mod tests {
             applied: None,
             chain: None,
             points: vec![],
+            effects: None,
             window: None,
             membership: Membership {
                 version,

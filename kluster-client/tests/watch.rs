@@ -4,7 +4,7 @@ mod script;
 
 use kluster_client::{Alarm, Offset};
 use kluster_log::NewRecord;
-use kluster_protocol::{Chain, NodeState, RecordHash, Topic};
+use kluster_protocol::{Came, Chain, NodeState, RecordHash, Topic};
 use script::{Script, settle, start};
 use std::time::Duration;
 
@@ -33,8 +33,9 @@ async fn a_heartbeat_that_differs_raises_an_alarm_too() {
     let mut script = Script::new().await;
     let client = script.client().await;
     let mut alarms = client.alarms();
-    let chains = ["a", "b"]
-        .map(|text| Chain::default().after(Offset::ZERO, &RecordHash::of(None, [], Some(text.as_bytes())), None, &[]));
+    let chains = ["a", "b"].map(|text| {
+        Chain::default().after(Offset::ZERO, &RecordHash::of(None, [], Some(text.as_bytes())), Came::PASSED)
+    });
     let done = start(client.execute("x").first());
     let asked = script.all().await;
     script.say(&asked, asked.by("n1").chain(&chains[0].short())).await;

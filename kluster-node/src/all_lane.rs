@@ -158,6 +158,8 @@ impl AllLane {
             match began.await {
                 Ok(None) => return Ok(None),
                 Ok(Some((held, (reader, end)))) => {
+                    let by = self.dbms.effects();
+                    self.status.effects().holds(self.dbms.info().name, &by, held.state.effects.as_ref());
                     if !held.fresh {
                         self.status.applied(&held.state);
                     }

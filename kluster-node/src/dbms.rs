@@ -18,6 +18,7 @@ pub mod mariadb;
 pub mod postgres;
 pub mod sqlite;
 
+use crate::effects::{EffectsBy, EffectsFollower, EffectsTrail};
 use crate::fault::{Fault, Refusal};
 use crate::rows::Rows;
 use crate::step::Steps;
@@ -258,6 +259,16 @@ impl Dbms {
     /// The schema holds a constraint that is checked late, so each work must run alone for its refusal to be its own.
     pub fn checks_late(&self) -> bool {
         each!(self, db => db.checks_late())
+    }
+
+    /// By which means it learns which rows a request changed. Those that know it in the transaction set [`Rows::effects`].
+    pub fn effects(&self) -> EffectsBy {
+        each!(self, db => db.effects())
+    }
+
+    /// Follows the DBMS's own log from where the trail ends, where that is the means: it tells the trail until it is dropped.
+    pub fn effects_follower(&self, trail: EffectsTrail) -> Option<EffectsFollower> {
+        each!(self, db => db.effects_follower(trail))
     }
 
     /// The door for reads of ONE.

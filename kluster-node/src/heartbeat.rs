@@ -6,7 +6,7 @@ use crate::dbms::Info;
 use crate::report::Clock;
 use crate::status::Status;
 use kluster_log::{Log, NewRecord};
-use kluster_protocol::{Heartbeat, NodeId, NodeState, Topic};
+use kluster_protocol::{EffectsReport, Heartbeat, NodeId, NodeState, Topic};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,7 @@ impl Pulse {
             let now = changes.borrow_and_update().clone();
             let (said, members) = (now.state.clone(), now.membership.version);
             let (halt, obeys, running) = (now.halt.clone(), now.obeys, now.running.is_some());
-            match self.beat(&log, now).await {
+            match self.beat(&log, now, status.effects().report()).await {
                 Ok(()) if matches!(said, NodeState::Stopped { .. }) => self.said_stopped.cancel(),
                 Ok(()) => {}
                 Err(error) => tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log"),
@@ -52,7 +52,12 @@ impl Pulse {
         }
     }
 
-    async fn beat(&self, log: &Log, now: crate::status::Now) -> Result<(), kluster_log::LogError> {
+    async fn beat(
+        &self,
+        log: &Log,
+        now: crate::status::Now,
+        effects: Option<EffectsReport>,
+    ) -> Result<(), kluster_log::LogError> {
         let heartbeat = Heartbeat {
             node_id: self.node.clone(),
             instance_id: self.instance_id.clone(),
@@ -61,6 +66,7 @@ impl Pulse {
             applied: now.applied,
             chain: now.chain,
             points: now.points,
+            effects,
             membership: now.membership,
             window: now.window,
             halt: now.halt,

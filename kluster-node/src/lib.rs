@@ -32,6 +32,7 @@ pub mod outcome;
 pub mod state;
 
 pub mod dbms;
+pub mod effects;
 pub mod fault;
 pub mod rows;
 

@@ -12,8 +12,8 @@ use crate::rows::Rows;
 use crate::state::State;
 use kluster_log::Record;
 use kluster_protocol::{
-    CANCELLED, Control, Decision, Decisions, ErrorCode, MAX_BATCH, MAX_KEPT_ROWS_BYTES, Members, Offset, ResponseError,
-    Role,
+    CANCELLED, Came, Control, Decision, Decisions, Effects, ErrorCode, MAX_BATCH, MAX_KEPT_ROWS_BYTES, Members, Offset,
+    RecordHash, ResponseError, Role,
 };
 use kluster_sql::Dialect;
 use std::collections::HashMap;
@@ -55,6 +55,8 @@ pub struct Settled {
     pub kept: KeptByOffset,
     /// The bytes of each record's kept rows.
     pub kept_bytes: HashMap<Offset, u64>,
+    /// The effects of each record that had some, where they are known by now.
+    pub effects: Vec<(Offset, Effects)>,
 }
 
 /// What an outcome's answer carries.
@@ -190,6 +192,7 @@ impl Plan {
             outcomes: Vec::new(),
             kept: KeptByOffset::new(),
             kept_bytes: HashMap::new(),
+            effects: Vec::new(),
         };
         let mut ran = ran.into_iter();
         for entry in &self.entries {
@@ -282,17 +285,17 @@ impl Settled {
         let hash = entry.record.hash();
         match &entry.step {
             Decided::Control(control) => {
-                self.state.advance(&entry.record, hash, None, &[]);
+                self.advance(&entry.record, hash, Came::PASSED, Effects::NONE);
                 self.state.control(control);
             }
             Decided::Refuse(sender, key, refusal) => {
-                self.state.advance(&entry.record, hash, Some(refusal.code), &[]);
+                self.advance(&entry.record, hash, Came::Ruled(refusal.code), Effects::NONE);
                 let outcome = Outcome { key: key.clone(), error: Some(refusal.clone()), ..self.outcome(sender) };
                 self.outcomes.push((outcome, Answer::Fresh(Vec::new())));
             }
             Decided::Repeat(sender, first) => {
                 // What it repeats is in the chain already; that it is a repeat, and of what, is what nodes must agree on here.
-                self.state.advance(&entry.record, hash, None, &[u64::MAX, first.get()]);
+                self.advance(&entry.record, hash, Came::Repeated(*first), Effects::NONE);
                 let outcome = Outcome { repeats: Some(*first), ..self.outcome(sender) };
                 self.outcomes.push((outcome, Answer::Stored));
             }
@@ -303,13 +306,19 @@ impl Settled {
         }
     }
 
-    fn executed(&mut self, record: &Record, hash: kluster_protocol::RecordHash, ask: &Ask, result: Ran) {
+    fn executed(&mut self, record: &Record, hash: RecordHash, ask: &Ask, result: Ran) {
         let (error, rows) = match result {
             Ok(rows) => (None, rows),
             Err(refusal) => (Some(refusal), Vec::new()),
         };
         let counts: Vec<u64> = rows.iter().map(|rows| rows.affected).collect();
-        self.state.advance(record, hash, error.as_ref().map(|error| error.code), &counts);
+        let effects: Effects = rows.iter().map(|rows| rows.effects).sum();
+        let in_chain = self.state.effects.as_ref().is_some_and(|counted| counted.means.is_in_chain());
+        let came = match error {
+            None => Came::Done { rows: &counts, effects: in_chain.then_some(effects) },
+            Some(_) => Came::Refused,
+        };
+        self.advance(record, hash, came, effects);
         if !ask.reads {
             self.keep(record.offset, &rows);
         }
@@ -317,6 +326,18 @@ impl Settled {
         let (key, list) = (Some(ask.key.clone()), ask.list);
         let outcome = Outcome { key, error, list, counts, returned, ..self.outcome(&ask.sender) };
         self.outcomes.push((outcome, Answer::Fresh(rows)));
+    }
+
+    /// Moves the state on over a record. Effects that are not known by now are counted when they are.
+    fn advance(&mut self, record: &Record, hash: RecordHash, came: Came<'_>, effects: Effects) {
+        self.state.advance(record, hash, came);
+        let Some(counted) = self.state.effects.as_mut().filter(|counted| counted.means.is_synchronous()) else {
+            return;
+        };
+        counted.advance(record.offset, effects);
+        if !effects.is_none() {
+            self.effects.push((record.offset, effects));
+        }
     }
 
     /// Keeps what a writing request returned, if it is small, so that a retry gets it again.

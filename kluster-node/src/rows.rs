@@ -2,7 +2,7 @@
 //!
 //! Neighbours: the adapters of the ALL lane push rows while the DBMS sends them; `responses` cuts them into parts after COMMIT.
 
-use kluster_protocol::{Column, MAX_ROW_BYTES, PART_BYTES};
+use kluster_protocol::{Column, Effects, MAX_ROW_BYTES, PART_BYTES};
 use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -14,6 +14,8 @@ pub struct Rows {
     pub columns: Vec<Column>,
     /// Rows matched by a write, returned by a read.
     pub affected: u64,
+    /// The digest of the rows that the statement changed, where the adapter knows it by now.
+    pub effects: Effects,
     bytes: u64,
     memory: Vec<Box<RawValue>>,
     spool: Option<File>,

@@ -53,11 +53,13 @@ pub async fn stored(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity) -> R
 
 /// Reads state and window from the database. A database that is new will remember outcomes for `window` offsets.
 pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window: u64) -> Result<Held, Fault> {
-    let Some(state) = stored(dbms, node, identity).await? else {
+    let by = dbms.effects();
+    let Some(mut state) = stored(dbms, node, identity).await? else {
         let empty = State::empty(node.clone(), identity.cluster_id.clone(), identity.topic_id.clone());
-        let state = State { window, ..empty };
+        let state = State { window, effects: by.resume(None, None), ..empty };
         return Ok(Held { state, fresh: true, window: Window::default() });
     };
+    state.effects = by.resume(state.effects.take(), Some(state.applied));
     let mut window = Window::default();
     let floor = state.floor(state.applied.next());
     let span = state.applied.next().get().saturating_sub(floor.get());

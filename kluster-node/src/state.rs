@@ -3,12 +3,13 @@
 //! Neighbours: the ALL lane moves it on record by record; `outcome` and the window hang on its low water.
 //!
 //! Invariants
-//! 1. But for `node_id`, `halt` and `losses`, the state at an offset is a function of the log up to it, so the same on every node.
+//! 1. But for `node_id`, `halt`, `losses` and `effects`, the state at an offset is a function of the log up to it, so the same on every node.
+//!    `effects` depend on the means as well, and on when the node began to count.
 //! 2. `applied` and `low_water` only rise.
 
 use kluster_log::Record;
 use kluster_protocol::{
-    Chain, ChainPoint, Control, DEFAULT_WINDOW, ErrorCode, Halt, Membership, NodeId, Offset, RecordHash,
+    Came, Chain, ChainPoint, Control, DEFAULT_WINDOW, Halt, Membership, NodeId, Offset, RecordHash, RunningEffects,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub struct State {
     pub window: u64,
     /// The chain at the last two multiples of 2^k for k = 8…40, for comparison with other nodes.
     pub points: Vec<ChainPoint>,
+    /// The running digest of the rows changed, as far as they were counted when this was written; none: they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<RunningEffects>,
     /// The node could not execute the offset behind `applied`, and does not try again before that round is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
@@ -75,6 +79,7 @@ impl State {
             points: Vec::new(),
             halt: None,
             losses: None,
+            effects: None,
         }
     }
 
@@ -83,11 +88,11 @@ impl State {
         self.low_water.max(offset.back(self.window))
     }
 
-    /// Moves on over one record that came to `code` and matched `rows`.
-    pub fn advance(&mut self, record: &Record, hash: RecordHash, code: Option<ErrorCode>, rows: &[u64]) {
+    /// Moves on over one record that came to this.
+    pub fn advance(&mut self, record: &Record, hash: RecordHash, came: Came<'_>) {
         self.applied = record.offset;
         self.record_hash = hash;
-        self.chain = self.chain.after(record.offset, &hash, code, rows);
+        self.chain = self.chain.after(record.offset, &hash, came);
         self.clock_ms = self.clock_ms.max(record.timestamp_ms);
         self.low_water = self.floor(record.offset);
         self.halt = self.halt.take().filter(|halt| halt.offset > record.offset);
@@ -139,7 +144,7 @@ mod tests {
         let mut state = State { window: 10, ..state() };
         for (offset, time, clock, low) in [(5, 100, 100, 0), (30, 50, 100, 20), (31, 200, 200, 21)] {
             let record = record(offset, time);
-            state.advance(&record, record.hash(), None, &[]);
+            state.advance(&record, record.hash(), Came::PASSED);
             assert_eq!((state.clock_ms, state.low_water.get()), (clock, low));
         }
         state.window = 1000;
@@ -152,7 +157,7 @@ mod tests {
             let mut state = state();
             (0..=last).for_each(|n| {
                 let record = record(n, 0);
-                state.advance(&record, record.hash(), None, &[]);
+                state.advance(&record, record.hash(), Came::PASSED);
             });
             state
         };

@@ -2,6 +2,7 @@
 //!
 //! Neighbours: the ALL lane writes it; `heartbeat`, `http`, `witness` and the ONE lane read it.
 
+use crate::effects::EffectsTrail;
 use crate::state::State;
 use kluster_protocol::{Chain, ChainPoint, Halt, Membership, NodeState, Offset, Running};
 use std::collections::VecDeque;
@@ -58,6 +59,7 @@ pub struct Status {
     now: watch::Sender<Now>,
     /// The chain where the last batches ended, the oldest first.
     recent: Arc<Mutex<VecDeque<ChainPoint>>>,
+    effects: EffectsTrail,
 }
 
 impl Default for Status {
@@ -77,7 +79,7 @@ impl Default for Status {
             obeys: None,
             running: None,
         };
-        Self { now: watch::Sender::new(now), recent: Arc::default() }
+        Self { now: watch::Sender::new(now), recent: Arc::default(), effects: EffectsTrail::default() }
     }
 }
 
@@ -115,6 +117,11 @@ impl Status {
                 now.membership.clone_from(&state.membership);
             }
         });
+    }
+
+    /// What is known of the effects.
+    pub fn effects(&self) -> &EffectsTrail {
+        &self.effects
     }
 
     /// This node's chain at an offset, where it is known still.

@@ -1,9 +1,10 @@
-//! Witness: what the others say of their chains, and whether this node may go on beside them. No I/O.
+//! Witness: what the others say of their chains and effects, and whether this node may go on beside them. No I/O.
 //!
-//! Neighbours: `watch` follows NODES and asks after each heartbeat; the node's own chains are in `status`; `kluster_protocol::Shared` compares
-//! two nodes.
+//! Neighbours: `watch` follows NODES and asks after each heartbeat; the node's own chains and effects are in `status`; `kluster_protocol::Shared` compares
+//! the chains of two nodes, `growth` their effects.
 
 mod finding;
+mod growth;
 #[cfg(test)]
 mod tests;
 pub mod watch;
@@ -11,8 +12,11 @@ pub mod watch;
 pub use finding::{Finding, Verdict};
 
 use crate::status::Status;
-use finding::{Difference, Differing};
-use kluster_protocol::{Chain, Chains, DIVERGED, Heartbeat, Membership, NodeId, NodeState, Offset, Shared};
+use finding::{Difference, Differing, Said};
+use growth::Growth;
+use kluster_protocol::{
+    Chain, Chains, DIVERGED, EffectsReport, Heartbeat, Membership, NodeId, NodeState, Offset, Shared,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,6 +33,9 @@ const GONE_BEATS: u64 = 5;
 /// chain there. When the voters that differ and those that will not be heard any more are half of the voters or more, it stops; while that is
 /// open, it waits for their next heartbeats. So of three voters the one that differs stops and two go on; of two that differ both stop, for
 /// nobody knows who is right; an observer that differs from a majority stops. Nodes without a vote stop nobody but themselves.
+///
+/// The same rule holds for effects, between nodes whose DBMS and means are the same: what is compared is how much the running digest grew between two
+/// shared offsets. A voter whose effects are not compared with this node's counts as gone there, for it will not say whose effects are right.
 ///
 /// - Of each node the newest heartbeat counts. That a node once agreed is remembered, for a chain that was shared cannot be unshared; that it
 ///   differed is forgotten when its database no longer goes so far (it was emptied) or agrees further on.
@@ -47,8 +54,16 @@ pub struct Witness {
     /// How many heartbeats of this node came back.
     own_beats: u64,
     listening: Heard,
-    /// Where, and with which chain, this node stopped before it was started again.
-    mark: Option<(Offset, Chain)>,
+    mark: Option<Mark>,
+}
+
+/// Where, and with which chain, this node stopped before it was started again.
+#[derive(Debug, Clone)]
+struct Mark {
+    at: Offset,
+    chain: Chain,
+    /// Its effects, where it was for these that it stopped.
+    effects: Option<EffectsReport>,
 }
 
 /// When something was heard: by time, and in heartbeats of this node.
@@ -65,10 +80,26 @@ struct Other {
     applied: Option<Offset>,
     stopped: bool,
     heard: Heard,
-    /// The newest offset at which it had this node's chain.
+    by_chain: Compared,
+    by_effects: Compared,
+    effects: Option<EffectsReport>,
+    growth: Growth,
+}
+
+/// How another node compares with this one, by chain or by effects.
+#[derive(Debug, Clone, Copy, Default)]
+struct Compared {
+    /// The newest offset at which it had what this node has.
     agreed: Option<Offset>,
-    /// The oldest offset at which its chain is another.
+    /// The oldest offset at which it had something else.
     differs: Option<Difference>,
+}
+
+/// By what nodes are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Chain,
+    Effects,
 }
 
 impl Witness {
@@ -99,14 +130,18 @@ impl Witness {
             self.own_beats += 1;
             return;
         }
-        let (agreed, differs) = match self.others.remove(&heartbeat.node_id) {
-            Some(before) => {
-                (before.agreed, before.differs.filter(|difference| heartbeat.applied >= Some(difference.at)))
-            }
-            None => (None, None),
+        let still = |before: Compared| Compared {
+            differs: before.differs.filter(|difference| heartbeat.applied >= Some(difference.at)),
+            ..before
         };
+        let (by_chain, by_effects, growth) = match self.others.remove(&heartbeat.node_id) {
+            Some(before) => (still(before.by_chain), still(before.by_effects), before.growth),
+            None => Default::default(),
+        };
+        let growth = growth.of(&heartbeat.dbms);
         let stopped = matches!(heartbeat.state, NodeState::Stopped { .. });
-        let other = Other { chains, applied: heartbeat.applied, stopped, heard, agreed, differs };
+        let (applied, effects) = (heartbeat.applied, heartbeat.effects);
+        let other = Other { chains, applied, stopped, heard, by_chain, by_effects, effects, growth };
         self.others.insert(heartbeat.node_id, other);
     }
 
@@ -114,7 +149,10 @@ impl Witness {
     pub fn remember_own(&mut self, heartbeat: &Heartbeat) {
         let stopped = matches!(&heartbeat.state, NodeState::Stopped { code, .. } if code == DIVERGED);
         self.mark = match stopped && self.follows_same(heartbeat) {
-            true => heartbeat.applied.zip(heartbeat.chain),
+            true => heartbeat.applied.zip(heartbeat.chain).map(|(at, chain)| {
+                let effects = heartbeat.effects.clone().filter(|effects| effects.differs_at.is_some());
+                Mark { at, chain, effects }
+            }),
             false => None,
         };
     }
@@ -124,25 +162,36 @@ impl Witness {
         self.others.remove(node);
     }
 
-    /// Whether this node, whose chains are in `status`, may go on.
+    /// Whether this node, whose chains and effects are in `status`, may go on.
     pub fn judge(&mut self, status: &Status, now: Instant) -> Verdict {
         for other in self.others.values_mut() {
             other.compare(status);
         }
+        match self.judge_by(By::Chain, status, now) {
+            Verdict::Agrees => self.judge_by(By::Effects, status, now),
+            Verdict::Stop(finding) => Verdict::Stop(finding),
+            by_chain => match self.judge_by(By::Effects, status, now) {
+                Verdict::Stop(finding) => Verdict::Stop(finding),
+                _ => by_chain,
+            },
+        }
+    }
+
+    fn judge_by(&self, by: By, status: &Status, now: Instant) -> Verdict {
         let membership = self.newest(status);
-        let differing = membership
-            .voters
-            .iter()
-            .filter_map(|name| Some(Differing { node: name.clone(), difference: self.others.get(name)?.differs? }));
+        let differing = membership.voters.iter().filter_map(|name| {
+            Some(Differing { node: name.clone(), difference: self.others.get(name)?.compared(by).differs? })
+        });
         let differing: Vec<Differing> = differing.collect();
-        // The newest: whoever differs before differs there too, and only who agrees there or further on shares this node's chain.
+        // The newest: whoever differs before differs there too, and only who agrees there or further on shares what this node has.
         let Some(at) = differing.iter().map(|differing| differing.difference.at).max() else { return Verdict::Agrees };
         let differs = |name: &&NodeId| differing.iter().any(|differing| differing.node == **name);
         let (mut sharing, mut gone, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
         for name in membership.voters.iter().filter(|name| !differs(name)) {
             match self.others.get(name) {
                 _ if *name == self.node => sharing.push(name.clone()),
-                Some(other) if other.agreed >= Some(at) => sharing.push(name.clone()),
+                Some(other) if other.compared(by).agreed >= Some(at) => sharing.push(name.clone()),
+                Some(other) if by == By::Effects && !other.says_effects(status) => gone.push(name.clone()),
                 other if self.is_gone(other, status, now) => gone.push(name.clone()),
                 _ => awaited.push(name.clone()),
             }
@@ -157,16 +206,20 @@ impl Witness {
     }
 
     /// This node stopped because it differed, is a member still, and its database is where it was then: its offset and chain. A strict majority
-    /// of voters that is there with the same chain or was further on with it clears the node.
+    /// of voters that is there with the same chain, and effects where it was for these, or was further on with them clears the node.
     pub fn marked(&mut self, status: &Status) -> Option<(Offset, Chain)> {
-        let (at, chain) = self.mark?;
+        let Mark { at, chain, effects } = self.mark.as_ref()?;
+        let (at, chain) = (*at, *chain);
         let now = status.now();
         let membership = self.newest(status);
         if now.applied != Some(at) || now.chain != Some(chain) || membership.role(&self.node).is_none() {
             return None;
         }
         let shares = |name: &&NodeId| match self.others.get(*name) {
-            Some(other) => other.chains.get(&at) == Some(&chain) || other.agreed >= Some(at),
+            Some(other) => {
+                let by_chain = other.chains.get(&at) == Some(&chain) || other.by_chain.agreed >= Some(at);
+                by_chain && effects.as_ref().is_none_or(|ours| other.shares_effects(ours))
+            }
             None => **name == self.node,
         };
         let sharing = membership.voters.iter().filter(shares).count();
@@ -193,9 +246,47 @@ impl Witness {
 }
 
 impl Other {
+    fn compared(&self, by: By) -> Compared {
+        match by {
+            By::Chain => self.by_chain,
+            By::Effects => self.by_effects,
+        }
+    }
+
     /// Compares it with this node as it is now.
     fn compare(&mut self, status: &Status) {
         let shared = Shared::of(|offset| status.chain_at(offset), &self.chains);
+        self.by_chain.takes(shared, |at| {
+            let ours = status.chain_at(at).expect("it was just compared");
+            (Said::Chain(ours), Said::Chain(self.chains[&at]))
+        });
+        let Some(report) = &self.effects else { return };
+        if !self.growth.follows(status.effects(), report) {
+            self.by_effects = Compared::default();
+        }
+        let (shared, at_other) = self.growth.shared(status.effects(), report);
+        self.by_effects.takes(shared, |_| at_other.expect("it was just compared"));
+    }
+
+    /// It says effects that can be compared with this node's.
+    fn says_effects(&self, status: &Status) -> bool {
+        self.effects.as_ref().is_some_and(|report| self.growth.is_same_kind(status.effects(), report))
+    }
+
+    /// It says the running digest with which this node stopped.
+    fn shares_effects(&self, ours: &EffectsReport) -> bool {
+        let Some(theirs) =
+            self.effects.as_ref().filter(|theirs| (theirs.means, theirs.since) == (ours.means, ours.since))
+        else {
+            return false;
+        };
+        theirs.digests().any(|point| Some(point.offset) == ours.at && Some(point.running) == ours.running)
+    }
+}
+
+impl Compared {
+    /// Takes in what two nodes share now; `said`: what each has at an offset at which they differ.
+    fn takes(&mut self, shared: Shared, said: impl FnOnce(Offset) -> (Said, Said)) {
         if let Some(at) = shared.newest_equal {
             self.agreed = self.agreed.max(Some(at));
             self.differs = self.differs.filter(|difference| difference.at > at);
@@ -203,8 +294,8 @@ impl Other {
         if let Some(at) = shared.oldest_other {
             self.agreed = self.agreed.filter(|agreed| *agreed < at);
             if self.differs.is_none_or(|difference| at < difference.at) {
-                let ours = status.chain_at(at).expect("it was just compared");
-                self.differs = Some(Difference { at, ours, theirs: self.chains[&at] });
+                let (ours, theirs) = said(at);
+                self.differs = Some(Difference { at, ours, theirs });
             }
         }
     }

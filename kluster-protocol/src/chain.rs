@@ -1,6 +1,6 @@
 //! Chain: the running hash of outcomes, by which two nodes at one offset know whether they did the same.
 
-use crate::{ErrorCode, Offset};
+use crate::{Effects, ErrorCode, Offset};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -82,18 +82,55 @@ impl RecordHash {
     }
 }
 
+/// What a record came to, as far as nodes must agree on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came<'a> {
+    /// It took effect.
+    Done {
+        /// The rows that each statement matched.
+        rows: &'a [u64],
+        /// What it changed, where the means is part of the chain ([`crate::EffectsMeans::is_in_chain`]).
+        effects: Option<Effects>,
+    },
+    /// The DBMS refused it. Why is left out: where two rows of a request fail, each node may meet another one first, and a refusal has no effect anywhere.
+    Refused,
+    /// Kluster refused it, before the DBMS saw it: by the bytes of the record and what is remembered, so with the same code on every node.
+    Ruled(ErrorCode),
+    /// It is the record at this offset once more, and was executed there.
+    Repeated(Offset),
+}
+
+impl Came<'_> {
+    /// It took effect, on no row that anyone counts.
+    pub const PASSED: Self = Self::Done { rows: &[], effects: None };
+}
+
 impl Chain {
-    /// The chain after the record at `offset`: SHA-256 over the chain before, the offset, the record, Kluster's own code of the outcome
-    /// (none: OK) and the rows matched. Text, order of rows and values read are left out, for they may differ between DBMS.
+    /// The chain after the record at `offset`: SHA-256 over the chain before, the offset, the record, and what it came to: `OK`, the rows matched and,
+    /// where they are known in the transaction, the effects; or `REFUSED`; or Kluster's own code of a refusal by rule. Texts, order of rows and
+    /// values read are left out, for they may differ between DBMS.
     #[must_use]
-    pub fn after(self, offset: Offset, record: &RecordHash, code: Option<ErrorCode>, rows: &[u64]) -> Self {
+    pub fn after(self, offset: Offset, record: &RecordHash, came: Came<'_>) -> Self {
         let mut hash = Sha256::new();
         hash.update(self.0);
         hash.update(offset.get().to_be_bytes());
         hash.update(record.0);
-        hash.update(code.map_or("OK", ErrorCode::as_str));
-        for count in rows {
-            hash.update(count.to_be_bytes());
+        match came {
+            Came::Done { rows, effects } => {
+                hash.update("OK");
+                rows.iter().for_each(|count| hash.update(count.to_be_bytes()));
+                if let Some(effects) = effects {
+                    hash.update("effects");
+                    hash.update(effects.to_bytes());
+                }
+            }
+            Came::Refused => hash.update("REFUSED"),
+            Came::Ruled(code) => hash.update(code.as_str()),
+            Came::Repeated(first) => {
+                hash.update("OK");
+                hash.update(u64::MAX.to_be_bytes());
+                hash.update(first.get().to_be_bytes());
+            }
         }
         Self(hash.finalize().into())
     }
@@ -113,13 +150,23 @@ mod tests {
         let record = RecordHash::of(None, [], Some(b"a"));
         let other = RecordHash::of(None, [], Some(b"b"));
         let start = Chain::default();
-        let base = start.after(Offset::new(1), &record, None, &[1]);
-        assert_eq!(base, start.after(Offset::new(1), &record, None, &[1]));
-        assert_ne!(base, start.after(Offset::new(2), &record, None, &[1]));
-        assert_ne!(base, start.after(Offset::new(1), &other, None, &[1]));
-        assert_ne!(base, start.after(Offset::new(1), &record, Some(ErrorCode::SyntaxError), &[1]));
-        assert_ne!(base, start.after(Offset::new(1), &record, None, &[2]));
-        assert_ne!(base, base.after(Offset::new(1), &record, None, &[1]));
+        let done = |rows: &'static [u64], effects| Came::Done { rows, effects };
+        let base = start.after(Offset::new(1), &record, done(&[1], None));
+        assert_eq!(base, start.after(Offset::new(1), &record, done(&[1], None)));
+        let others = [
+            start.after(Offset::new(2), &record, done(&[1], None)),
+            start.after(Offset::new(1), &other, done(&[1], None)),
+            start.after(Offset::new(1), &record, done(&[2], None)),
+            start.after(Offset::new(1), &record, done(&[1], Some(Effects::NONE))),
+            start.after(Offset::new(1), &record, done(&[1], Some(Effects::from(1)))),
+            start.after(Offset::new(1), &record, Came::Refused),
+            start.after(Offset::new(1), &record, Came::Ruled(ErrorCode::SyntaxError)),
+            start.after(Offset::new(1), &record, Came::Repeated(Offset::ZERO)),
+            base.after(Offset::new(1), &record, done(&[1], None)),
+        ];
+        for (n, chain) in others.iter().enumerate() {
+            assert!(*chain != base && !others[n + 1..].contains(chain), "{n}");
+        }
     }
 
     #[test]
@@ -139,7 +186,7 @@ mod tests {
 
     #[test]
     fn chain_is_written_as_hex() {
-        let chain = Chain::default().after(Offset::ZERO, &RecordHash::default(), None, &[]);
+        let chain = Chain::default().after(Offset::ZERO, &RecordHash::default(), Came::PASSED);
         let json = serde_json::to_string(&chain).unwrap();
         assert_eq!(json.len(), 66);
         assert_eq!(serde_json::from_str::<Chain>(&json).unwrap(), chain);

@@ -49,11 +49,11 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RecordHash;
+    use crate::{Came, RecordHash};
 
     #[test]
     fn where_two_still_agree_and_where_they_first_differ() {
-        let chain = |n: u64| Chain::default().after(Offset::new(n), &RecordHash::default(), None, &[]);
+        let chain = |n: u64| Chain::default().after(Offset::new(n), &RecordHash::default(), Came::PASSED);
         let chains = |list: &[(u64, u64)]| list.iter().map(|(at, is)| (Offset::new(*at), chain(*is))).collect();
         let compare = |one: &[(u64, u64)], other: &[(u64, u64)]| {
             let one: Chains = chains(one);

@@ -1,6 +1,6 @@
 //! Heartbeat: what a node says of itself on NODES, keyed by its name, so that the newest one stands.
 
-use crate::{Chain, Halt, Membership, NodeId, Offset, Running};
+use crate::{Chain, EffectsReport, Halt, Membership, NodeId, Offset, Running};
 use serde::{Deserialize, Serialize};
 
 /// What a node says of itself, every second and at each change of state.
@@ -24,6 +24,9 @@ pub struct Heartbeat {
     /// The chain at the last two multiples of 2^k for each k, so that two nodes that are not far apart share a point by which to compare.
     #[serde(default)]
     pub points: Vec<ChainPoint>,
+    /// What it says of its effects; absent from nodes that do not say so yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<EffectsReport>,
     /// The members as it knows them.
     pub membership: Membership,
     /// For how many offsets it remembers outcomes; absent before the first, and from nodes that did not say so yet.

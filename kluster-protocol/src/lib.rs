@@ -6,7 +6,7 @@
 //! | ONE | clients | one node each, in parallel | [`Request`] |
 //! | RESPONSES | nodes | clients | [`Response`] |
 //! | ERRORS | nodes | operators | [`SystemError`] |
-//! | NODES | nodes | nodes, clients, operators | [`Heartbeat`] |
+//! | NODES | nodes | nodes, clients, operators | [`Heartbeat`], [`EffectsDetail`] |
 //! | DECISIONS | nodes, operators | nodes, operators | [`Decision`] |
 //!
 //! Neighbours: everything depends on this crate and this crate on none of ours; outsiders may depend on it alone.
@@ -18,6 +18,7 @@ mod chain;
 mod chains;
 mod control;
 mod decision;
+mod effects;
 mod error_code;
 pub mod header;
 mod heartbeat;
@@ -31,10 +32,11 @@ mod system_error;
 mod topic;
 pub mod value;
 
-pub use chain::{Chain, RecordHash};
+pub use chain::{Came, Chain, RecordHash};
 pub use chains::{Chains, Shared};
 pub use control::{Control, Membership, Role};
 pub use decision::{CANCELLED, Decision, Decisions, HELD, Halt, Hold, Ruled, Ruling, Running, SERVER_LOST};
+pub use effects::{ChangedRow, Effects, EffectsDetail, EffectsMeans, EffectsPoint, EffectsReport, RunningEffects};
 pub use error_code::ErrorCode;
 pub use header::{Kind, MAJOR_VERSION};
 pub use heartbeat::{ChainPoint, Heartbeat, NodeState};

@@ -109,6 +109,7 @@ impl Script {
             applied,
             chain,
             points: vec![],
+            effects: None,
             window: None,
             membership: Membership { version: 3, voters, observers: vec![] },
             halt: None,

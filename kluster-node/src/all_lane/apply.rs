@@ -27,14 +27,14 @@ impl AllLane {
             self.check_decided(held, first)?;
         }
         let Some(ran) = self.execute_confirmed(predecessor, &plan).await? else { return Ok(0) };
-        let settled = plan.settle(&held.state, ran);
+        let settled = self.with_effects(plan.settle(&held.state, ran));
         let finish = self.finish(predecessor, held, &settled)?;
         let settled = match self.dbms.commit(&finish).await? {
             None => settled,
             // COMMIT itself refused the one work: its refusal is the outcome, written in a transaction of its own.
             Some(refusal) => {
                 self.dbms.run(predecessor, &[]).await?;
-                let refused = plan.settle(&held.state, vec![Err(refusal)]);
+                let refused = self.with_effects(plan.settle(&held.state, vec![Err(refusal)]));
                 let finish = self.finish(predecessor, held, &refused)?;
                 self.dbms.commit(&finish).await?;
                 refused
@@ -91,6 +91,14 @@ impl AllLane {
         }
     }
 
+    /// Where effects are learnt later, the state holds what is known of them by now.
+    fn with_effects(&self, mut settled: Settled) -> Settled {
+        if !self.dbms.effects().means().is_synchronous() {
+            settled.state.effects = self.status.effects().counted();
+        }
+        settled
+    }
+
     /// What is written with the effects.
     pub(super) fn finish(&self, predecessor: Option<Offset>, held: &Held, settled: &Settled) -> Result<Finish, Fault> {
         let json = |error: serde_json::Error| Fault::Fatal(Cause::new("state_unwritable", error.to_string()));
@@ -139,6 +147,9 @@ impl AllLane {
         }
         let before = std::mem::replace(&mut held.state, settled.state);
         held.fresh = false;
+        if self.dbms.effects().means().is_synchronous() {
+            self.status.effects().through(held.state.applied, &settled.effects);
+        }
         self.status.applied(&held.state);
         let mut outgoing = Vec::with_capacity(settled.outcomes.len());
         for (outcome, answer) in settled.outcomes {

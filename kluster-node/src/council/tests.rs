@@ -15,6 +15,7 @@ fn beat(node: &str, applied: u64) -> Heartbeat {
         applied: Some(Offset::new(applied)),
         chain: None,
         points: Vec::new(),
+        effects: None,
         membership: members(),
         window: None,
         halt: None,

@@ -233,6 +233,16 @@ impl Postgres {
         self.checks_late
     }
 
+    /// See [`Dbms::effects`].
+    pub fn effects(&self) -> EffectsBy {
+        EffectsBy::Nothing("this version of Kluster compares no effects of PostgreSQL".to_owned())
+    }
+
+    /// See [`Dbms::effects_follower`].
+    pub fn effects_follower(&self, _trail: EffectsTrail) -> Option<EffectsFollower> {
+        None
+    }
+
     /// See [`Dbms::reads`].
     pub fn reads(&self) -> Reads {
         self.reads.clone()

@@ -141,6 +141,16 @@ impl Sqlite {
         false
     }
 
+    /// See [`Dbms::effects`].
+    pub fn effects(&self) -> EffectsBy {
+        EffectsBy::Nothing("this version of Kluster compares no effects of SQLite".to_owned())
+    }
+
+    /// See [`Dbms::effects_follower`].
+    pub fn effects_follower(&self, _trail: EffectsTrail) -> Option<EffectsFollower> {
+        None
+    }
+
     /// See [`Dbms::reads`].
     pub fn reads(&self) -> Reads {
         self.reads.clone()

@@ -47,6 +47,7 @@ pub(super) struct Lanes {
     /// Follows DECISIONS, and writes what is agreed on.
     deciding: JoinSet<Infallible>,
     _pulse: JoinSet<()>,
+    _effects: JoinSet<()>,
     said_stopped: CancellationToken,
     _http: JoinSet<()>,
 }
@@ -106,8 +107,13 @@ fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter, deci
 async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing) -> (Watch, Option<Stopped>) {
     let (name, status, identity) = (&node.settings.node_id, &node.status, &node.identity);
     // What can't be read now is said by the ALL lane, which reads it again.
-    if let Ok(Some(state)) = start::stored(&mut node.dbms, name, identity).await {
-        status.applied(&state);
+    if let Ok(stored) = start::stored(&mut node.dbms, name, identity).await {
+        let (by, applied) = (node.dbms.effects(), stored.as_ref().map(|state| state.applied));
+        let counted = by.resume(stored.as_ref().and_then(|state| state.effects.clone()), applied);
+        status.effects().holds(node.dbms.info().name, &by, counted.as_ref());
+        if let Some(state) = stored {
+            status.applied(&state);
+        }
     }
     let topic_id = identity.topic_id.clone();
     let mut watch = Watch::new(name.clone(), topic_id, node.log.clone(), status.clone(), reporter, hearing);
@@ -153,6 +159,10 @@ impl Lanes {
         let (voter, steps) = (node.settings.role == Role::Voter, node.settings.dbms.steps.clone());
         let group = log.names().group_of_all(&name);
         let http = std::mem::take(&mut node.http.1);
+        let mut effects = JoinSet::new();
+        if let Some(follower) = node.dbms.effects_follower(status.effects().clone()).filter(|_| serves) {
+            effects.spawn(follower);
+        }
         let (follower, decisions) = Follower::new(name.clone(), log.clone(), reporter.clone());
         let clerk = Clerk { node: name.clone(), log: log.clone(), hearing, decisions: decisions.clone() };
         let (all, lane_drain) = (all_lane(node, answers, reporter.clone(), decisions), drain.child_token());
@@ -175,6 +185,7 @@ impl Lanes {
             watch,
             deciding,
             said_stopped: pulse.said_stopped.clone(),
+            _effects: effects,
             _pulse: spawn(pulse.run(log, status.clone())),
             _http: http,
             status,

@@ -1,7 +1,8 @@
 //! Finding: who differs from this node, and what follows for it, in words that a person can act on.
 
 use crate::fault::Cause;
-use kluster_protocol::{Chain, DIVERGED, NodeId, Offset};
+use kluster_protocol::{Chain, DIVERGED, Effects, NodeId, Offset};
+use std::fmt;
 
 /// What a node does beside the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +24,11 @@ pub struct Finding {
     pub at: Offset,
     /// How many voters there are.
     pub voters: usize,
-    /// Voters with another chain.
+    /// Voters with another chain, or other effects.
     pub differing: Vec<Differing>,
-    /// Voters with this node's chain there, itself among them where it votes.
+    /// Voters with what this node has there, itself among them where it votes.
     pub sharing: Vec<NodeId>,
-    /// Voters that will not say their chain there.
+    /// Voters that will not say what they have there.
     pub gone: Vec<NodeId>,
     /// Voters that have not said it yet.
     pub awaited: Vec<NodeId>,
@@ -42,15 +43,42 @@ pub struct Differing {
     pub difference: Difference,
 }
 
-/// Two chains at one offset.
+/// What two nodes compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// A chain.
+    Chain(Chain),
+    /// A running digest of effects.
+    Effects(Effects),
+}
+
+impl Said {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Chain(_) => "chain",
+            Self::Effects(_) => "effects",
+        }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chain(chain) => write!(f, "{chain}"),
+            Self::Effects(effects) => write!(f, "{effects}"),
+        }
+    }
+}
+
+/// Two chains, or two running digests of effects, at one offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference {
     /// The oldest shared offset at which it is known to differ.
     pub at: Offset,
-    /// This node's chain there.
-    pub ours: Chain,
-    /// The voter's.
-    pub theirs: Chain,
+    /// What this node has there.
+    pub ours: Said,
+    /// What the voter has there.
+    pub theirs: Said,
 }
 
 impl Finding {
@@ -73,18 +101,24 @@ impl Finding {
     /// What a node that goes on says.
     pub fn goes_on(&self) -> Cause {
         let what = match self.awaited.is_empty() {
-            true => "a majority of voters has this node's chain, so it goes on; who differs stops".to_owned(),
-            false => format!("until {} has said its chain there, this node goes on", names(&self.awaited)),
+            true => format!("a majority of voters has this node's {}, so it goes on; who differs stops", self.word()),
+            false => format!("until {} has said its {} there, this node goes on", names(&self.awaited), self.word()),
         };
         self.cause(&what)
     }
 
+    /// What differs.
+    fn word(&self) -> &'static str {
+        self.differing.first().map_or("chain", |differing| differing.difference.ours.word())
+    }
+
     fn cause(&self, what: &str) -> Cause {
         let each = self.differing.iter().map(|Differing { node, difference: Difference { at, ours, theirs } }| {
-            format!("at offset {at} this node has chain {ours}, {node} has {theirs}")
+            format!("at offset {at} this node has {} {ours}, {node} has {theirs}", ours.word())
         });
         let mut message = each.collect::<Vec<_>>().join("; ");
-        for (who, what) in [(&self.sharing, "with the same chain"), (&self.gone, "gone")] {
+        let same = format!("with the same {}", self.word());
+        for (who, what) in [(&self.sharing, same.as_str()), (&self.gone, "gone")] {
             if !who.is_empty() {
                 message.push_str(&format!("; {what}: {}", names(who)));
             }

@@ -1,21 +1,24 @@
 use super::watch::Watch;
 use super::*;
+use crate::effects::EffectsBy;
 use crate::report::Reporter;
 use crate::state::State;
 use kluster_log::{Log, MemoryLog, NewRecord};
-use kluster_protocol::{ChainPoint, ErrorClass, ErrorCode, RecordHash, SystemError, Topic};
+use kluster_protocol::{
+    Came, ChainPoint, Effects, EffectsMeans, ErrorClass, RecordHash, RunningEffects, SystemError, Topic,
+};
 use std::sync::Arc;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The chain of those who did what the log says.
 fn right(offset: u64) -> Chain {
-    Chain::default().after(Offset::new(offset), &RecordHash::default(), None, &[])
+    Chain::default().after(Offset::new(offset), &RecordHash::default(), Came::PASSED)
 }
 
 /// The chain of one who did something else.
 fn wrong(offset: u64) -> Chain {
-    Chain::default().after(Offset::new(offset), &RecordHash::default(), Some(ErrorCode::Other), &[])
+    Chain::default().after(Offset::new(offset), &RecordHash::default(), Came::Refused)
 }
 
 fn members(version: u64, voters: &[&str]) -> Membership {
@@ -23,6 +26,16 @@ fn members(version: u64, voters: &[&str]) -> Membership {
 }
 
 const THREE: [&str; 3] = ["n1", "n2", "n3"];
+
+/// What a node says whose requests at these offsets had these effects.
+fn effects(since: Option<u64>, each: &[(u64, u128)], through: u64) -> RunningEffects {
+    let mut counted = RunningEffects::begin(EffectsMeans::Decoded, since.map(Offset::new));
+    for (offset, effects) in each.iter().filter(|(offset, _)| *offset <= through) {
+        counted.advance(Offset::new(*offset), Effects::from(*effects));
+    }
+    counted.advance(Offset::new(through), Effects::NONE);
+    counted
+}
 
 /// A node among others, with a clock that its own heartbeats move.
 struct Seat {
@@ -48,6 +61,14 @@ impl Seat {
     fn hears(&mut self, heartbeat: Heartbeat) -> &'static str {
         self.witness.hear(heartbeat, self.now);
         self.verdict()
+    }
+
+    /// Its DBMS learns, some time later, what its requests changed.
+    fn changed(&mut self, since: Option<u64>, each: &[(u64, u128)], through: u64) {
+        let begins = RunningEffects::begin(EffectsMeans::Decoded, since.map(Offset::new));
+        self.status.effects().holds("PostgreSQL", &EffectsBy::Means(EffectsMeans::Decoded), Some(&begins));
+        let each: Vec<_> = each.iter().map(|(at, effects)| (Offset::new(*at), Effects::from(*effects))).collect();
+        self.status.effects().through(Offset::new(through), &each);
     }
 
     /// So many seconds pass; this node's own heartbeats come back.
@@ -78,6 +99,7 @@ fn beat(node: &str, offset: u64, chain: Chain) -> Heartbeat {
         applied: Some(Offset::new(offset)),
         chain: Some(chain),
         points: vec![],
+        effects: None,
         membership: members(3, &THREE),
         window: None,
         halt: None,
@@ -117,6 +139,82 @@ async fn of_three_the_one_that_differs_stops_and_two_go_on() {
     // What was shared stays shared, whoever goes or starts again behind.
     assert_eq!(n1.beats(10), "outvoted");
     assert_eq!(n1.hears(starting("n3")), "outvoted");
+}
+
+/// A heartbeat that agrees by chain, with these effects.
+fn changed(node: &str, at: u64, effects: &RunningEffects) -> Heartbeat {
+    let report = Some(EffectsReport::of(effects));
+    Heartbeat { effects: report, dbms: "PostgreSQL".into(), ..beat(node, at, right(at)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_chains_and_other_effects_stop_the_minority() {
+    let (all, lost) = (&[(3, 3), (5, 5), (6, 6)][..], &[(3, 3), (5, 4), (6, 6)][..]);
+    let mut n3 = Seat::of("n3", &THREE);
+    n3.applies(7, right(7));
+    n3.changed(None, lost, 7);
+    assert_eq!(n3.hears(changed("n1", 7, &effects(None, all, 4))), "agrees", "up to 4 they do");
+    assert_eq!(n3.hears(changed("n1", 7, &effects(None, all, 7))), "open");
+    assert_eq!(n3.hears(changed("n2", 7, &effects(None, all, 6))), "stops");
+    let mut n1 = Seat::of("n1", &THREE);
+    n1.applies(7, right(7));
+    n1.changed(None, all, 7);
+    assert_eq!(n1.hears(changed("n3", 7, &effects(None, lost, 7))), "open");
+    assert_eq!(n1.hears(changed("n2", 7, &effects(None, all, 7))), "outvoted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_began_to_count_at_unlike_offsets_compare_what_came_since() {
+    let mut n1 = Seat::of("n1", &THREE);
+    n1.applies(2000, right(2000));
+    n1.changed(None, &[(3, 3), (1500, 15), (1900, 19)], 2000);
+    let said = |each: &[(u64, u128)], through| changed("n2", through, &effects(Some(1000), each, through));
+    assert_eq!(n1.hears(said(&[(1500, 15)], 1600)), "agrees");
+    assert_eq!(n1.hears(said(&[(1500, 15), (1900, 19)], 1950)), "agrees");
+    assert_eq!(n1.hears(said(&[(1500, 15), (1900, 18)], 1950)), "open");
+    // It began anew, behind what differed: what was known of it says nothing any more.
+    assert_eq!(n1.hears(changed("n2", 2000, &effects(Some(1950), &[], 2000))), "agrees");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_began_later_is_compared_from_its_first_shared_point_on() {
+    let mut n1 = Seat::of("n1", &THREE);
+    n1.applies(2000, right(2000));
+    n1.changed(None, &[(3, 3), (1100, 11), (1500, 15)], 2000);
+    // Both 1280 and 1536 are in its points, and what it had at 1500 lies between.
+    assert_eq!(n1.hears(changed("n2", 1600, &effects(Some(1200), &[(1500, 14)], 1600))), "open");
+    assert_eq!(n1.hears(changed("n3", 1600, &effects(Some(1200), &[(1500, 15)], 1600))), "outvoted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn effects_of_another_kind_are_not_compared_and_have_no_say() {
+    let mut n1 = Seat::of("n1", &THREE);
+    n1.applies(7, right(7));
+    n1.changed(None, &[(3, 3)], 7);
+    let other_dbms = Heartbeat { dbms: "MariaDB".into(), ..changed("n2", 7, &effects(None, &[(3, 4)], 7)) };
+    assert_eq!(n1.hears(other_dbms), "agrees");
+    let mut other_means = effects(None, &[(3, 4)], 7);
+    other_means.means = EffectsMeans::Wrapped;
+    assert_eq!(n1.hears(changed("n2", 7, &other_means)), "agrees");
+    assert_eq!(n1.hears(beat("n2", 7, right(7))), "agrees", "n2 says none");
+    assert_eq!(n1.hears(changed("n3", 7, &effects(None, &[(3, 4)], 7))), "stops", "nobody can say who is right");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_stopped_for_its_effects_stays_so_on_the_same_database() {
+    let all = &[(3, 3)][..];
+    let lost = effects(None, &[(3, 4)], 7);
+    let report = EffectsReport { differs_at: Some(Offset::new(3)), ..EffectsReport::of(&lost) };
+    let own = Heartbeat { effects: Some(report), ..stopped("n3", 7, right(7), DIVERGED) };
+    for (theirs, marked) in [(effects(None, all, 7), true), (lost, false)] {
+        let mut n3 = Seat::of("n3", &THREE);
+        n3.applies(7, right(7));
+        n3.witness.remember_own(&own);
+        for node in ["n1", "n2"] {
+            n3.witness.hear(changed(node, 7, &theirs), n3.now);
+        }
+        assert_eq!(n3.witness.marked(&n3.status).is_some(), marked, "equal chains clear no other effects");
+    }
 }
 
 #[tokio::test(start_paused = true)]
