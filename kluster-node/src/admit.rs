@@ -13,7 +13,7 @@ use kluster_protocol::{
     BadRequest, Body, Control, ErrorCode, Kind, MAJOR_VERSION, MAX_RESULT_BYTES, Offset, Param, Request, ResponseError,
     Statement, header,
 };
-use kluster_sql::{Class, Dialect, Fences};
+use kluster_sql::{Class, Dialect};
 
 /// What a record asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,13 +157,14 @@ fn work(dialect: Dialect, offset: Offset, request: &Request) -> Result<(Work, bo
             (Class::Ddl, _) => How::SelfCommitting,
         };
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
-        let (sql, fences) = match (dialect, verdict.class) {
+        let wants = verdict.wants;
+        let (sql, edits) = match (dialect, verdict.class) {
             (Dialect::Postgres, Class::Read | Class::Write) => {
                 let texts: Vec<Option<&str>> = params.iter().map(Param::as_str).collect();
                 let (sql, fences) = kluster_sql::fence_present(&verdict.sql, &texts);
-                (sql.into_owned(), fences)
+                (sql.into_owned(), verdict.edits.then(fences))
             }
-            _ => (verdict.sql.into_owned(), Fences::default()),
+            _ => (verdict.sql.into_owned(), verdict.edits),
         };
         admitted.push(WorkStatement { sql, params, expect_rows, cells: request.cells, fences });
     }

@@ -24,7 +24,7 @@ use crate::rows::Rows;
 use crate::step::Steps;
 pub use interrupt::Interrupt;
 use kluster_protocol::{Cells, ErrorCode, Number, Offset, Param};
-use kluster_sql::{Dialect, Fences};
+use kluster_sql::{Dialect, Edits, Want};
 pub use locks::{Held, Locks};
 use std::time::Duration;
 
@@ -121,7 +121,9 @@ pub struct WorkStatement {
     /// The form of each cell of its rows.
     pub cells: Cells,
     /// What was put into the text, so that places in the DBMS's errors are those of the text as it was written.
-    pub fences: Fences,
+    pub edits: Edits,
+    /// Keys of tables that must be put into the text before it is executed.
+    pub wants: Vec<Want>,
 }
 
 /// What one work came to: the rows of each of its statements, or the refusal that is its outcome.

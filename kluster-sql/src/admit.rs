@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use crate::classify::{self, Class, classify};
 use crate::dialect::Dialect;
+use crate::edits::{Edit, Edits};
 use crate::head::{self, Head};
 use crate::limits::check_text;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::scan::{Scan, Use};
 use crate::statement::Statement;
+use crate::want::Want;
 use crate::{mariadb, order, routine};
 
 /// A text that may be run.
@@ -16,9 +18,12 @@ use crate::{mariadb, order, routine};
 pub struct Admitted<'a> {
     /// How it must be run.
     pub class: Class,
-    /// What to send to the DBMS: the text itself, or the text with words blanked out (PostgreSQL's CONCURRENTLY), so
-    /// that positions in the server's errors still hold.
+    /// What to send to the DBMS: the text itself, or the text as [`Admitted::edits`] made it.
     pub sql: Cow<'a, str>,
+    /// What was put into the text or taken out of it (PostgreSQL's CONCURRENTLY).
+    pub edits: Edits,
+    /// Keys that must be put into it before it is executed, see [`crate::fulfil`].
+    pub wants: Vec<Want>,
     /// The number of the highest `$n`; 0 without parameters.
     pub params: u32,
 }
@@ -59,9 +64,20 @@ fn judge(dialect: Dialect, sql: &str, one: bool) -> Result<Admitted<'_>, Refusal
         Class::Write | Class::Alone | Class::Ddl => Use::Write,
     };
     let params = check(&statement, &head, class, using)?;
-    let sql =
-        if dialect == Dialect::Postgres { without_concurrently(&statement, &head, from)? } else { Cow::Borrowed(sql) };
-    Ok(Admitted { class, sql, params })
+    let (mut edits, mut wants) = (Vec::new(), Vec::new());
+    if using == Use::Write {
+        (edits, wants) = order::made_total(&statement, &head, class)?;
+        edits.extend(without_concurrently(&statement, &head, from)?);
+        wants.iter_mut().for_each(|want| want.move_behind(&edits));
+    }
+    let (sql, edits) = match edits.is_empty() {
+        true => (Cow::Borrowed(sql), Edits::default()),
+        false => {
+            let (edited, edits) = Edits::apply(sql, edits);
+            (Cow::Owned(edited), edits)
+        }
+    };
+    Ok(Admitted { class, sql, edits, wants, params })
 }
 
 /// Meets the whole statement with the rules; gives the number of the highest parameter.
@@ -70,7 +86,7 @@ fn check(statement: &Statement<'_>, head: &Head<'_>, class: Class, using: Use) -
     let params = scan.run()?;
     classify::check_into(statement, class)?;
     if using == Use::Write {
-        order::check(&scan, takes_rows(class, head))?;
+        order::check_body(&scan, false)?;
     }
     match statement.dialect {
         Dialect::MariaDb if class == Class::Ddl => {
@@ -84,14 +100,11 @@ fn check(statement: &Statement<'_>, head: &Head<'_>, class: Class, using: Use) -
     Ok(if scan.body && statement.dialect == Dialect::Postgres { 0 } else { params })
 }
 
-/// Whether the statement's own query decides which rows are written.
-fn takes_rows(class: Class, head: &Head<'_>) -> bool {
-    let queries = ["select", "with", "call", "create table", "create materialized"];
-    class == Class::Write || queries.iter().any(|query| head.is(query))
-}
-
 /// PostgreSQL refuses CONCURRENTLY in a transaction. It is blanked out: the node is the only writer anyway.
-fn without_concurrently<'a>(statement: &Statement<'a>, head: &Head<'_>, from: usize) -> Result<Cow<'a, str>, Refusal> {
+fn without_concurrently(statement: &Statement<'_>, head: &Head<'_>, from: usize) -> Result<Option<Edit>, Refusal> {
+    if statement.dialect != Dialect::Postgres {
+        return Ok(None);
+    }
     let reindexes = head.is("reindex");
     let found = if reindexes || head.is("create index") || head.is("drop index") {
         (from..statement.len().min(from + 16)).find(|at| statement.is(*at, "concurrently"))
@@ -102,7 +115,7 @@ fn without_concurrently<'a>(statement: &Statement<'a>, head: &Head<'_>, from: us
         None
     };
     let Some((at, token)) = found.and_then(|at| statement.token(at).map(|token| (at, token))) else {
-        return Ok(Cow::Borrowed(statement.sql));
+        return Ok(None);
     };
     if reindexes && !statement.follows(at, &["index", "table", "schema", "database", "system"]) {
         let hint = "leave CONCURRENTLY out of the options";
@@ -114,7 +127,7 @@ fn without_concurrently<'a>(statement: &Statement<'a>, head: &Head<'_>, from: us
         ));
     }
     let (start, end) = (token.start as usize, token.end as usize);
-    Ok(Cow::Owned([&statement.sql[..start], &" ".repeat(end - start), &statement.sql[end..]].concat()))
+    Ok(Some(Edit { start, end, text: " ".repeat(end - start), blame: start }))
 }
 
 /// Whether a text of MariaDB commits by itself, so that the node needs its intent protocol. False for what is refused.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::dialect::Dialect;
+use crate::edits::{Edit, Edits};
 use crate::lexer::Lexer;
 use crate::literal;
 use crate::postgres;
@@ -25,11 +26,9 @@ pub fn reads_clock(dialect: Dialect, value: &str) -> bool {
 ///
 /// What is JSON is left alone, for no time is read from it.
 #[must_use]
-pub fn fence_present<'a>(sql: &'a str, params: &[Option<&str>]) -> (Cow<'a, str>, Fences) {
+pub fn fence_present<'a>(sql: &'a str, params: &[Option<&str>]) -> (Cow<'a, str>, Edits) {
     let dialect = Dialect::Postgres;
-    let mut fenced = String::new();
-    let mut fences = Fences::default();
-    let mut copied = 0;
+    let mut fences = Vec::new();
     for token in Lexer::new(dialect, sql).map_while(Result::ok) {
         let present = match token.kind {
             Kind::Text => means_present(&literal::value(dialect, &token, sql)),
@@ -40,48 +39,18 @@ pub fn fence_present<'a>(sql: &'a str, params: &[Option<&str>]) -> (Cow<'a, str>
             _ => false,
         };
         if present {
-            let end = token.end as usize;
-            fenced.push_str(&sql[copied..end]);
-            fenced.push_str(FENCE);
-            copied = end;
-            fences.0.push((characters(&sql[..token.start as usize]), characters(&sql[..end])));
+            fences.push(Edit::insert(token.end as usize, FENCE, token.start as usize));
         }
     }
-    match copied {
-        0 => (Cow::Borrowed(sql), fences),
-        _ => (Cow::Owned(fenced + &sql[copied..]), fences),
+    if fences.is_empty() {
+        return (Cow::Borrowed(sql), Edits::default());
     }
+    let (fenced, edits) = Edits::apply(sql, fences);
+    (Cow::Owned(fenced), edits)
 }
 
 /// Makes a value a text.
 const FENCE: &str = "::text";
-
-/// Where a text was fenced: beginning and end of each value, in characters of the text as it was written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fences(Vec<(u32, u32)>);
-
-impl Fences {
-    /// The place in the text as it was written that `position` in the fenced text means, both in characters from 1. A fence means the value that
-    /// it stands behind.
-    #[must_use]
-    pub fn place(&self, position: u32) -> u32 {
-        let mut place = position;
-        for (start, end) in &self.0 {
-            if place <= *end {
-                break;
-            }
-            if place <= end + characters(FENCE) {
-                return start + 1;
-            }
-            place -= characters(FENCE);
-        }
-        place
-    }
-}
-
-fn characters(text: &str) -> u32 {
-    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
-}
 
 /// PostgreSQL takes no text longer than this for a time (`MAXDATELEN` in its datetime.h).
 const LONGEST_TIME: usize = 128;
@@ -119,13 +88,12 @@ mod tests {
         let sql = "select 'é', 'now', $1, b";
         let (fenced, fences) = fence_present(sql, &[Some("today")]);
         assert_eq!(fenced, "select 'é', 'now'::text, $1::text, b");
-        let place_of = |text: &str, part: &str| characters(&text[..text.find(part).unwrap()]) + 1;
+        let place_of = |text: &str, part: &str| text[..text.find(part).unwrap()].chars().count() as u32 + 1;
         for part in ["select", "'é'", "'now'", ", $1", "$1", ", b", "b"] {
             assert_eq!(fences.place(place_of(&fenced, part)), place_of(sql, part), "{part}");
         }
         assert_eq!(fences.place(place_of(&fenced, "::text, $1")), place_of(sql, "'now'"));
         assert_eq!(fences.place(place_of(&fenced, "text, b")), place_of(sql, "$1"));
-        assert_eq!(Fences::default().place(7), 7);
     }
 
     #[test]

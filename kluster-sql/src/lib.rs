@@ -30,6 +30,7 @@ mod body;
 mod bound;
 mod classify;
 mod dialect;
+mod edits;
 mod head;
 mod lexer;
 mod limits;
@@ -46,11 +47,13 @@ mod split;
 mod sqlite;
 mod statement;
 mod token;
+mod want;
 
 pub use admit::{Admitted, admit, admit_read, implicit_commit};
-pub use bound::{Fences, fence_present, reads_clock};
+pub use bound::{fence_present, reads_clock};
 pub use classify::Class;
 pub use dialect::Dialect;
+pub use edits::Edits;
 pub use lexer::{LexError, Lexer};
 pub use limits::{MAX_DEPTH, MAX_JOINS, MAX_OPERATORS, MAX_PARAMS, MAX_TERMS, MAX_TEXT};
 pub use placeholder::placeholders;
@@ -58,6 +61,7 @@ pub use refusal::{Refusal, RefusalCode};
 pub use rules::{Form, Rule, Scope, rules};
 pub use split::{Piece, Role, Split, SplitError, split};
 pub use token::{Kind, Token};
+pub use want::{Keys, Want, fulfil};
 
 /// The version of everything in this crate that decides an outcome. Nodes say it in their heartbeats. All nodes of a
 /// cluster must have the same one, for a record that two judge differently makes them differ; nothing moves a running

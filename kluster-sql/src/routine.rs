@@ -43,7 +43,7 @@ fn check_body(outer: &Statement<'_>, text: &str, head: &Head<'_>, nesting: usize
     let body = Statement::read_body(outer.dialect, text)?;
     let scan = Scan { statement: &body, using: Use::Write, body: true, head };
     scan.run()?;
-    order::check(&scan, false)?;
+    order::check_body(&scan, false)?;
     let mut executing = false;
     for at in 0..body.len() {
         match body.kind(at) {

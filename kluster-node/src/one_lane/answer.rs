@@ -8,7 +8,7 @@ use crate::dbms::{Read, ReadError, WorkStatement};
 use crate::fault::Refusal;
 use kluster_log::Record;
 use kluster_protocol::{Body, ErrorCode, Offset, Request, ResponseError};
-use kluster_sql::{Dialect, Fences};
+use kluster_sql::{Dialect, Edits};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -129,7 +129,7 @@ fn admitted(dialect: Dialect, request: &Request) -> Result<Vec<WorkStatement>, R
         check_params(statement, verdict.params as usize).map_err(named)?;
         let (params, expect_rows) = (statement.params.clone(), statement.expect_rows);
         let (sql, cells) = (verdict.sql.into_owned(), request.cells);
-        Ok(WorkStatement { sql, params, expect_rows, cells, fences: Fences::default() })
+        Ok(WorkStatement { sql, params, expect_rows, cells, edits: Edits::default(), wants: Vec::new() })
     });
     statements.collect()
 }

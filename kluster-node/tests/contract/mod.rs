@@ -80,7 +80,8 @@ pub fn statement(sql: &str) -> WorkStatement {
         params: Vec::new(),
         expect_rows: None,
         cells: Cells::Plain,
-        fences: Default::default(),
+        edits: Default::default(),
+            wants: Vec::new(),
     }
 }
 

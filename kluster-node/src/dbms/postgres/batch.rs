@@ -220,8 +220,8 @@ impl<'a> Batch<'a> {
     fn stopped(&mut self, work: usize, statement: Option<usize>, stop: Stop) -> Result<(), Fault> {
         match stop {
             Stop::Refused(refusal) => {
-                let fences = statement.map(|i| &self.script.works[work].statements[i].fences);
-                let place = |position| fences.map_or(position, |fences| fences.place(position));
+                let edits = statement.map(|i| &self.script.works[work].statements[i].edits);
+                let place = |position| edits.map_or(position, |edits| edits.place(position));
                 let position = refusal.position.map(place);
                 self.refuse(work, statement, Refusal { position, ..refusal });
                 Ok(())

@@ -212,7 +212,8 @@ mod tests {
             params: vec![],
             expect_rows: None,
             cells: Default::default(),
-            fences: Default::default(),
+            edits: Default::default(),
+            wants: Vec::new(),
         };
         let work =
             Work { offset: Offset::ZERO, how: How::Batched, statements: vec![statement], max_result_bytes: 1 << 20 };
