@@ -148,6 +148,9 @@ fn work(dialect: Dialect, offset: Offset, request: &Request) -> Result<(Work, bo
         };
         let verdict = kluster_sql::admit(dialect, &statement.sql_string).map_err(|refusal| named(by_rule(refusal)))?;
         check_params(statement, verdict.params as usize).map_err(named)?;
+        if how != How::Batched && !verdict.wants.is_empty() {
+            return Err(named(behind_a_definition()));
+        }
         reads &= verdict.class == Class::Read;
         how = match (verdict.class, how) {
             (Class::Read | Class::Write, how) => how,
@@ -166,7 +169,7 @@ fn work(dialect: Dialect, offset: Offset, request: &Request) -> Result<(Work, bo
             }
             _ => (verdict.sql.into_owned(), verdict.edits),
         };
-        admitted.push(WorkStatement { sql, params, expect_rows, cells: request.cells, fences });
+        admitted.push(WorkStatement { sql, params, expect_rows, cells: request.cells, edits, wants });
     }
     Ok((Work { offset, how, statements: admitted, max_result_bytes: MAX_RESULT_BYTES }, reads))
 }
@@ -187,6 +190,13 @@ pub fn check_params(statement: &Statement, used: usize) -> Result<(), Refusal> {
             format!("the statement uses {used} params ($1…${used}), but {given} are given"),
         )),
     }
+}
+
+/// The keys are those of before the list.
+fn behind_a_definition() -> Refusal {
+    let message = "the rows that this statement takes are told apart by a table's key, which a statement before it in the list may change; \
+                   send it as a request of its own";
+    ResponseError::new(ErrorCode::OrderDependent, message)
 }
 
 fn not_in_a_list() -> Refusal {

@@ -13,6 +13,7 @@
 //! 5. User SQL can reach neither Kluster's own tables nor the server.
 
 mod interrupt;
+mod keys;
 mod locks;
 pub mod mariadb;
 pub mod postgres;
@@ -23,8 +24,9 @@ use crate::fault::{Fault, Refusal};
 use crate::rows::Rows;
 use crate::step::Steps;
 pub use interrupt::Interrupt;
+use keys::Completed;
 use kluster_protocol::{Cells, ErrorCode, Number, Offset, Param};
-use kluster_sql::{Dialect, Edits, Want};
+use kluster_sql::{Dialect, Edits, Keys, Want};
 pub use locks::{Held, Locks};
 use std::time::Duration;
 
@@ -244,7 +246,29 @@ impl Dbms {
     /// Opens the batch's transaction with the claim of `predecessor`, then executes each work under a savepoint. `works` may be empty.
     /// A work that is not [`How::Batched`] comes alone. The transaction stays open for [`Dbms::commit`].
     pub async fn run(&mut self, predecessor: Option<Offset>, works: &[Work]) -> Result<Vec<Ran>, Fault> {
+        let completed;
+        let works = match keys::complete(self, works).await? {
+            Completed::AsTheyAre => works,
+            Completed::Works(works) => {
+                completed = works;
+                &completed
+            }
+            Completed::Refused(refusal) => {
+                each!(self, db => db.run(predecessor, &[]).await)?;
+                return Ok(vec![Err(refusal)]);
+            }
+        };
         each!(self, db => db.run(predecessor, works).await)
+    }
+
+    /// The keys of a table, its primary key first; none: it has no key, or is no table.
+    async fn keys(&mut self, table: &[String]) -> Result<Keys, Fault> {
+        match self {
+            // Its rows are ordered by themselves, see `kluster_sql`.
+            Self::Postgres(_) => Ok(Keys::new()),
+            Self::MariaDb(db) => db.keys(table).await,
+            Self::Sqlite(db) => db.keys(table).await,
+        }
     }
 
     /// Writes `finish` and commits. `Ok(Some(refusal))`: COMMIT itself was refused for a deterministic reason and the batch was one

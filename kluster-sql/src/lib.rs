@@ -17,8 +17,9 @@
 //! ```
 //!
 //! Life of a text: `lexer` cuts it into tokens, `limits` counts them, `statement` makes sure that it is one statement,
-//! `head` and `classify` tell its kind by its first words, `scan` meets each token with the table in `rules`, `order`
-//! looks for rows taken in no order, `routine` goes into bodies kept in strings. [`split()`] cuts scripts for tools.
+//! `head` and `classify` tell its kind by its first words, `scan` meets each token with the table in `rules`, `routine`
+//! goes into bodies kept in strings, `order` makes the order of rows total by `edits`, or refuses. Keys of tables that an
+//! order needs are put in by [`fulfil`]. [`split()`] cuts scripts for tools.
 //!
 //! Invariants
 //! 1. The verdict depends on (dialect, text, [`RULE_SET_VERSION`]) and on nothing else.
@@ -31,6 +32,7 @@ mod bound;
 mod classify;
 mod dialect;
 mod edits;
+mod forms;
 mod head;
 mod lexer;
 mod limits;
@@ -54,6 +56,7 @@ pub use bound::{fence_present, reads_clock};
 pub use classify::Class;
 pub use dialect::Dialect;
 pub use edits::Edits;
+pub use forms::{ORDER_FORMS, OrderForm, Treatment};
 pub use lexer::{LexError, Lexer};
 pub use limits::{MAX_DEPTH, MAX_JOINS, MAX_OPERATORS, MAX_PARAMS, MAX_TERMS, MAX_TEXT};
 pub use placeholder::placeholders;
@@ -66,4 +69,4 @@ pub use want::{Keys, Want, fulfil};
 /// The version of everything in this crate that decides an outcome. Nodes say it in their heartbeats. All nodes of a
 /// cluster must have the same one, for a record that two judge differently makes them differ; nothing moves a running
 /// cluster to another one yet.
-pub const RULE_SET_VERSION: u32 = 1;
+pub const RULE_SET_VERSION: u32 = 2;

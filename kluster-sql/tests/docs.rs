@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use kluster_sql::{
-    Dialect, Form, MAX_DEPTH, MAX_JOINS, MAX_OPERATORS, MAX_PARAMS, MAX_TERMS, MAX_TEXT, RULE_SET_VERSION, RefusalCode,
-    Rule, Scope, rules,
+    Dialect, Form, MAX_DEPTH, MAX_JOINS, MAX_OPERATORS, MAX_PARAMS, MAX_TERMS, MAX_TEXT, ORDER_FORMS, RULE_SET_VERSION,
+    RefusalCode, Rule, Scope, Treatment, rules,
 };
 
 const HEAD: &str = "# What SQL may say
@@ -29,6 +29,20 @@ functions, procedures, triggers and DO blocks are read as well. A `*` at the end
 
 Parameters are `$1`, `$2`, … in every dialect. PostgreSQL's CONCURRENTLY is taken out before the statement runs. One
 text holds one statement; a `;` may end it.
+
+## The order of rows
+Nodes hold equal rows and store them in unlike order, so a statement that writes may take nothing from that order. Where
+SQL leaves an order open, an ORDER BY is added or goes on, so that the result is one that the statement allows, and the same
+one on every node. A stated order is never changed. An error's position is a place in the text as it was written.
+
+- An aggregate that follows the order of its rows is ordered by its own arguments.
+- LIMIT, OFFSET, FETCH, DISTINCT ON and `array(select …)` order rows that tie by all that the query selects. With `*`, and
+  in a window, rows that tie are ordered by their whole text (PostgreSQL), or by the primary key of the one table that is
+  read (MariaDB, SQLite), which the node looks up when it executes the statement.
+- What cannot be made total so is refused as `order_dependent`. What no text shows is executed, and a difference between
+  nodes is found by comparing effects.
+- Views, routines and triggers keep the text that their author wrote: there LIMIT, DISTINCT ON and numbering windows need an
+  ORDER BY, and the rest is found by comparing effects.
 ";
 
 fn form(form: Form) -> &'static str {
@@ -55,11 +69,11 @@ fn scope(scope: Scope) -> &'static str {
     }
 }
 
-fn dialects(rule: &Rule) -> String {
-    if rule.dialects.len() == Dialect::ALL.len() {
+fn dialects(dialects: &[Dialect]) -> String {
+    if dialects.len() == Dialect::ALL.len() {
         return "all".to_owned();
     }
-    rule.dialects.iter().map(|dialect| dialect.name()).collect::<Vec<_>>().join(", ")
+    dialects.iter().map(|dialect| dialect.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Pipes would end a cell.
@@ -67,8 +81,22 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
+fn forms(page: &mut String) {
+    page.push_str("\n| form | dialect | what is done | an example |\n|---|---|---|---|\n");
+    for form in ORDER_FORMS {
+        let done = match form.treatment {
+            Treatment::Total => "made total",
+            Treatment::Refused => "refused",
+            Treatment::Compared => "effects compared",
+        };
+        let (what, dialects, sql) = (cell(form.what), dialects(form.dialects), cell(form.sql));
+        let _ = writeln!(page, "| {what} | {dialects} | {done} | `{sql}` |");
+    }
+}
+
 fn page() -> String {
     let mut page = HEAD.to_owned();
+    forms(&mut page);
     let _ = write!(
         page,
         "
@@ -98,7 +126,7 @@ as well, which otherwise are free to ask for time and chance, and answer a write
         );
         for rule in rules {
             let names = rule.names.iter().map(|name| format!("`{}`", cell(name))).collect::<Vec<_>>().join(" ");
-            let (form, dialects, scope) = (form(rule.form), dialects(rule), scope(rule.scope));
+            let (form, dialects, scope) = (form(rule.form), dialects(rule.dialects), scope(rule.scope));
             let (reason, instead) = (cell(rule.reason), cell(rule.instead));
             let _ = writeln!(page, "| {names} | {form} | {dialects} | {scope} | {reason} | {instead} |");
         }

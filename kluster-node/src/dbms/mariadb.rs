@@ -7,6 +7,7 @@
 //! | `owner`, `server`, `schema`, `accounts` | the lock; what the server must be; Kluster's own database and its procedures; the accounts for user SQL |
 //! | `app`, `batch`, `intent`, `fingerprint`, `orphans` | the ALL lane: transactions, and statements that commit by themselves |
 //! | `locks`, `interrupt` | who holds what the ALL lane waits for; how what it executes is ended |
+//! | `keys` | which columns tell a table's rows apart |
 //! | `reads`, `reading` | the ONE lane |
 //! | `execution`, `params`, `shape`, `cell` | one statement of a user, its params, its rows |
 //! | `errors` | what the node does about each error |
@@ -27,6 +28,7 @@ mod execution;
 mod fingerprint;
 mod intent;
 mod interrupt;
+mod keys;
 mod locks;
 mod names;
 mod orphans;
@@ -46,6 +48,7 @@ use address::Address;
 use app::App;
 use batch::Batch;
 pub use interrupt::Interrupt;
+use keys::KeyBook;
 pub use locks::Locks;
 use owner::Owner;
 pub use reads::Reads;
@@ -61,6 +64,7 @@ pub struct MariaDb {
     /// The number of the owner's newest session, which may still hold the lock when it is lost.
     owner_id: u64,
     app: Option<App>,
+    keys: KeyBook,
     reads: Reads,
 }
 
@@ -76,6 +80,7 @@ impl MariaDb {
             reads: Reads::new(reads, settings.max_reads),
             owner: Some(owner),
             app: Some(app),
+            keys: KeyBook::default(),
             address,
         })
     }
@@ -107,7 +112,17 @@ impl MariaDb {
         if works.iter().any(|work| work.how == How::SelfCommitting) {
             self.reads.schema_changed();
         }
+        if ran.is_err() || works.iter().any(|work| work.how != How::Batched) {
+            self.keys.clear();
+        }
         self.keep(owner, ran)
+    }
+
+    /// See [`Dbms::keys`].
+    pub async fn keys(&mut self, table: &[String]) -> Result<Keys, Fault> {
+        let mut owner = self.owner()?;
+        let keys = self.keys.of(&mut owner, &self.address.names.database, table).await;
+        self.keep(owner, keys)
     }
 
     /// See [`Dbms::commit`].
@@ -120,6 +135,7 @@ impl MariaDb {
 
     /// See [`Dbms::recover`].
     pub async fn recover(&mut self) -> Result<(), Fault> {
+        self.keys.clear();
         if let Some(app) = self.app.take() {
             app.close().await;
         }

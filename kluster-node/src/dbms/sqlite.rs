@@ -2,7 +2,7 @@
 //! calling one, where a simulated cluster stays deterministic.
 //!
 //! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit; `pins` and `tables` set it up),
-//! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `reads` is the door of ONE.
+//! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `keys` is asked before; `reads` is the door of ONE.
 //!
 //! Beyond the contract of [`super`]
 //! 1. The write lock is taken by the claim (`BEGIN IMMEDIATE`) and nothing ever waits for a lock: a busy database is [`Fault::LockWait`].
@@ -16,6 +16,7 @@ mod execute;
 #[allow(unsafe_code, reason = "what rusqlite does not offer; each block is justified there")]
 mod ffi;
 mod guard;
+mod keys;
 mod pins;
 mod reader;
 mod reads;
@@ -101,6 +102,13 @@ impl Sqlite {
         self.steps.reach(Step::Executed).await;
         self.open = Some(works.len());
         Ok(ran)
+    }
+
+    /// See [`Dbms::keys`].
+    pub async fn keys(&mut self, table: &[String]) -> Result<Keys, Fault> {
+        self.open = None;
+        let name = table.last().cloned().unwrap_or_default();
+        self.seat.on(move |session| session.keys(&name)).await?
     }
 
     async fn execute(&self, predecessor: Option<Offset>, works: &[Work]) -> Result<Vec<Ran>, Fault> {

@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 mod batches;
+mod order;
 mod reads;
 mod statements;
 
 pub use batches::*;
+pub use order::*;
 pub use reads::*;
 pub use statements::*;
 
@@ -49,6 +51,7 @@ macro_rules! cases {
             an_abandoned_batch_is_rolled_back,
             an_empty_batch_advances,
             schema_changes_are_seen_at_once,
+            the_order_of_rows_decides_nothing,
             reads_see_one_snapshot_and_say_its_offset,
             reads_do_not_write,
             reads_stream_a_million_rows,
@@ -81,7 +84,7 @@ pub fn statement(sql: &str) -> WorkStatement {
         expect_rows: None,
         cells: Cells::Plain,
         edits: Default::default(),
-            wants: Vec::new(),
+        wants: Vec::new(),
     }
 }
 

@@ -113,7 +113,13 @@ impl Session {
 
     /// Prepares and steps user SQL as the user.
     fn as_user(&self, statement: &WorkStatement, budget: u64) -> Result<Rows, Stop> {
-        let stop = |error: Error| stop(&error, &statement.sql);
+        let stop = |error: Error| match stop(&error, &statement.sql) {
+            Stop::Refused(refusal) => {
+                let position = refusal.position.map(|position| statement.edits.place(position));
+                Stop::Refused(Refusal { position, ..refusal })
+            }
+            stop => stop,
+        };
         let user = self.guard.user();
         let mut prepared = self.conn.prepare_cached(&statement.sql).map_err(stop)?;
         cell::bind(&mut prepared, &statement.params).map_err(|error| match error {
