@@ -137,6 +137,10 @@ fn rows_are_taken_by_all_that_is_selected() {
                 "insert into t select a, b from u union select a, b from v order by a, 1, 2 limit 3",
             ),
             (
+                "insert into t select a as b, b as a from u order by a limit 3",
+                "insert into t select a as b, b as a from u order by a, (a)::text collate \"C\", (b)::text collate \"C\" limit 3",
+            ),
+            (
                 "insert into t select distinct on (a) a, b as c from u",
                 "insert into t select distinct on (a) a, b as c from u order by a, (a)::text collate \"C\", \
                  (b)::text collate \"C\"",
@@ -168,6 +172,7 @@ fn rows_are_taken_by_all_that_is_selected() {
         Postgres,
         &[
             "insert into t select distinct * from u limit 1",
+            "insert into t select a from u order by a offset 1 fetch first 3 rows with ties",
             "insert into t (select a from u) union (select a from v) limit 1",
             "insert into t select * from (u join v using (a)) limit 1",
         ],
@@ -213,6 +218,10 @@ fn windows_tell_all_rows_apart() {
     becomes(
         Postgres,
         &[
+            (
+                "create table t as select a from u limit 3",
+                "create table t as select a from u order by (a)::text collate \"C\" limit 3",
+            ),
             (
                 "delete from p where id in (select id from (select id, row_number() over (partition by mail order by at) n from p) x where n > 1)",
                 "delete from p where id in (select id from (select id, row_number() over (partition by mail order by at, (p.*)::text collate \"C\") n from p) x where n > 1)",

@@ -150,7 +150,8 @@ impl Query {
 
 /// Takes the word at `at` of the query of its level.
 fn word(statement: &Statement<'_>, at: usize, query: &mut Query, found: &mut Vec<Query>) {
-    if statement.follows_symbol(at, ".") || statement.follows(at, &["as"]) {
+    // AS makes any word a name, except in CREATE TABLE … AS SELECT.
+    if statement.follows_symbol(at, ".") || statement.follows(at, &["as"]) && !statement.is(at, "select") {
         return;
     }
     let raw = statement.raw(at);

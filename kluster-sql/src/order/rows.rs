@@ -19,6 +19,9 @@ use std::ops::Range;
 pub(super) fn make_total(statement: &Statement<'_>, query: &Query, found: &mut Found) -> Result<(), Refusal> {
     let Some((at, name)) = taking(statement, query) else { return Ok(()) };
     let refusal = || refuse_checked(statement, at, name, &name.to_ascii_uppercase());
+    if keeps_ties(statement, query) {
+        return Err(refusal());
+    }
     let list = query.list(Clause::Order);
     let place = identity::place(statement, list.as_ref().map_or(query.before_order(), |list| list.end), list);
     let lead = match (query.at(Clause::Order), query.distinct_on(statement)) {
@@ -42,15 +45,20 @@ pub(super) fn make_total(statement: &Statement<'_>, query: &Query, found: &mut F
 
 /// What of a query follows the order of rows, and its token.
 fn taking(statement: &Statement<'_>, query: &Query) -> Option<(usize, &'static str)> {
+    let ties = keeps_ties(statement, query);
     let limit = query.limits().find_map(|at| limit(statement, at).map(|name| (at, name)));
-    let ties = query.limits().any(|at| {
-        let end = statement.len().min(at + 8);
-        (at..end).any(|at| statement.is_phrase(at, "with ties"))
-    });
-    let limit = limit.filter(|(_, name)| !query.exists && !(ties && *name == "fetch first"));
+    let limit = limit.filter(|(_, name)| !query.exists && (!ties || *name != "fetch first"));
     let distinct = || query.distinct_on(statement).map(|(open, _)| (open - 2, "distinct on"));
     let array = || query.at(Clause::Start).filter(|_| query.array).map(|at| (at, "array(select …)"));
     limit.or_else(distinct).or_else(array)
+}
+
+/// FETCH … WITH TIES: rows that tie are taken together, so that their order must stay open.
+fn keeps_ties(statement: &Statement<'_>, query: &Query) -> bool {
+    query.limits().any(|at| {
+        let end = statement.len().min(at + 8);
+        (at..end).any(|at| statement.is_phrase(at, "with ties"))
+    })
 }
 
 /// What the LIMIT, OFFSET or FETCH at `at` is called in the rules; none: it takes all rows.
@@ -76,9 +84,11 @@ fn terms(statement: &Statement<'_>, query: &Query, items: Range<usize>) -> Optio
         }
         let constant =
             item.len() == 1 && matches!(statement.kind(item.start), Some(Kind::Text | Kind::Number | Kind::Param));
-        let name = name_of(statement, item);
-        let sorted = name.as_ref().is_some_and(|name| ordered.iter().any(|key| key.eq_ignore_ascii_case(name)));
-        if constant || sorted && statement.dialect != Dialect::Sqlite {
+        let name = name_of(statement, item.clone());
+        // ORDER BY takes a name for that of a selected item first: only one without an alias is surely meant.
+        let sorted =
+            !query.compound && ordered.iter().any(|key| key.eq_ignore_ascii_case(text(statement, item.clone())));
+        if constant || sorted && name.is_some() && statement.dialect != Dialect::Sqlite {
             continue;
         }
         let by_value = !query.compound && !query.is_distinct(statement);
