@@ -61,6 +61,17 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What it means on every DBMS that rows cannot be kept in the node's own temporary file: a full disk passes, anything else is a disk that
+    /// someone must look at.
+    pub fn of_spool(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let cause = Cause::new("spool", format!("rows cannot be kept in a temporary file: {error}"));
+        match error.kind() {
+            StorageFull | QuotaExceeded => Self::DiskFull(cause),
+            _ => Self::Fatal(cause),
+        }
+    }
+
     /// What the DBMS said.
     pub fn cause(&self) -> &Cause {
         match self {
@@ -97,4 +108,19 @@ pub enum Class {
     Fatal,
     /// See [`Fault::Unknown`]. Every code that is not listed.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn only_a_full_disk_passes_by_itself() {
+        assert!(matches!(Fault::of_spool(&Error::from(ErrorKind::StorageFull)), Fault::DiskFull(_)));
+        assert!(matches!(Fault::of_spool(&Error::from(ErrorKind::QuotaExceeded)), Fault::DiskFull(_)));
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::Other] {
+            assert!(matches!(Fault::of_spool(&Error::from(kind)), Fault::Fatal(_)), "{kind}");
+        }
+    }
 }

@@ -17,6 +17,8 @@ mod locks;
 mod opening;
 #[path = "mariadb/privileges.rs"]
 mod privileges;
+#[path = "mariadb/refusals.rs"]
+mod refusals;
 #[path = "contract/server.rs"]
 mod server;
 #[path = "mariadb/values.rs"]

@@ -16,6 +16,8 @@ mod locks;
 mod opening;
 #[path = "postgres/privileges.rs"]
 mod privileges;
+#[path = "postgres/refusals.rs"]
+mod refusals;
 #[path = "contract/server.rs"]
 mod server;
 #[path = "postgres/values.rs"]

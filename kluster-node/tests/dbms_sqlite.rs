@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod contract;
+#[path = "sqlite/numbers.rs"]
+mod numbers;
 
 use contract::*;
 use kluster_node::dbms::sqlite::Orphan;

@@ -57,6 +57,11 @@ pub(super) const RULES: &[Rule] = &[
         "drops several objects, each in a transaction of its own",
         "send one DROP for each",
     ),
+    row(Statement, MARIADB, Everywhere, NotTransactional).rule(
+        &["create or replace table"],
+        "drops the old table before it can fail, and with it the rows",
+        "send DROP TABLE and CREATE TABLE, or make the new table and RENAME it",
+    ),
     row(Phrase, MARIADB, Everywhere, NotTransactional).rule(
         &["exchange partition", "convert partition", "convert table"],
         "changes two tables at once, and a crash between hides which",

@@ -8,7 +8,7 @@ use super::params;
 use super::session::Session;
 use super::shape::{Protocol, Shape};
 use crate::dbms::WorkStatement;
-use crate::fault::{Cause, Fault, Refusal};
+use crate::fault::{Fault, Refusal};
 use crate::rows::Rows;
 use errors::Stop;
 use futures_util::TryStreamExt;
@@ -125,7 +125,7 @@ pub async fn collect(
     // Rows beyond the limit are read all the same: the connection is in step only behind the last one.
     while let Some(row) = execution.next().await.map_err(|error| errors::stop(error, alone))? {
         if fits {
-            rows.push(row).map_err(spool)?;
+            rows.push(row).map_err(|error| Fault::of_spool(&error))?;
             fits = rows.bytes() <= *budget;
         }
     }
@@ -154,8 +154,4 @@ fn too_large() -> Refusal {
         ErrorCode::ResultTooLarge,
         "the result is larger than the cluster allows; ask for fewer rows, or for pages",
     )
-}
-
-fn spool(error: std::io::Error) -> Fault {
-    Fault::DiskFull(Cause::new("spool", format!("cannot write rows to the node's own temporary file: {error}")))
 }

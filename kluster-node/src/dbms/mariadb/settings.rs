@@ -48,7 +48,8 @@ const SESSION: &[(&str, &str)] = &[
     ("explicit_defaults_for_timestamp", "1"),
     ("group_concat_max_len", "1048576"),
     ("max_sort_length", "1024"),
-    ("max_recursive_iterations", "1000"),
+    // The most there is: a limit would cut the answer with no more than a warning, and INSERT … SELECT would store the cut.
+    ("max_recursive_iterations", "4294967295"),
     ("max_sp_recursion_depth", "0"),
     ("div_precision_increment", "4"),
     ("default_week_format", "0"),

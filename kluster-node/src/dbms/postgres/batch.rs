@@ -178,7 +178,7 @@ impl<'a> Batch<'a> {
         if self.results[n].refusal.is_some() {
             return Ok(());
         }
-        current.rows.push(row).map_err(spool_fault)?;
+        current.rows.push(row).map_err(|error| Fault::of_spool(&error))?;
         let limit = self.script.works[n].max_result_bytes;
         if self.results[n].bytes.saturating_add(current.rows.bytes()) > limit {
             let message =
@@ -312,14 +312,6 @@ fn canary(error: &PgError) -> Fault {
             "a request has ended the transaction that it ran in; stop and report its text",
         )),
         _ => errors::own_fault(error),
-    }
-}
-
-fn spool_fault(error: std::io::Error) -> Fault {
-    let cause = Cause::new("spool", format!("rows cannot be kept in a temporary file: {error}"));
-    match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Fault::DiskFull(cause),
-        _ => Fault::Fatal(cause),
     }
 }
 

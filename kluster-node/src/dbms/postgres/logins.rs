@@ -9,6 +9,7 @@
 use super::address::Address;
 use super::connection::{Connection, NO_PARAMS};
 use super::error::Error;
+use super::pins;
 use crate::dbms::{DbmsSettings, OpenError};
 use postgres_protocol::password::scram_sha_256;
 use sha2::{Digest, Sha256};
@@ -90,7 +91,8 @@ impl Logins {
 
     /// Takes back what users' SQL may have done to its own login, and sets fresh passwords.
     pub async fn refresh(&mut self, owner: &mut Connection) -> Result<(), OpenError> {
-        if !self.made_here && !Rights::of(owner).await?.create_roles {
+        let may = Rights::of(owner).await?;
+        if !self.made_here && !may.create_roles {
             return Ok(());
         }
         let database = quoted(&self.app.database);
@@ -98,6 +100,9 @@ impl Logins {
             let role = quoted(&address.user);
             let mut script =
                 format!("alter role {role} reset all; alter role {role} in database {database} reset all;");
+            for (name, value, _) in pins::SUPERUSERS.iter().filter(|_| may.superuser) {
+                script += &format!("alter role {role} set {name} = {};", literal(value));
+            }
             if self.made_here {
                 let password = hex::encode(rand::random::<[u8; 24]>());
                 let verifier = scram_sha_256(password.as_bytes());
@@ -184,15 +189,15 @@ const FOREIGN_OBJECTS: &str = include_str!("foreign.sql");
 /// What the owner's login may do.
 struct Rights {
     create_roles: bool,
+    superuser: bool,
 }
 
 impl Rights {
     async fn of(owner: &mut Connection) -> Result<Self, OpenError> {
-        let rows = owner
-            .query("select rolsuper or rolcreaterole from pg_catalog.pg_roles where rolname = current_user", NO_PARAMS)
-            .await;
-        let create_roles = rows.map_err(unusable)?.rows.first().and_then(|row| row.text(0)).as_deref() == Some("t");
-        Ok(Self { create_roles })
+        let sql = "select rolsuper or rolcreaterole, rolsuper from pg_catalog.pg_roles where rolname = current_user";
+        let rows = owner.query(sql, NO_PARAMS).await.map_err(unusable)?;
+        let is = |n| rows.rows.first().and_then(|row| row.text(n)).as_deref() == Some("t");
+        Ok(Self { create_roles: is(0), superuser: is(1) })
     }
 }
 

@@ -56,6 +56,13 @@ const USER_SQL: &[(&str, &str)] = &[
 const SINCE: &[(u32, &str, &str)] =
     &[(14, "idle_session_timeout", "0"), (14, "default_toast_compression", "pglz"), (17, "transaction_timeout", "0")];
 
+/// What only a superuser may set: name, value, and what happens otherwise. The owner's login sets it where it may; in any case it is checked.
+pub const SUPERUSERS: &[(&str, &str, &str)] = &[
+    ("session_replication_role", "origin", "triggers and foreign keys would be skipped"),
+    // The server's own default wherever a process may have the usual 8 MB.
+    ("max_stack_depth", "2MB", "a recursion would end at another depth than on the other nodes"),
+];
+
 /// What a crash takes back is replayed from the log, so COMMIT need not wait for the disk.
 const APPLYING: &[(&str, &str)] = &[("synchronous_commit", "off")];
 

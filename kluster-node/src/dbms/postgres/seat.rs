@@ -153,19 +153,18 @@ async fn check(owner: &mut Connection) -> Result<u32, OpenError> {
     }
 }
 
-/// What only a superuser may set, and so no login pins, is as it must be: else triggers and foreign keys would be skipped.
+/// What only a superuser may set, and so no login pins, is as it must be on every node: where this login may, `logins` sets it.
 async fn check_app(app: &mut Connection) -> Result<(), OpenError> {
-    let rows = app
-        .query("select pg_catalog.current_setting('session_replication_role')", NO_PARAMS)
-        .await
-        .map_err(unusable)?;
-    match rows.rows.first().and_then(|row| row.text(0)).as_deref() {
-        Some("origin") => Ok(()),
-        role => Err(OpenError::Unusable(format!(
-            "session_replication_role is {} for the login of users' SQL; reset it (alter database, alter role or postgresql.conf) to origin",
-            role.unwrap_or_default()
-        ))),
+    for (name, wanted, why) in pins::SUPERUSERS {
+        let rows = app.query("select pg_catalog.current_setting($1)", [Some(*name)]).await.map_err(unusable)?;
+        let found = rows.rows.first().and_then(|row| row.text(0)).unwrap_or_default().into_owned();
+        if found != *wanted {
+            return Err(OpenError::Unusable(format!(
+                "{name} is {found} for the login of users' SQL, and {why}; set it to {wanted} (alter role, alter database or postgresql.conf)"
+            )));
+        }
     }
+    Ok(())
 }
 
 /// Kluster's own tables are of a version that this program knows, if they are there.

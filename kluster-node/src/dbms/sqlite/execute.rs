@@ -97,7 +97,15 @@ impl Session {
                 return Err(Stop::Refused(Refusal::new(denial.code, denial.message)));
             }
         }
-        let ran = ran?;
+        let ran = match ran {
+            Err(Stop::Fault(Fault::DiskFull(_))) if self.numbers_are_used_up()? => {
+                return Err(Stop::Refused(no_number_left()));
+            }
+            ran => ran?,
+        };
+        if self.guard.wrote_numbers() && self.numbers_are_used_up()? {
+            return Err(Stop::Refused(no_number_left()));
+        }
         if self.guard.was_ddl() {
             self.conn.flush_prepared_statement_cache();
             self.check_own()?;
@@ -129,14 +137,15 @@ impl Session {
         user.steps();
         let ran = self.collect(&mut prepared, statement.cells, budget).map_err(|failure| match failure {
             Failure::Sqlite(error) => no_statement(&error, &prepared).unwrap_or_else(|| stop(error)),
-            Failure::Spool(error) => Stop::Fault(spool_fault(&error)),
+            Failure::Spool(error) => Stop::Fault(Fault::of_spool(&error)),
             Failure::Refused(refusal) => Stop::Refused(refusal),
             Failure::TooLarge => Stop::Refused(Refusal::new(
                 ErrorCode::ResultTooLarge,
                 "the result is larger than the cluster allows; ask for fewer rows",
             )),
         });
-        if self.guard.was_ddl() {
+        // The authorizer is asked only when a text is prepared.
+        if self.guard.was_ddl() || self.guard.wrote_numbers() {
             prepared.discard();
         }
         ran
@@ -176,6 +185,17 @@ impl Session {
                 Err(Stop::Refused(Refusal::new(ErrorCode::ForeignKeyViolation, message)))
             }
         }
+    }
+
+    /// Whether AUTOINCREMENT has no number left for some table: SQLite then says `SQLITE_FULL`, as for a full disk.
+    fn numbers_are_used_up(&self) -> Result<bool, Fault> {
+        let count = |sql: &str| self.conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let own = |error| errors::own_fault(&error);
+        if count("SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_sequence'").map_err(own)? == 0 {
+            return Ok(false);
+        }
+        let used_up = count("SELECT count(*) FROM sqlite_sequence WHERE seq >= 9223372036854775807").map_err(own)?;
+        Ok(used_up > 0)
     }
 
     fn check_own(&self) -> Result<(), Stop> {
@@ -220,16 +240,14 @@ fn stop(error: &Error, sql: &str) -> Stop {
     })
 }
 
+fn no_number_left() -> Refusal {
+    let message =
+        "sqlite_sequence is at 9223372036854775807, behind which AUTOINCREMENT has no number for a row; set it lower";
+    Refusal::new(ErrorCode::InvalidState, message)
+}
+
 /// A text of spaces and comments prepares to nothing, which cannot be stepped.
 fn no_statement(error: &Error, prepared: &CachedStatement<'_>) -> Option<Stop> {
     let nothing = errors::code(error) == ffi::SQLITE_MISUSE && prepared.expanded_sql().is_none();
     nothing.then(|| Stop::Refused(Refusal::new(ErrorCode::BadRequest, "the text holds no statement")))
-}
-
-fn spool_fault(error: &std::io::Error) -> Fault {
-    let cause = Cause::new("spool", format!("the spool file of a large result: {error}"));
-    match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Fault::DiskFull(cause),
-        _ => Fault::Fatal(cause),
-    }
 }

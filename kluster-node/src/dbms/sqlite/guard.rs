@@ -7,7 +7,7 @@
 use super::ffi;
 use kluster_protocol::ErrorCode;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::hooks::{Action, AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +68,8 @@ struct Inner {
     mode: AtomicU8,
     /// The statement changes the schema or statistics rather than rows.
     ddl: AtomicBool,
+    /// The statement's text writes the numbers that AUTOINCREMENT has given.
+    numbers: AtomicBool,
     denial: Mutex<Option<Denial>>,
 }
 
@@ -102,6 +104,7 @@ impl Guard {
         for (name, args, code) in UNBOUND {
             refuse_function(conn, guard.inner.clone(), name, args, code)?;
         }
+        guard.inner.clone().refuse_last_rowid(conn)?;
         Ok(guard)
     }
 
@@ -115,6 +118,7 @@ impl Guard {
             reads_only,
             mode: AtomicU8::new(Mode::Kluster as u8),
             ddl: AtomicBool::new(false),
+            numbers: AtomicBool::new(false),
             denial: Mutex::new(None),
         });
         let guarded = inner.clone();
@@ -125,6 +129,7 @@ impl Guard {
     /// The user speaks on this thread until the value returned is dropped; what the statement before was denied is forgotten.
     pub fn user(&self) -> AsUser<'_> {
         self.inner.ddl.store(false, Ordering::Relaxed);
+        self.inner.numbers.store(false, Ordering::Relaxed);
         self.take_denial();
         self.inner.mode.store(Mode::Text as u8, Ordering::Relaxed);
         if !self.inner.reads_only {
@@ -136,6 +141,11 @@ impl Guard {
     /// What the user was denied, if anything.
     pub fn take_denial(&self) -> Option<Denial> {
         self.inner.denial.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The user's last statement wrote `sqlite_sequence` itself.
+    pub fn wrote_numbers(&self) -> bool {
+        self.inner.numbers.load(Ordering::Relaxed)
     }
 
     /// The user's last statement changed the schema.
@@ -154,12 +164,28 @@ impl Inner {
         self.denial.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(Denial { code, message });
     }
 
+    /// Behind a row with the largest rowid SQLite gives every further row a random one, in tables of its modules too; so no row gets it.
+    fn refuse_last_rowid(self: Arc<Self>, conn: &mut Connection) -> Result<()> {
+        let refuse = move |action: Action, _: &str, _: &str, rowid: i64| {
+            let writes = matches!(action, Action::SQLITE_INSERT | Action::SQLITE_UPDATE);
+            if rowid == i64::MAX && writes && !self.is(Mode::Kluster) {
+                let message =
+                    "a row with the rowid 9223372036854775807 would make every later one's random; use a smaller one";
+                self.deny(ErrorCode::InvalidValue, message.to_owned());
+            }
+        };
+        conn.update_hook(Some(refuse))
+    }
+
     fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
         if self.is(Mode::Kluster) {
             return Authorization::Allow;
         }
         if changes_schema(&context.action) {
             self.ddl.store(true, Ordering::Relaxed);
+        }
+        if writes_numbers(&context.action) {
+            self.numbers.store(true, Ordering::Relaxed);
         }
         match self.verdict(&context.action) {
             Ok(()) => Authorization::Allow,
@@ -283,6 +309,13 @@ fn changes_schema(action: &AuthAction<'_>) -> bool {
             | AuthAction::AlterTable { .. }
             | AuthAction::Analyze { .. }
             | AuthAction::Reindex { .. }
+    )
+}
+
+fn writes_numbers(action: &AuthAction<'_>) -> bool {
+    matches!(
+        action,
+        AuthAction::Insert { table_name: "sqlite_sequence" } | AuthAction::Update { table_name: "sqlite_sequence", .. }
     )
 }
 
