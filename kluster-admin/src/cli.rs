@@ -9,6 +9,7 @@ use crate::output::{Format, Output};
 use crate::status::Status;
 use crate::tail::Tail;
 use crate::topics::Topics;
+use crate::verify::Verify;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kluster_log::{Log, LogSettings};
 use kluster_node::report::Clock;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 ///   kluster-admin status                            are they there, and do they hold the same data?
 ///   kluster-admin load shop.sql                     fill them
 ///   kluster-admin tail                              watch requests and answers
+///   kluster-admin verify                            compare their tables, row by row where they differ
 ///
 /// Data go to stdout, all else to stderr; --output json is for scripts.
 ///
@@ -31,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 ///   0 done, and nothing found that needs a person
 ///   1 a finding: topics are set wrong, a voter is not live, no node was ever heard of
 ///   2 wrong settings, or a file that cannot be read
-///   3 nodes differ: their chains are not the same
+///   3 nodes differ: their chains, or their tables, are not the same
 ///   4 the log cannot be reached or used
 ///   5 refused: a statement of the script, a load already done, a node that still runs
 ///   6 outcome open: something sent was not answered in time; what is said on stderr finds out
@@ -73,6 +75,9 @@ pub enum Command {
     /// Send a script of SQL statements through ALL
     #[command(long_about = crate::load::MANUAL)]
     Load(Load),
+    /// Compare schema and tables of all nodes at one offset
+    #[command(long_about = crate::verify::MANUAL)]
+    Verify(Verify),
     /// Take a node out of the members
     #[command(long_about = crate::leave::MANUAL)]
     Leave(Leave),
@@ -115,6 +120,7 @@ impl Cli {
             Command::Offsets(offsets) => offsets.run(&log, clock, output).await,
             Command::Tail(tail) => tail.run(&log, output, stop).await,
             Command::Load(load) => load.run(&log, clock, output, stop).await,
+            Command::Verify(verify) => verify.run(&log, clock, output, stop).await,
             Command::Leave(leave) => leave.run(&log, clock, output).await,
             Command::Completions(completions) => completions.run(output),
         }
@@ -160,7 +166,9 @@ mod tests {
     #[test]
     fn help_names_every_command_and_its_flags() {
         let help = command().render_long_help().to_string();
-        for word in ["topics", "status", "offsets", "tail", "load", "leave", "completions", "--bootstrap", "--output"] {
+        for word in
+            ["topics", "status", "offsets", "tail", "load", "verify", "leave", "completions", "--bootstrap", "--output"]
+        {
             assert!(help.contains(word), "{word}");
         }
         let load = parse("kluster-admin load --help").unwrap_err();

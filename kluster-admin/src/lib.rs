@@ -1,7 +1,7 @@
 //! How one operates: the operator's tool.
 //!
 //! The life of a command, and the modules in that order: settings and words (`cli`) → the log is reached → one module for each command
-//! (`topics`, `status`, `offsets`, `tail`, `load`, `leave`, `completions`) → data on stdout, all else on stderr (`output`) → an exit code
+//! (`topics`, `status`, `offsets`, `tail`, `load`, `verify`, `leave`, `completions`) → data on stdout, all else on stderr (`output`) → an exit code
 //! (`error`).
 //!
 //! Commands share `source` (a topic read to where it ended, then followed), `nodes` (the newest heartbeat of each node), `dialect` (whose SQL they speak), `agreement` (whose
@@ -11,7 +11,7 @@
 //!
 //! Invariants
 //! 1. stdout holds data only: a table, or with `--output json` one JSON document (`tail`, `--watch`: one a line).
-//! 2. Only `topics create`, `load` and `leave` write, each to what its help says.
+//! 2. Only `topics create`, `load`, `verify` and `leave` write, each to what its help says.
 //! 3. Every exit code has one documented meaning ([`error::AdminError::exit_code`]).
 
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod offsets;
 pub mod status;
 pub mod tail;
 pub mod topics;
+pub mod verify;
 
 pub mod agreement;
 pub mod dialect;

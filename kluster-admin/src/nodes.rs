@@ -5,7 +5,7 @@ use crate::output::Output;
 use crate::source::{Source, Start};
 use kluster_log::{Log, LogError, Record};
 use kluster_node::report::Clock;
-use kluster_protocol::{DEFAULT_WINDOW, Heartbeat, Membership, NodeId, Topic};
+use kluster_protocol::{DEFAULT_WINDOW, Heartbeat, Membership, NodeId, Topic, header};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -139,6 +139,10 @@ impl Nodes {
     fn hear(&mut self, record: &Record) {
         let timestamp_ms = u64::try_from(record.timestamp_ms).unwrap_or_default();
         self.broker_ms = self.broker_ms.max(timestamp_ms);
+        if record.header(header::KIND).is_some() {
+            // A report of a check, which `verify` reads.
+            return;
+        }
         let Some(value) = &record.value else {
             let key = record.key.as_deref().unwrap_or_default();
             self.heard.remove(&NodeId::new(String::from_utf8_lossy(key)));

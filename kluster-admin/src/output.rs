@@ -113,15 +113,16 @@ pub fn painted(text: &str, tone: Tone, colour: bool) -> String {
 
 /// A table under way. Columns of numbers stand to the right.
 pub struct Rows {
-    columns: &'static [&'static str],
-    numbers: &'static [&'static str],
+    columns: Vec<String>,
+    numbers: Vec<String>,
     rows: Vec<Vec<(String, Tone)>>,
 }
 
 impl Rows {
     /// An empty table; `numbers` are those of its columns that hold numbers.
-    pub fn new(columns: &'static [&'static str], numbers: &'static [&'static str]) -> Self {
-        Self { columns, numbers, rows: Vec::new() }
+    pub fn new<S: AsRef<str>>(columns: &[S], numbers: &[&str]) -> Self {
+        let columns = columns.iter().map(|name| name.as_ref().to_owned()).collect();
+        Self { columns, numbers: numbers.iter().map(|name| (*name).to_owned()).collect(), rows: Vec::new() }
     }
 
     /// One more row.
@@ -138,7 +139,7 @@ impl Rows {
         };
         table.set_header(self.columns.iter().map(|name| self.header(name)));
         for row in &self.rows {
-            let cells = row.iter().zip(self.columns).map(|((text, tone), name)| self.cell(text, *tone, name));
+            let cells = row.iter().zip(&self.columns).map(|((text, tone), name)| self.cell(text, *tone, name));
             table.add_row(cells);
         }
         for column in table.column_iter_mut() {
@@ -165,7 +166,7 @@ impl Rows {
     }
 
     fn aligned(&self, cell: Cell, name: &str) -> Cell {
-        match self.numbers.contains(&name) {
+        match self.numbers.iter().any(|number| number == name) {
             true => cell.set_alignment(CellAlignment::Right),
             false => cell,
         }

@@ -4,7 +4,7 @@ use crate::answers::Answered;
 use crate::connection::{Connection, reach};
 use crate::voters::Heartbeats;
 use kluster_log::{LogError, Reader, Record};
-use kluster_protocol::{Heartbeat, NodeId, Topic};
+use kluster_protocol::{Heartbeat, NodeId, Topic, header};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -63,6 +63,10 @@ async fn open(connection: &Connection) -> Result<Reader, LogError> {
 }
 
 fn hear(connection: &Connection, heartbeats: &mut Heartbeats, record: &Record) {
+    if record.header(header::KIND).is_some() {
+        // A report of a check: nothing to clients.
+        return;
+    }
     let key = record.key.as_deref().map(String::from_utf8_lossy);
     match (&record.value, key) {
         (Some(value), _) => match serde_json::from_slice::<Heartbeat>(value) {

@@ -17,6 +17,7 @@ mod long;
 mod same_log;
 
 use crate::answer::Answers;
+use crate::check::{LaneChecks, Proposer};
 use crate::dbms::{Dbms, Interrupt, OutcomeRow};
 use crate::decisions::Following;
 use crate::fault::{Cause, Fault};
@@ -66,6 +67,10 @@ pub struct AllLane {
     pub waiting: Waiting,
     /// Makes this node a member once it has caught up.
     pub joiner: Joiner,
+    /// Begins checks.
+    pub checks: LaneChecks,
+    /// Asks for checks when it is time.
+    pub proposer: Proposer,
     /// Outcomes are remembered for this many offsets, where the database is new.
     pub window: u64,
     /// At most this many works a batch; for tests with random batch borders.
@@ -162,6 +167,7 @@ impl AllLane {
                     self.status.effects().holds(self.dbms.info().name, &by, held.state.effects.as_ref());
                     if !held.fresh {
                         self.status.applied(&held.state);
+                        self.checks.applied(&held.state).await;
                     }
                     if let Err(fault) = self.answer_again(&held).await {
                         self.after(fault, None, 0, retry, drain).await?;
@@ -227,6 +233,7 @@ impl AllLane {
                 Ok(0) => {}
                 Ok(count) => {
                     pending.drain(..count);
+                    self.checks.applied(&held.state).await;
                     retry.passed().over(&self.reporter).await;
                     self.waiting.passed();
                     match held.state.applied.next() >= end {
@@ -323,6 +330,7 @@ impl AllLane {
     async fn caught_up(&mut self, held: &Held) {
         self.status.is(NodeState::Ready);
         self.joiner.ask(&self.log, &held.state.membership).await;
+        self.proposer.ask(&self.log, &held.state, self.reporter.now_ms()).await;
     }
 
     /// Somebody's open transaction keeps records from every reader: someone should look. Said once.

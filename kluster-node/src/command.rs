@@ -4,6 +4,7 @@
 //! Neighbours: `main.rs` calls it; the tests have a binary of their own that calls it too, built with the steps at which a test may stop it.
 
 use crate::all_lane::BatchLimit;
+use crate::check::CheckEvery;
 use crate::config::Config;
 use crate::dbms::DbmsSettings;
 use crate::node::{Node, NodeError, NodeSettings};
@@ -65,6 +66,7 @@ fn settings(config: &Config) -> NodeSettings {
         http: node.http.0,
         trust_topics: node.trust_topics,
         development: node.development,
+        check_every: CheckEvery::of(node.check_offsets, node.check_seconds),
         max_batch: max_batch(),
         ..NodeSettings::of(dbms)
     }

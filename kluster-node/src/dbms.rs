@@ -17,6 +17,7 @@ mod keys;
 mod locks;
 pub mod mariadb;
 pub mod postgres;
+pub mod snapshot;
 pub mod sqlite;
 
 use crate::effects::{EffectsBy, EffectsFollower, EffectsTrail};
@@ -28,6 +29,7 @@ use keys::Completed;
 use kluster_protocol::{Cells, ErrorCode, Number, Offset, Param};
 use kluster_sql::{Dialect, Edits, Keys, Want};
 pub use locks::{Held, Locks};
+pub use snapshot::{Snapshot, SnapshotError, Snapshots};
 use std::time::Duration;
 
 /// So many reads of ONE at once, unless told otherwise: more than two processors have use for, few enough for any server.
@@ -303,6 +305,15 @@ impl Dbms {
             Self::Postgres(db) => Reads::Postgres(db.reads()),
             Self::MariaDb(db) => Reads::MariaDb(db.reads()),
             Self::Sqlite(db) => Reads::Sqlite(db.reads()),
+        }
+    }
+
+    /// Pins what a check sums.
+    pub fn snapshots(&self) -> Snapshots {
+        match self {
+            Self::Postgres(db) => Snapshots::Postgres(db.snapshots()),
+            Self::MariaDb(db) => Snapshots::MariaDb(Box::new(db.snapshots())),
+            Self::Sqlite(db) => Snapshots::Sqlite(db.snapshots()),
         }
     }
 

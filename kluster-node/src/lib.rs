@@ -22,6 +22,7 @@ pub mod council;
 pub mod decisions;
 
 pub mod admit;
+pub mod check;
 pub mod plan;
 pub mod retry;
 pub mod start;

@@ -8,6 +8,7 @@
 mod lanes;
 
 use crate::all_lane::{BatchLimit, Stopped};
+use crate::check::CheckEvery;
 use crate::dbms::{Dbms, DbmsSettings, Info, OpenError};
 use crate::http;
 use crate::report::Clock;
@@ -40,6 +41,8 @@ pub struct NodeSettings {
     pub clock: Clock,
     /// Outcomes are remembered for this many offsets; the same on every node of a cluster.
     pub window: u64,
+    /// When this node asks for a check.
+    pub check_every: CheckEvery,
     /// Batch borders, for tests.
     pub max_batch: BatchLimit,
     /// Names this run of the process.
@@ -60,6 +63,7 @@ impl NodeSettings {
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
             }),
             window: DEFAULT_WINDOW,
+            check_every: CheckEvery::default(),
             max_batch: BatchLimit::default(),
             instance_id: uuid::Uuid::new_v4().to_string(),
         }

@@ -134,6 +134,8 @@ impl Plan {
         self.works.len() >= max.min(MAX_BATCH)
             || self.entries.len() >= 10 * MAX_BATCH
             || self.works.first().is_some_and(|work| work.how != How::Batched)
+            // What is checked is the state behind this very record.
+            || matches!(self.entries.last(), Some(Entry { step: Decided::Control(Control::Check { .. }), .. }))
     }
 
     /// How many records the plan applies.

@@ -9,7 +9,8 @@
 
 use kluster_log::Record;
 use kluster_protocol::{
-    Came, Chain, ChainPoint, Control, DEFAULT_WINDOW, Halt, Membership, NodeId, Offset, RecordHash, RunningEffects,
+    Came, Chain, ChainPoint, CheckMark, Control, DEFAULT_WINDOW, Halt, Membership, NodeId, Offset, RecordHash,
+    RunningEffects,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,9 @@ pub struct State {
     /// The running digest of the rows changed, as far as they were counted when this was written; none: they are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<RunningEffects>,
+    /// The newest check.
+    #[serde(default)]
+    pub check: CheckMark,
     /// The node could not execute the offset behind `applied`, and does not try again before that round is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
@@ -77,6 +81,7 @@ impl State {
             low_water: Offset::ZERO,
             window: DEFAULT_WINDOW,
             points: Vec::new(),
+            check: CheckMark::default(),
             halt: None,
             losses: None,
             effects: None,
@@ -100,9 +105,16 @@ impl State {
         self.note_point();
     }
 
-    /// Applies a control record's content.
+    /// Applies the content of the control record at the applied offset.
     pub fn control(&mut self, control: &Control) {
         self.membership.apply(control);
+        let Control::Check { id, replaces, attempt } = control else { return };
+        let newest = &self.check;
+        let is_new = replaces.map_or(newest.number == 0 || newest.id != *id, |number| number == newest.number);
+        if is_new {
+            let (number, attempt) = (newest.number + 1, *attempt);
+            self.check = CheckMark { number, id: id.clone(), offset: self.applied, attempt, at_ms: self.clock_ms };
+        }
     }
 
     /// Keeps the chain at the last two multiples of 2^k, for k = 8…40. A hole may take the multiple itself; then no node has it.
@@ -149,6 +161,22 @@ mod tests {
         }
         state.window = 1000;
         assert_eq!(state.floor(Offset::new(40)).get(), 21);
+    }
+
+    #[test]
+    fn of_the_checks_that_replace_one_the_first_holds() {
+        let mut state = state();
+        let mut check = |offset: u64, id: &str, replaces: Option<u64>| {
+            let record = record(offset, offset as i64);
+            state.advance(&record, record.hash(), None, &[]);
+            state.control(&Control::Check { id: id.to_owned(), replaces, attempt: 0 });
+            (state.check.number, state.check.id.clone(), state.check.offset.get())
+        };
+        assert_eq!(check(3, "a", Some(0)), (1, "a".into(), 3));
+        assert_eq!(check(4, "b", Some(0)), (1, "a".into(), 3), "stale");
+        assert_eq!(check(5, "c", None), (2, "c".into(), 5), "in any case");
+        assert_eq!(check(6, "c", None), (2, "c".into(), 5), "a resent one");
+        assert_eq!(check(7, "c", Some(2)), (3, "c".into(), 7), "repeated");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Invariant: nothing is decided here. No time limit holds in ALL, so the batch goes on waiting, and when the lock is gone it goes on. Where the DBMS
 //! ends the wait (MariaDB's rows after 1 s), the same batch is tried again, for ever (`retry`).
 
+use crate::check::Checks;
 use crate::dbms::{Held, Locks};
 use crate::fault::Cause;
 use crate::report::{Lasting, Reporter};
@@ -25,6 +26,7 @@ const RARELY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Waiting {
     locks: Locks,
+    checks: Checks,
     status: Status,
     reporter: Reporter,
     since: Option<Since>,
@@ -40,9 +42,9 @@ struct Since {
 }
 
 impl Waiting {
-    /// Waits for locks that `locks` knows about, said by `status` and `reporter`.
-    pub fn new(locks: Locks, status: Status, reporter: Reporter) -> Self {
-        Self { locks, status, reporter, since: None }
+    /// Waits for locks that `locks` knows about, which `checks` may hold, said by `status` and `reporter`.
+    pub fn new(locks: Locks, checks: Checks, status: Status, reporter: Reporter) -> Self {
+        Self { locks, checks, status, reporter, since: None }
     }
 
     /// Awaits a call of the database about the batch that begins `at` this offset and request.
@@ -76,6 +78,8 @@ impl Waiting {
             sleep(pause).await;
             pause = (pause * 2).min(RARELY);
             if let Some(held) = self.locks.held().await {
+                // A check of ours never keeps a batch waiting.
+                self.checks.give_way_if(&held.by);
                 self.say(&at, held).await;
             }
         }

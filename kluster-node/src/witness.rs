@@ -226,7 +226,8 @@ impl Witness {
         (sharing * 2 <= membership.voters.len()).then_some((at, chain))
     }
 
-    fn newest(&self, status: &Status) -> Membership {
+    /// The newest membership that any node says.
+    pub fn newest(&self, status: &Status) -> Membership {
         let own = status.now().membership;
         if own.version >= self.membership.version { own } else { self.membership.clone() }
     }
@@ -234,6 +235,11 @@ impl Witness {
     fn follows_same(&self, heartbeat: &Heartbeat) -> bool {
         let theirs = heartbeat.topic_id.as_deref().unwrap_or_default();
         theirs == self.topic_id || theirs.is_empty() || self.topic_id.is_empty()
+    }
+
+    /// The voter says nothing any more, or has stopped no further on than this node is.
+    pub fn has_gone(&self, node: &NodeId, status: &Status, now: Instant) -> bool {
+        *node != self.node && self.is_gone(self.others.get(node), status, now)
     }
 
     /// It will not say any more which chain it has where this node differs.

@@ -25,6 +25,22 @@ pub enum Control {
     },
     /// Nothing but an offset: a strong read waits for it.
     Barrier,
+    /// Every node is to sum its tables as of this record, so that they can be compared.
+    Check {
+        /// The check's name, at most 200 bytes. A record that names the newest check again and replaces nothing changes nothing.
+        id: String,
+        /// The number of the check that the writer saw as the newest; where it is not, the record changes nothing. Absent: the check is made
+        /// in any case.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<u64>,
+        /// How often the check was repeated before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        attempt: u32,
+    },
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a node is in the cluster.
@@ -54,7 +70,7 @@ impl Membership {
         let (node, role, replaces) = match control {
             Control::Join { node_id, role, replaces } => (node_id, Some(*role), *replaces),
             Control::Leave { node_id, replaces } => (node_id, None, *replaces),
-            Control::Barrier => return,
+            Control::Barrier | Control::Check { .. } => return,
         };
         if replaces != self.version || self.role(node) == role {
             return;
@@ -111,6 +127,8 @@ mod tests {
             r#"{"control":"join","nodeId":"n1","role":"voter","replaces":0}"#,
             r#"{"control":"leave","nodeId":"n1","replaces":4}"#,
             r#"{"control":"barrier"}"#,
+            r#"{"control":"check","id":"c1"}"#,
+            r#"{"control":"check","id":"c1","replaces":3,"attempt":1}"#,
         ] {
             let control: Control = serde_json::from_str(json).unwrap();
             assert_eq!(serde_json::to_string(&control).unwrap(), json);

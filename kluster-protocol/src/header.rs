@@ -25,6 +25,9 @@ impl Kind {
     /// The header's value for control records.
     pub const CONTROL: &'static str = "control";
 
+    /// The header's value for reports of checks, in NODES. What has no such header there is a heartbeat.
+    pub const CHECK: &'static str = "check";
+
     /// Reads the value of the header [`KIND`].
     pub fn from_header(value: Option<&[u8]>) -> Self {
         match value {

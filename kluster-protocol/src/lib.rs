@@ -6,7 +6,7 @@
 //! | ONE | clients | one node each, in parallel | [`Request`] |
 //! | RESPONSES | nodes | clients | [`Response`] |
 //! | ERRORS | nodes | operators | [`SystemError`] |
-//! | NODES | nodes | nodes, clients, operators | [`Heartbeat`], [`EffectsDetail`] |
+//! | NODES | nodes | nodes, clients, operators | [`Heartbeat`], [`EffectsDetail`], [`CheckReport`] |
 //! | DECISIONS | nodes, operators | nodes, operators | [`Decision`] |
 //!
 //! Neighbours: everything depends on this crate and this crate on none of ours; outsiders may depend on it alone.
@@ -16,6 +16,7 @@
 
 mod chain;
 mod chains;
+pub mod check;
 mod control;
 mod decision;
 mod effects;
@@ -34,6 +35,7 @@ pub mod value;
 
 pub use chain::{Came, Chain, RecordHash};
 pub use chains::{Chains, Shared};
+pub use check::{CheckMark, CheckReport, Progress};
 pub use control::{Control, Membership, Role};
 pub use decision::{CANCELLED, Decision, Decisions, HELD, Halt, Hold, Ruled, Ruling, Running, SERVER_LOST};
 pub use effects::{ChangedRow, Effects, EffectsDetail, EffectsMeans, EffectsPoint, EffectsReport, RunningEffects};

@@ -7,6 +7,7 @@ mod admin;
 mod answers;
 mod borders;
 mod examples;
+mod verify;
 
 use kluster_test_servers::require;
 use kluster_tests::cluster::Kind;
@@ -51,4 +52,7 @@ on_each_kind! {
     borders::batch_borders_decide_nothing,
     answers::large_results_of_lists_come_in_parts,
     answers::refusals_say_where_and_why,
+    verify::equal_tables_are_equal_however_their_rows_lie,
+    verify::a_changed_row_is_found_named_and_shown,
+    verify::the_nodes_check_by_themselves_and_who_differs_stays_stopped,
 }

@@ -48,8 +48,15 @@ impl Cluster {
 
     /// Starts one more node, beside this database.
     pub fn add(&mut self, database: Database) -> &mut NodeProcess {
+        self.add_with(database, &[])
+    }
+
+    /// The same, with these flags more.
+    pub fn add_with(&mut self, database: Database, flags: &[&str]) -> &mut NodeProcess {
         let name = format!("n{}", self.nodes.len() + 1);
-        self.nodes.push(NodeProcess::start(&name, database, &self.flags(), &[]));
+        let more = flags.iter().map(|flag| (*flag).to_owned());
+        let flags: Vec<String> = self.flags().into_iter().chain(more).collect();
+        self.nodes.push(NodeProcess::start(&name, database, &flags, &[]));
         self.nodes.last_mut().expect("it was just added")
     }
 
@@ -131,6 +138,10 @@ impl Cluster {
         let following = async {
             while !enough(&beats) {
                 let record = reader.next().await.expect("NODES can be read");
+                // Reports of checks are no heartbeats.
+                if record.header(kluster_protocol::header::KIND).is_some() || record.value.is_none() {
+                    continue;
+                }
                 let beat: Heartbeat =
                     serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a heartbeat");
                 beats.insert(beat.node_id.to_string(), beat);

@@ -159,6 +159,10 @@ fn control(value: Option<&[u8]>) -> Option<Words> {
         }
         Control::Leave { node_id, replaces } => format!("{node_id} leaves, if membership is at version {replaces}"),
         Control::Barrier => "barrier".to_owned(),
+        Control::Check { id, replaces: None, .. } => format!("check {id}"),
+        Control::Check { id, replaces: Some(number), attempt } => {
+            format!("check {id}, attempt {}, if {number} is the newest", attempt + 1)
+        }
     };
     Some(Words { tone: Tone::Faint, ..words("control", show::NONE, what) })
 }

@@ -22,6 +22,7 @@ impl AllLane {
         let decisions = self.decisions.now();
         let plan = Plan::cut(self.dbms.dialect(), &held.state, &held.window, &decisions, records, max)?;
         let predecessor = (!held.fresh).then_some(held.state.applied);
+        self.checks.make_way(&plan.works);
         let at = plan.first();
         if let Some((first, _)) = at {
             self.check_decided(held, first)?;

@@ -9,6 +9,7 @@
 //! | `locks`, `interrupt` | who holds what the ALL lane waits for; how what it executes is ended |
 //! | `keys` | which columns tell a table's rows apart |
 //! | `reads`, `reading` | the ONE lane |
+//! | `snapshot` | what a check sums |
 //! | `execution`, `params`, `shape`, `cell` | one statement of a user, its params, its rows |
 //! | `errors` | what the node does about each error |
 //!
@@ -37,10 +38,13 @@ mod params;
 mod reading;
 mod reads;
 mod schema;
+mod schema_objects;
 mod server;
 mod session;
 mod settings;
 mod shape;
+mod snapshot;
+mod snapshot_columns;
 
 use super::*;
 use crate::fault::Cause;
@@ -52,6 +56,7 @@ use keys::KeyBook;
 pub use locks::Locks;
 use owner::Owner;
 pub use reads::Reads;
+pub use snapshot::{Snapshot, Snapshots};
 
 /// The MariaDB beside this node.
 #[derive(Debug)]
@@ -66,6 +71,7 @@ pub struct MariaDb {
     app: Option<App>,
     keys: KeyBook,
     reads: Reads,
+    snapshots: Snapshots,
 }
 
 impl MariaDb {
@@ -78,6 +84,7 @@ impl MariaDb {
             version: owner.version.clone(),
             owner_id: owner.id(),
             reads: Reads::new(reads, settings.max_reads),
+            snapshots: Snapshots::new(&address, &owner.known, &owner.version),
             owner: Some(owner),
             app: Some(app),
             keys: KeyBook::default(),
@@ -173,6 +180,11 @@ impl MariaDb {
     /// See [`Dbms::reads`].
     pub fn reads(&self) -> Reads {
         self.reads.clone()
+    }
+
+    /// See [`Dbms::snapshots`].
+    pub fn snapshots(&self) -> Snapshots {
+        self.snapshots.clone()
     }
 
     /// See [`Dbms::locks`].

@@ -6,7 +6,7 @@
 //! reads ─▶ reads: sessions of a third login, one snapshot each
 //! ```
 //! In the order of the code below: what is taken at the start, the ALL lane's batch, recovery. Beside it: `connection` and what it needs
-//! (`address`, `error`, `types`, `value`), `errors` (what a code means), `locks` (who holds a batch up), `pins` (settings of sessions), `logins`, `schema.sql`.
+//! (`address`, `error`, `types`, `value`), `errors` (what a code means), `locks` (who holds a batch up), `snapshot` (what a check sums), `pins` (settings of sessions), `logins`, `schema.sql`.
 //!
 //! Invariants: those of [`super`]; and of the modules named.
 
@@ -26,6 +26,7 @@ mod pins;
 mod reads;
 mod script;
 mod seat;
+mod snapshot;
 
 use super::*;
 use crate::fault::Cause;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 pub use connection::CancelToken as Interrupt;
 pub use locks::Locks;
 pub use reads::Reads;
+pub use snapshot::{Snapshot, Snapshots};
 
 /// Constraints that are checked late, as far as the owner sees: what is committed.
 const CHECKS_LATE: &str = "select exists (select from pg_catalog.pg_constraint where condeferrable)";
@@ -246,6 +248,11 @@ impl Postgres {
     /// See [`Dbms::reads`].
     pub fn reads(&self) -> Reads {
         self.reads.clone()
+    }
+
+    /// See [`Dbms::snapshots`].
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(pins::checking(self.seat.owner_address.clone(), self.seat.version))
     }
 
     /// See [`Dbms::locks`].

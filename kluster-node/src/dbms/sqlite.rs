@@ -2,7 +2,8 @@
 //! calling one, where a simulated cluster stays deterministic.
 //!
 //! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit; `pins` and `tables` set it up),
-//! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `keys` is asked before; `reads` is the door of ONE.
+//! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `keys` is asked before; `reads` is the door of ONE,
+//! `snapshot` that of checks.
 //!
 //! Beyond the contract of [`super`]
 //! 1. The write lock is taken by the claim (`BEGIN IMMEDIATE`) and nothing ever waits for a lock: a busy database is [`Fault::LockWait`].
@@ -22,6 +23,7 @@ mod reader;
 mod reads;
 mod seat;
 mod session;
+mod snapshot;
 mod tables;
 
 use super::*;
@@ -32,6 +34,7 @@ pub use reads::Reads;
 use seat::Seat;
 pub use seat::{Interrupt, Orphan};
 use session::Session;
+pub use snapshot::{Snapshot, Snapshots};
 
 /// The SQLite adapter.
 #[derive(Debug)]
@@ -167,6 +170,11 @@ impl Sqlite {
     /// See [`Dbms::interrupt`].
     pub fn interrupt(&self) -> Interrupt {
         self.seat.interrupt()
+    }
+
+    /// See [`Dbms::snapshots`].
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.address.clone(), self.seat.is_inline())
     }
 
     /// See [`Dbms::close`].

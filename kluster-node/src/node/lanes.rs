@@ -6,6 +6,7 @@
 use super::{Node, NodeError};
 use crate::all_lane::{AllLane, SameLog, Stopped};
 use crate::answer::{self, Answers, Sender};
+use crate::check::{Checker, Checks, LaneChecks, Proposer};
 use crate::clerk::{Clerk, Hearing};
 use crate::dbms::Dbms;
 use crate::decisions::{Follower, Following};
@@ -17,12 +18,12 @@ use crate::report::Reporter;
 use crate::start;
 use crate::status::{Away, Status};
 use crate::waiting::Waiting;
-use crate::witness::watch::Watch;
+use crate::witness::watch::{Hears, Watch};
 use kluster_log::LogError;
-use kluster_protocol::{ErrorClass, NodeState, Offset, Role};
+use kluster_protocol::{DIVERGED, ErrorClass, NodeState, Offset, Role};
 use std::convert::Infallible;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,9 @@ const OUTBOX: usize = 64;
 /// A node that stops because it differs finishes the batch under way, so that its heartbeat says what its database holds; a batch that
 /// somebody holds up is not waited for longer.
 const LAST_BATCH: Duration = Duration::from_secs(5);
+
+/// For so long a node that ends after it has stopped for its tables helps to find the rows that differ.
+const LAST_ROWS: Duration = Duration::from_secs(10);
 
 /// For so long a node that ends after it has stopped waits for the log to take its last heartbeat.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -46,6 +50,9 @@ pub(super) struct Lanes {
     watch: JoinSet<Stopped>,
     /// Follows DECISIONS, and writes what is agreed on.
     deciding: JoinSet<Infallible>,
+    _following: JoinSet<()>,
+    checker: JoinSet<()>,
+    checks: Checks,
     _pulse: JoinSet<()>,
     _effects: JoinSet<()>,
     said_stopped: CancellationToken,
@@ -77,11 +84,22 @@ fn pulse(node: &Node) -> Pulse {
     }
 }
 
-fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter, decisions: Following) -> AllLane {
+/// The lane, and who sums what it pins.
+fn all_lane(
+    node: Node,
+    answers: mpsc::Sender<Answers>,
+    reporter: Reporter,
+    decisions: Following,
+    checks: Checks,
+) -> (AllLane, Checker) {
     let Node { settings, log, identity, dbms, status, .. } = node;
     let interrupt = dbms.interrupt();
-    AllLane {
-        waiting: Waiting::new(dbms.locks(), status.clone(), reporter.clone()),
+    let (checks, begun) = LaneChecks::new(checks, dbms.snapshots());
+    let checker = checks.checker(begun, log.clone(), status.clone());
+    let lane = AllLane {
+        waiting: Waiting::new(dbms.locks(), checks.checks(), status.clone(), reporter.clone()),
+        proposer: Proposer::new(settings.node_id.clone(), settings.check_every, reporter.now_ms()),
+        checks,
         joiner: Joiner::new(settings.node_id.clone(), settings.role),
         node: settings.node_id,
         log,
@@ -100,11 +118,12 @@ fn all_lane(node: Node, answers: mpsc::Sender<Answers>, reporter: Reporter, deci
         lost_at: None,
         interrupt,
         same_log: SameLog::default(),
-    }
+    };
+    (lane, checker)
 }
 
 /// Compares this node with what the others said last, before it serves. Some: it must not.
-async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing) -> (Watch, Option<Stopped>) {
+async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing, checks: Checks) -> (Watch, Option<Stopped>) {
     let (name, status, identity) = (&node.settings.node_id, &node.status, &node.identity);
     // What can't be read now is said by the ALL lane, which reads it again.
     if let Ok(stored) = start::stored(&mut node.dbms, name, identity).await {
@@ -116,7 +135,8 @@ async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing) -> (Watc
         }
     }
     let topic_id = identity.topic_id.clone();
-    let mut watch = Watch::new(name.clone(), topic_id, node.log.clone(), status.clone(), reporter, hearing);
+    let hears = Hears { reporter, hearing, checks };
+    let mut watch = Watch::new(name.clone(), topic_id, node.log.clone(), status.clone(), hears);
     let stopped = watch.begin().await;
     (watch, stopped)
 }
@@ -135,6 +155,13 @@ fn spawn_if(wanted: bool, one: OneLane, drain: CancellationToken) -> (JoinSet<()
     (set, drain)
 }
 
+/// Follows NODES. The first task ends when this node must stop, the second hears on.
+fn follow(watch: Watch) -> (JoinSet<Stopped>, JoinSet<()>) {
+    let (stops, stopped) = oneshot::channel();
+    let stopped = async { stopped.await.expect("whoever follows NODES ends only with the node") };
+    (spawn(stopped), spawn(watch.run(stops)))
+}
+
 /// What ended first.
 enum Ended {
     All(Result<Dbms, Stopped>),
@@ -142,6 +169,7 @@ enum Ended {
     Broken(Cause),
     One(Result<(), JoinError>),
     Differs(Stopped),
+    Checker(JoinError),
     Drained,
 }
 
@@ -152,7 +180,8 @@ impl Lanes {
         let sender = Sender::new(log.clone(), node.partitions);
         let reporter = Reporter::new(log.clone(), name.clone(), node.settings.clock.clone());
         let hearing = Hearing::new(name.clone(), node.identity.topic_id.clone());
-        let (watch, stopped) = compare(&mut node, reporter.clone(), hearing.clone()).await;
+        let checks = Checks::new(name.clone(), node.identity.topic_id.clone(), node.info().name.to_owned());
+        let (watch, stopped) = compare(&mut node, reporter.clone(), hearing.clone(), checks.clone()).await;
         let serves = stopped.is_none();
         let (answers, outbox) = mpsc::channel(OUTBOX);
         let (one, pulse) = (one_lane(&node, sender.clone(), reporter.clone()), pulse(&node));
@@ -165,17 +194,18 @@ impl Lanes {
         }
         let (follower, decisions) = Follower::new(name.clone(), log.clone(), reporter.clone());
         let clerk = Clerk { node: name.clone(), log: log.clone(), hearing, decisions: decisions.clone() };
-        let (all, lane_drain) = (all_lane(node, answers, reporter.clone(), decisions), drain.child_token());
+        let (all, checker) = all_lane(node, answers, reporter.clone(), decisions, checks.clone());
+        let lane_drain = drain.child_token();
         let mut deciding = spawn(follower.run());
         if serves {
             deciding.spawn(clerk.run());
         }
-        let (all, watch) = match stopped {
-            None => (spawn(all.run(lane_drain.clone())), spawn(watch.run())),
+        let (all, (watch, following)) = match stopped {
+            None => (spawn(all.run(lane_drain.clone())), follow(watch)),
             Some(stopped) => {
                 // Before the first heartbeat: what the node is known by when it is started again must not be said over.
                 status.is(state(&stopped));
-                (spawn(async { Err(stopped) }), JoinSet::new())
+                (spawn(async { Err(stopped) }), (JoinSet::new(), JoinSet::new()))
             }
         };
         Self {
@@ -184,6 +214,9 @@ impl Lanes {
             one: spawn_if(voter && serves, one, drain.child_token()),
             watch,
             deciding,
+            _following: following,
+            checker: spawn(checker.run()),
+            checks,
             said_stopped: pulse.said_stopped.clone(),
             _effects: effects,
             _pulse: spawn(pulse.run(log, status.clone())),
@@ -220,6 +253,10 @@ impl Lanes {
                     self.reporter.say(ErrorClass::Alarm, None, &cause, None).await;
                 }
                 Ended::Differs(stopped) => return self.differs(stopped, drain).await,
+                Ended::Checker(panic) => {
+                    let cause = panicked("checks", &panic);
+                    self.reporter.say(ErrorClass::Alarm, None, &cause, None).await;
+                }
                 Ended::Drained => {}
             }
         }
@@ -250,6 +287,7 @@ impl Lanes {
                 Err(panic) => Ended::Broken(panicked("answers", &panic)),
             },
             Some(one) = self.one.0.join_next(), if !self.one.0.is_empty() => Ended::One(one),
+            Some(checker) = self.checker.join_next(), if !self.checker.is_empty() => checker.map_or_else(Ended::Checker, |()| Ended::Drained),
             else => { drain.cancelled().await; Ended::Drained }
         }
     }
@@ -265,6 +303,10 @@ impl Lanes {
         drain.cancelled().await;
         finish(&mut self.answers).await;
         finish(&mut self.one.0).await;
+        if stopped.fault.cause().code == DIVERGED {
+            // The rows that differ are found by this node and the others together.
+            let _ = tokio::time::timeout(LAST_ROWS, self.checks.idle()).await;
+        }
         // By its last heartbeat others know at once that it is gone, and it knows itself when it is started again.
         let _ = tokio::time::timeout(LAST_WORDS, self.said_stopped.cancelled()).await;
         Err(stopped.into())

@@ -1,4 +1,4 @@
-use super::watch::Watch;
+use super::watch::{Hears, Watch};
 use super::*;
 use crate::effects::EffectsBy;
 use crate::report::Reporter;
@@ -375,7 +375,8 @@ fn astray(memory: &MemoryLog) -> Watch {
     let log = Log::memory(memory.clone());
     let reporter = Reporter::new(log.clone(), "n2".into(), Arc::new(|| 0));
     let hearing = crate::clerk::Hearing::new("n2".into(), "topic".into());
-    Watch::new("n2".into(), "topic".into(), log, n2.status, reporter, hearing)
+    let checks = crate::check::Checks::new("n2".into(), "topic".into(), "SQLite".into());
+    Watch::new("n2".into(), "topic".into(), log, n2.status, Hears { reporter, hearing, checks })
 }
 
 async fn say(memory: &MemoryLog, heartbeat: &Heartbeat) {
@@ -411,14 +412,17 @@ async fn trouble_of_the_log_does_not_end_the_watch() {
     say(&memory, &beat("n1", 6, right(6))).await;
     let mut watch = astray(&memory);
     assert_eq!(watch.begin().await, None);
-    let watching = tokio::spawn(watch.run());
+    let (stops, stopped) = tokio::sync::oneshot::channel();
+    let watching = tokio::spawn(watch.run(stops));
     memory.recreate(Topic::Nodes);
     for node in ["n1", "n3"] {
         tokio::time::advance(SECOND).await;
         say(&memory, &beat(node, 7, right(7))).await;
     }
-    let stopped = tokio::time::timeout(60 * SECOND, watching).await.expect("it reads anew").unwrap();
+    let stopped = tokio::time::timeout(60 * SECOND, stopped).await.expect("it reads anew").unwrap();
     assert_eq!(stopped.fault.cause().code, "diverged");
+    assert!(!watching.is_finished(), "it hears on");
+    watching.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -426,12 +430,13 @@ async fn while_it_is_open_who_is_right_it_goes_on_and_says_so_once() {
     let memory = MemoryLog::new();
     let mut watch = astray(&memory);
     assert_eq!(watch.begin().await, None);
-    let watching = tokio::spawn(watch.run());
+    let (stops, mut stopped) = tokio::sync::oneshot::channel();
+    let watching = tokio::spawn(watch.run(stops));
     for _ in 0..3 {
         say(&memory, &beat("n1", 7, right(7))).await;
         tokio::time::sleep(SECOND).await;
     }
-    assert!(!watching.is_finished());
+    assert!(stopped.try_recv().is_err());
     let alarms = memory.records(Topic::Errors, 0);
     assert_eq!(alarms.len(), 1);
     let alarm: SystemError = serde_json::from_slice(alarms[0].value.as_deref().unwrap()).unwrap();

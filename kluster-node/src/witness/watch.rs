@@ -8,6 +8,7 @@
 use super::finding::{Finding, Verdict, still};
 use super::{GONE_AFTER, Witness};
 use crate::all_lane::Stopped;
+use crate::check::{Checks, Difference, is_report};
 use crate::clerk::Hearing;
 use crate::fault::{Cause, Fault};
 use crate::report::Reporter;
@@ -16,6 +17,7 @@ use kluster_log::{Log, LogError, Reader, Record};
 use kluster_protocol::{ErrorClass, Heartbeat, NodeId, Offset, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Records taken at once.
@@ -27,6 +29,24 @@ const PAST: Duration = GONE_AFTER;
 /// Before NODES is read anew after an error.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Why this node must stop.
+enum Found {
+    /// Its chain is another.
+    Chain(Finding),
+    /// A check found other tables.
+    Tables(Difference),
+}
+
+/// Who hears of what a watch finds.
+pub struct Hears {
+    /// People, by ERRORS.
+    pub reporter: Reporter,
+    /// Who decides on stuck offsets.
+    pub hearing: Hearing,
+    /// Who compares tables.
+    pub checks: Checks,
+}
+
 /// Compares this node with the others.
 pub struct Watch {
     node: NodeId,
@@ -34,6 +54,7 @@ pub struct Watch {
     log: Log,
     status: Status,
     reporter: Reporter,
+    checks: Checks,
     /// Behind what was read before the node began to serve.
     reader: Option<Reader>,
     /// Who else wants to hear.
@@ -44,9 +65,10 @@ pub struct Watch {
 
 impl Watch {
     /// A watch for `node`, whose chains are in `status`.
-    pub fn new(node: NodeId, topic_id: String, log: Log, status: Status, reporter: Reporter, hearing: Hearing) -> Self {
+    pub fn new(node: NodeId, topic_id: String, log: Log, status: Status, hears: Hears) -> Self {
         let witness = Witness::new(node.clone(), topic_id, Instant::now());
-        Self { node, witness, log, status, reporter, reader: None, hearing, said: None }
+        let Hears { reporter, hearing, checks } = hears;
+        Self { node, witness, log, status, reporter, checks, reader: None, hearing, said: None }
     }
 
     /// Reads what NODES holds, and compares: before the node serves or says anything itself. Some: it must not.
@@ -66,17 +88,29 @@ impl Watch {
         if let Some((at, chain)) = self.witness.marked(&self.status) {
             return Some(self.stop(at, still(at, chain)).await);
         }
+        if let Some(found) = self.checks.marked(&self.status) {
+            return Some(self.stop(found.at, found.cause).await);
+        }
+        self.checks.forget_former(&self.log, &self.status).await;
         match self.judge().await {
-            Some(finding) => Some(self.stop(finding.at, finding.stops()).await),
+            Some(found) => Some(self.stop_for(found).await),
             None => None,
         }
     }
 
-    /// Follows NODES until this node must stop; reads anew after trouble.
-    pub async fn run(mut self) -> Stopped {
+    /// Follows NODES, reads anew after trouble, and says by `stops` when this node must stop. From then on it only hears: what differs is still
+    /// narrowed to its rows.
+    pub async fn run(mut self, stops: oneshot::Sender<Stopped>) {
+        let mut stops = Some(stops);
         loop {
-            match self.follow().await {
-                Ok(finding) => return self.stop(finding.at, finding.stops()).await,
+            match self.follow(stops.is_some()).await {
+                Ok(found) => {
+                    let stopped = self.stop_for(found).await;
+                    if let Some(stops) = stops.take() {
+                        // Nobody waits only where the node ends already.
+                        let _ = stops.send(stopped);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(node = %self.node, %error, "NODES cannot be read: this node cannot tell whether it differs");
                     sleep(PAUSE).await;
@@ -85,7 +119,7 @@ impl Watch {
         }
     }
 
-    async fn follow(&mut self) -> Result<Finding, LogError> {
+    async fn follow(&mut self, judges: bool) -> Result<Found, LogError> {
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
             None => {
@@ -95,8 +129,9 @@ impl Watch {
             }
         };
         loop {
-            if let Some(finding) = self.judge().await {
-                return Ok(finding);
+            if judges && let Some(found) = self.judge().await {
+                self.reader = Some(reader);
+                return Ok(found);
             }
             for record in reader.next_batch(BATCH).await? {
                 self.hear(&record, false);
@@ -135,6 +170,9 @@ impl Watch {
 
     /// `before`: before this run of the node said anything.
     fn hear(&mut self, record: &Record, before: bool) {
+        if is_report(record) {
+            return self.checks.hear(record, before);
+        }
         let Some(value) = &record.value else {
             let name = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let name = NodeId::new(name);
@@ -153,7 +191,19 @@ impl Watch {
     }
 
     /// Some: this node must stop. What else there is to say is said once.
-    async fn judge(&mut self) -> Option<Finding> {
+    async fn judge(&mut self) -> Option<Found> {
+        if let Some(found) = self.judge_chains().await {
+            return Some(Found::Chain(found));
+        }
+        let difference = self.checks.judge(&self.witness, &self.status, Instant::now())?;
+        if difference.stops {
+            return Some(Found::Tables(difference));
+        }
+        self.reporter.say(ErrorClass::Alarm, Some((difference.at, String::new())), &difference.cause, None).await;
+        None
+    }
+
+    async fn judge_chains(&mut self) -> Option<Finding> {
         let (open, finding) = match self.witness.judge(&self.status, Instant::now()) {
             Verdict::Agrees => {
                 self.said = None;
@@ -169,6 +219,18 @@ impl Watch {
             self.reporter.say(ErrorClass::Alarm, Some((finding.at, String::new())), &finding.goes_on(), None).await;
         }
         None
+    }
+
+    async fn stop_for(&self, found: Found) -> Stopped {
+        match found {
+            Found::Chain(finding) => self.stop(finding.at, finding.stops()).await,
+            Found::Tables(difference) => {
+                if let Ok(Err(error)) = timeout(QUIET, self.checks.say_stopped(&self.log)).await {
+                    tracing::warn!(node = %self.node, %error, "that this node has stopped for its tables was not taken by the log");
+                }
+                self.stop(difference.at, difference.cause).await
+            }
+        }
     }
 
     async fn stop(&self, at: Offset, cause: Cause) -> Stopped {

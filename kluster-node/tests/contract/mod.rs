@@ -17,11 +17,13 @@ use std::time::Duration;
 mod batches;
 mod order;
 mod reads;
+mod snapshots;
 mod statements;
 
 pub use batches::*;
 pub use order::*;
 pub use reads::*;
+pub use snapshots::*;
 pub use statements::*;
 
 /// A DBMS with one empty database of its own.
@@ -58,6 +60,9 @@ macro_rules! cases {
             reads_end_in_time,
             reads_end_when_nobody_waits,
             recovered_sessions_go_on,
+            a_snapshot_keeps_its_offset_while_others_are_applied,
+            sums_tell_unlike_rows_and_schemas_apart,
+            a_dropped_snapshot_gives_way_to_schema_changes,
         );
     };
     ($start:path: $($case:ident,)+) => {

@@ -21,6 +21,10 @@ pub async fn until(
     let following = async {
         while !enough(&beats) {
             let record = reader.next().await.expect("NODES can be read");
+            // Reports of checks are no heartbeats.
+            if record.header(kluster_protocol::header::KIND).is_some() || record.value.is_none() {
+                continue;
+            }
             let beat: Heartbeat =
                 serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a heartbeat");
             beats.insert(beat.node_id.to_string(), beat);

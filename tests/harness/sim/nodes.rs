@@ -5,6 +5,7 @@ use super::faults::{Chance, Death, Killer, Mortals};
 use crate::inline;
 use kluster_log::{Log, MemoryLog};
 use kluster_node::all_lane::BatchLimit;
+use kluster_node::check::CheckEvery;
 use kluster_node::dbms::Dbms;
 use kluster_node::node::{Node, NodeSettings};
 use kluster_node::status::Status;
@@ -144,6 +145,7 @@ impl Seat {
         NodeSettings {
             clock: Arc::new(move || epoch.elapsed().as_millis() as u64),
             window: self.window,
+            check_every: CheckEvery { offsets: Some(25), time: None },
             max_batch: BatchLimit(Arc::new(move || chance.draw(|rng| rng.random_range(1..=MAX_BATCH)))),
             ..inline(&self.name, format!("sqlite:{}", self.file.display()), steps)
         }

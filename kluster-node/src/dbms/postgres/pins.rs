@@ -66,6 +66,19 @@ pub const SUPERUSERS: &[(&str, &str, &str)] = &[
 /// What a crash takes back is replayed from the log, so COMMIT need not wait for the disk.
 const APPLYING: &[(&str, &str)] = &[("synchronous_commit", "off")];
 
+/// What differs from the above in a session that sums tables for a check: it logs in as owner, so nothing of a user's may be executed in it. A
+/// session whose node is gone must not hold locks until its query ends.
+const CHECKING: &[(&str, &str)] = &[
+    ("search_path", "pg_catalog, pg_temp"),
+    ("row_security", "off"),
+    ("lock_timeout", "5s"),
+    ("default_transaction_isolation", "repeatable read"),
+    ("default_transaction_read_only", "on"),
+];
+
+/// The same, by the first major version that knows them.
+const CHECKING_SINCE: &[(u32, &str, &str)] = &[(14, "client_connection_check_interval", "1s")];
+
 /// Kluster's own session: no user's object is ever meant, and it waits for no lock for ever.
 const OWNER: &[(&str, &str)] = &[
     ("search_path", "pg_catalog, pg_temp"),
@@ -95,6 +108,12 @@ pub fn applying(address: Address, version: u32) -> Address {
 pub fn reading(address: Address, version: u32) -> Address {
     let since = SINCE.iter().filter(|(major, ..)| *major <= version).map(|(_, name, value)| (*name, *value));
     with(address, USER_SQL.iter().copied().chain(since))
+}
+
+/// The address of a session that sums tables, from the owner's. Of a setting that is named twice the server takes the later value.
+pub fn checking(owner: Address, version: u32) -> Address {
+    let since = CHECKING_SINCE.iter().filter(|(major, ..)| *major <= version).map(|(_, name, value)| (*name, *value));
+    with(reading(owner, version), CHECKING.iter().copied().chain(since))
 }
 
 fn with<'a>(address: Address, pins: impl Iterator<Item = (&'a str, &'a str)>) -> Address {

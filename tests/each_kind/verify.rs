@@ -1,0 +1,214 @@
+//! kluster-admin verify and the nodes' own checks, against real clusters: what differs is found, named and shown; what is equal is equal
+//! whatever its physical order; a check gives way and holds nobody up.
+
+use kluster_protocol::{Heartbeat, NodeState, Offset, SystemError, Topic};
+use kluster_tests::cluster::{Cluster, Database, Kind, PATIENCE, binary};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::process::{Command, Output, Stdio};
+
+/// Exit code: tables differ.
+const DIFFER: i32 = 3;
+
+async fn verify(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, Value) {
+    let mut command = Command::new(binary("kluster-admin"));
+    command.arg("verify").args(arguments).args(["--output", "json"]).args(cluster.flags()).stdin(Stdio::null());
+    let output: Output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("a thread can be awaited")
+        .expect("kluster-admin starts");
+    let (said, trouble) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}\n{trouble}"));
+    (output.status.code(), said)
+}
+
+/// Tables with every kind of key and many kinds of values, and rows whose physical order a test can change.
+async fn fill(cluster: &Cluster, kind: Kind) {
+    let client = cluster.client().await;
+    let (double, blob, bytes) = match kind {
+        Kind::Postgres => ("double precision", "bytea", "'\\x00ff'"),
+        Kind::MariaDb => ("double", "blob", "x'00ff'"),
+        Kind::Sqlite => ("double", "blob", "x'00ff'"),
+    };
+    for sql in [
+        format!(
+            "create table person (id integer primary key, name varchar(80), weight {double}, score real, photo {blob}, \
+             born date, paid decimal(12,3), note text)"
+        ),
+        "create table pair (a integer not null, b varchar(20) not null, c integer, primary key (b, a))".to_owned(),
+        "create table keyless (word varchar(40), number integer)".to_owned(),
+        "create view heavy as select id, name from person where weight > 50".to_owned(),
+        "create index by_name on person (name)".to_owned(),
+    ] {
+        client.execute(&sql).all().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    for n in 0..20 {
+        let sql = format!(
+            "insert into person values ({n}, 'name é {n}', {n}.1, {n}.3, {bytes}, '2001-02-03', {n}.125, null)"
+        );
+        client.execute(&sql).all().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        client.execute(format!("insert into pair values ({n}, 'b{n}', null)")).all().await.expect("a pair");
+        client.execute("insert into keyless values ('same', 1)").all().await.expect("a row without key");
+    }
+    // Rows that move.
+    client.execute("update person set note = 'moved' where id < 5").all().await.expect("an update");
+    client.execute("delete from pair where a = 3").all().await.expect("a delete");
+}
+
+fn tables(said: &Value) -> BTreeMap<String, bool> {
+    let tables = said["tables"].as_array().expect("a list of tables").iter();
+    let table = |table: &Value| {
+        let equal = table["equal"].as_bool().unwrap_or_else(|| panic!("not compared: {table}"));
+        (table["table"].as_str().expect("a name").trim_start_matches("public.").to_owned(), equal)
+    };
+    tables.map(table).collect()
+}
+
+/// Rewrites the database so that its rows lie elsewhere.
+async fn move_rows(database: &Database) {
+    match database {
+        Database::Postgres(..) => {
+            database.sql("vacuum full person").await;
+            database.sql("create table k as select * from pair order by c, a desc; truncate pair; insert into pair select * from k order by a desc; drop table k").await
+        }
+        Database::MariaDb(..) => database.sql("alter table person force; alter table keyless force").await,
+        Database::Sqlite(file, _) => {
+            let database = rusqlite::Connection::open(file).expect("the file can be opened");
+            let move_rows = "begin; create temp table k as select * from pair; delete from pair; insert into pair select * from k order by a desc; commit";
+            database.execute_batch(move_rows).expect("rows can be written anew");
+            String::new()
+        }
+    };
+}
+
+pub async fn equal_tables_are_equal_however_their_rows_lie(kind: Kind) {
+    let cluster = Cluster::start(kind, 3).await;
+    fill(&cluster, kind).await;
+    move_rows(cluster.nodes[1].database()).await;
+    let (code, said) = verify(&cluster, &[]).await;
+    assert_eq!((code, &said["equal"]), (Some(0), &json!(true)), "{said:#}");
+    let found = tables(&said);
+    for name in ["(schema)", "person", "pair", "keyless"] {
+        assert_eq!(found.get(name), Some(&true), "{name}: {said:#}");
+    }
+    assert!(said["check"]["offset"].as_u64().is_some_and(|offset| offset > 60), "{said:#}");
+    assert_eq!(
+        said["tables"]
+            .as_array()
+            .expect("tables")
+            .iter()
+            .find(|t| t["table"].as_str().expect("a name").ends_with("person"))
+            .expect("person")["rows"]["n2"],
+        20
+    );
+}
+
+pub async fn a_changed_row_is_found_named_and_shown(kind: Kind) {
+    let cluster = Cluster::start(kind, 3).await;
+    fill(&cluster, kind).await;
+    let database = cluster.nodes[1].database();
+    database.sql("update person set name = 'altered' where id = 7").await;
+    database.sql("delete from pair where a = 5").await;
+    let (code, said) = verify(&cluster, &[]).await;
+    assert_eq!(code, Some(DIFFER), "{said:#}");
+    let differing: Vec<String> = tables(&said).into_iter().filter(|(_, equal)| !equal).map(|(name, _)| name).collect();
+    assert_eq!(differing, ["pair", "person"], "{said:#}");
+    let unlike = |table: &str| {
+        let all = said["differences"].as_array().expect("a list of differences");
+        let found = all.iter().find(|one| one["table"].as_str().expect("a name").ends_with(table));
+        found.unwrap_or_else(|| panic!("{table} is not shown: {said:#}"))
+    };
+    let person = unlike("person");
+    assert_eq!(
+        (person["key"].clone(), person["rows"].as_array().map(Vec::len)),
+        (json!(["id"]), Some(1)),
+        "{person:#}"
+    );
+    let names: Vec<&Value> = ["n1", "n2", "n3"].iter().map(|node| &person["rows"][0][node][0]["name"]).collect();
+    assert_eq!(names, ["name é 7", "altered", "name é 7"], "{person:#}");
+    let pair = unlike("pair");
+    assert_eq!((&pair["rows"][0]["n1"][0]["a"], &pair["rows"][0]["n2"]), (&json!("5"), &json!([])), "{pair:#}");
+
+    // The node stops, and says which tables, not which values.
+    let stopped = |beat: &Heartbeat| matches!(&beat.state, NodeState::Stopped { code, .. } if code == "diverged");
+    cluster.heartbeats_until(|beats| beats.get("n2").is_some_and(stopped)).await;
+    let errors = errors(&cluster).await;
+    let fatal: Vec<&SystemError> = errors
+        .iter()
+        .filter(|error| error.node_id.as_str() == "n2" && error.code.as_deref() == Some("diverged"))
+        .collect();
+    let message = &fatal.last().expect("n2 says why").message;
+    for word in ["person", "pair", "at offset", said["check"]["id"].as_str().expect("an id")] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+    assert!(errors.iter().all(|error| !error.message.contains("altered")), "values are no part of a report");
+    // The others go on.
+    let client = cluster.client().await;
+    client.execute("insert into keyless values ('on', 2)").quorum().await.expect("two of three are a quorum");
+
+    // What was found stays to be seen.
+    let (code, last) = verify(&cluster, &["--last"]).await;
+    assert_eq!((code, &last["differences"]), (Some(DIFFER), &said["differences"]));
+}
+
+async fn errors(cluster: &Cluster) -> Vec<SystemError> {
+    let range = cluster.log().range(Topic::Errors, 0).await.expect("ERRORS has a range");
+    let mut reader = cluster.log().read(Topic::Errors, 0, range.start).await.expect("ERRORS can be read");
+    let mut errors = Vec::new();
+    let mut next: Offset = range.start;
+    while next < range.end {
+        let record = reader.next().await.expect("ERRORS can be read");
+        next = record.offset.next();
+        errors.push(serde_json::from_slice(record.value.as_deref().unwrap_or_default()).expect("a report"));
+    }
+    errors
+}
+
+pub async fn the_nodes_check_by_themselves_and_who_differs_stays_stopped(kind: Kind) {
+    let mut cluster = Cluster::without_nodes().await;
+    for _ in 0..3 {
+        let database = Database::create(kind).await;
+        cluster.add_with(database, &["--check-offsets", "40"]);
+    }
+    cluster.ready().await;
+    let client = cluster.client().await;
+    client.execute("create table t(id integer primary key, v integer)").all().await.expect("a table");
+    client.execute("insert into t values (1, 1)").all().await.expect("a row");
+    cluster.nodes[2].database().sql("update t set v = 2 where id = 1").await;
+    let stopped = |beat: &Heartbeat| matches!(&beat.state, NodeState::Stopped { code, .. } if code == "diverged");
+    let writing = async {
+        for n in 2.. {
+            // The third may be gone by now.
+            client.execute(format!("insert into t values ({n}, {n})")).quorum().await.expect("a row");
+        }
+    };
+    let found = cluster.heartbeats_until(|beats| beats.get("n3").is_some_and(stopped));
+    tokio::select! {
+        () = writing => {}
+        _ = found => {}
+    }
+    let (code, last) = verify(&cluster, &["--last"]).await;
+    assert_eq!(code, Some(DIFFER), "{last:#}");
+    assert!(last["check"]["id"].as_str().is_some_and(|id| id.starts_with("periodic-")), "{last:#}");
+    let values: Vec<&Value> =
+        ["n1", "n3"].iter().map(|node| &last["differences"][0]["rows"][0][node][0]["v"]).collect();
+    assert_eq!(values, ["1", "2"], "{last:#}");
+    // Started again on the same database it does not serve.
+    cluster.nodes[2].signal("TERM");
+    cluster.nodes[2].ended().await;
+    let end = cluster.log().range(Topic::Nodes, 0).await.expect("NODES has a range").end;
+    cluster.nodes[2].restart(&[]);
+    let mut reader = cluster.log().read(Topic::Nodes, 0, end).await.expect("NODES can be read");
+    let first = async {
+        loop {
+            let record = reader.next().await.expect("NODES can be read");
+            if let Ok(beat) = serde_json::from_slice::<Heartbeat>(record.value.as_deref().unwrap_or_default())
+                && beat.node_id.as_str() == "n3"
+            {
+                return beat;
+            }
+        }
+    };
+    let beat = tokio::time::timeout(PATIENCE, first).await.expect("it says something");
+    assert!(stopped(&beat), "{beat:?}");
+}
