@@ -2,9 +2,9 @@
 #![cfg(test)]
 
 use kluster_protocol::{
-    Came, Chain, Control, Decision, Effects, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS, MAX_REQUEST_BYTES,
-    MAX_ROW_BYTES, MAX_STATEMENTS, Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response, SystemError,
-    partition_of,
+    Came, Chain, CheckReport, Control, Decision, Effects, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS,
+    MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS, Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response,
+    SystemError, partition_of,
 };
 use kluster_test_servers::require;
 use std::collections::BTreeSet;
@@ -118,8 +118,11 @@ fn examples_are_records() {
     for json in examples(section(&text, "Decisions")) {
         holds(json, |json| serde_json::from_str::<Decision>(json).unwrap());
     }
+    for json in examples(section(&text, "Checks (NODES)")) {
+        holds(json, |json| serde_json::from_str::<CheckReport>(json).unwrap());
+    }
     let controls = rows(section(&text, "Control records"));
-    assert_eq!(controls.len(), 4);
+    assert_eq!(controls.len(), 5);
     for row in &controls[1..] {
         holds(&row[0], |json| serde_json::from_str::<Control>(json).unwrap());
     }

@@ -330,7 +330,8 @@ impl AllLane {
     async fn caught_up(&mut self, held: &Held) {
         self.status.is(NodeState::Ready);
         self.joiner.ask(&self.log, &held.state.membership).await;
-        self.proposer.ask(&self.log, &held.state, self.reporter.now_ms()).await;
+        let compared = self.status.effects().kind().is_some_and(|(_, means, _)| means.compares());
+        self.proposer.ask(&self.log, &held.state, self.reporter.now_ms(), compared).await;
     }
 
     /// Somebody's open transaction keeps records from every reader: someone should look. Said once.

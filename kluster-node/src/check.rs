@@ -21,7 +21,7 @@ mod run;
 mod tests;
 
 pub use council::Council;
-pub use every::{CheckEvery, OFFSETS, Proposer, SECONDS};
+pub use every::{CheckEvery, OFFSETS, OFTENER, Proposer, SECONDS};
 pub use lane::LaneChecks;
 pub use run::{Begun, Checker};
 

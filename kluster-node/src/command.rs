@@ -66,7 +66,7 @@ fn settings(config: &Config) -> NodeSettings {
         http: node.http.0,
         trust_topics: node.trust_topics,
         development: node.development,
-        check_every: CheckEvery::of(node.check_offsets, node.check_seconds),
+        check_every: CheckEvery { offsets: node.check_offsets, seconds: node.check_seconds },
         max_batch: max_batch(),
         ..NodeSettings::of(dbms)
     }

@@ -65,12 +65,12 @@ pub struct NodeConfig {
     /// End with exit code 5 when the ALL lane stops, instead of staying up to be asked why
     #[arg(long, env = "KLUSTER_EXIT_WHEN_STOPPED")]
     pub exit_when_stopped: bool,
-    /// Ask for a check of all tables after so many offsets; 0: never for this. The shortest interval of any voter counts
-    #[arg(long, env = "KLUSTER_CHECK_OFFSETS", value_name = "COUNT", default_value_t = crate::check::OFFSETS)]
-    pub check_offsets: u64,
-    /// Ask for a check of all tables after so many seconds; 0: never for this. The shortest interval of any voter counts
-    #[arg(long, env = "KLUSTER_CHECK_SECONDS", value_name = "SECONDS", default_value_t = crate::check::SECONDS)]
-    pub check_seconds: u64,
+    /// Ask for a check of all tables after so many offsets, 0: never for this [default: 100000, a sixth of it where effects are not compared]. The shortest interval of any voter counts
+    #[arg(long, env = "KLUSTER_CHECK_OFFSETS", value_name = "COUNT")]
+    pub check_offsets: Option<u64>,
+    /// Ask for a check of all tables after so many seconds, 0: never for this [default: 3600, a sixth of it where effects are not compared]. The shortest interval of any voter counts
+    #[arg(long, env = "KLUSTER_CHECK_SECONDS", value_name = "SECONDS")]
+    pub check_seconds: Option<u64>,
     /// Log lines as JSON
     #[arg(long, env = "KLUSTER_LOG_JSON")]
     pub log_json: bool,

@@ -168,7 +168,7 @@ mod tests {
         let mut state = state();
         let mut check = |offset: u64, id: &str, replaces: Option<u64>| {
             let record = record(offset, offset as i64);
-            state.advance(&record, record.hash(), None, &[]);
+            state.advance(&record, record.hash(), Came::PASSED);
             state.control(&Control::Check { id: id.to_owned(), replaces, attempt: 0 });
             (state.check.number, state.check.id.clone(), state.check.offset.get())
         };

@@ -147,7 +147,7 @@ impl Council {
         let check = &own.check;
         let names: Vec<&str> = others.iter().map(NodeId::as_str).collect();
         let message = format!(
-            "check {} at offset {}: {} differ from {}'s (of {} voters); {ending} kluster-admin verify --last shows the rows",
+            "check {} at offset {}: {} differ from {}'s (of {} voters); {ending}; kluster-admin verify --last shows the rows",
             check.id,
             check.offset,
             named(&tables),
@@ -177,7 +177,7 @@ impl Council {
         }
         let message = format!(
             "this node stopped before because check {} at offset {} found its tables unlike the others', and its database is still the one of then: it stays \
-             stopped. {} If it is this database that is right, take the node out by kluster-admin leave before it is started again",
+             stopped. {}. If it is this database that is right, take the node out by kluster-admin leave before it is started again",
             own.check.id,
             own.check.offset,
             remedy()
@@ -207,5 +207,5 @@ fn named(tables: &BTreeSet<String>) -> String {
 }
 
 fn remedy() -> &'static str {
-    "Find out whose rows are wrong, empty that database, and start its node: it refills from the log."
+    "Find out whose rows are wrong, empty that database, and start its node: it refills from the log"
 }

@@ -17,31 +17,20 @@ use tokio::time::Instant;
 pub const OFFSETS: u64 = 100_000;
 /// A check after so many seconds, where effects are compared.
 pub const SECONDS: u64 = 3600;
+/// Where effects are not compared, a check comes so many times as often.
+pub const OFTENER: u64 = 6;
 
 /// The voters ask one after the other, so that one record is enough in most cases.
 const APART: Duration = Duration::from_secs(2);
 
-/// How often a check is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How often a check is asked for: after so many offsets or seconds since the newest one, 0 for never; none: [`OFFSETS`] and [`SECONDS`], or an
+/// [`OFTENER`]th of them where effects are not compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CheckEvery {
-    /// After so many offsets since the newest one; none: however many.
+    /// Offsets.
     pub offsets: Option<u64>,
-    /// After so long since the newest one; none: however long.
-    pub time: Option<Duration>,
-}
-
-impl Default for CheckEvery {
-    fn default() -> Self {
-        Self::of(OFFSETS, SECONDS)
-    }
-}
-
-impl CheckEvery {
-    /// After so many offsets and seconds; 0 is never.
-    pub fn of(offsets: u64, seconds: u64) -> Self {
-        let time = Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
-        Self { offsets: Some(offsets).filter(|offsets| *offsets > 0), time }
-    }
+    /// Seconds.
+    pub seconds: Option<u64>,
 }
 
 /// Asks for checks.
@@ -62,10 +51,10 @@ impl Proposer {
         Self { node, every, since_ms: now_ms, due: None, asked: None }
     }
 
-    /// Asks if it is time and this node is a voter.
-    pub async fn ask(&mut self, log: &Log, state: &State, now_ms: u64) {
+    /// Asks if it is time and this node is a voter; `compared`: so are its effects.
+    pub async fn ask(&mut self, log: &Log, state: &State, now_ms: u64, compared: bool) {
         let number = state.check.number;
-        if self.asked == Some(number) || !self.is_due(state, now_ms) {
+        if self.asked == Some(number) || !self.is_due(state, now_ms, compared) {
             return;
         }
         let place = state.membership.voters.iter().position(|voter| *voter == self.node);
@@ -88,11 +77,14 @@ impl Proposer {
         }
     }
 
-    fn is_due(&self, state: &State, now_ms: u64) -> bool {
+    fn is_due(&self, state: &State, now_ms: u64, compared: bool) -> bool {
         let newest = &state.check;
-        let offsets = state.applied.get().saturating_sub(newest.offset.get());
+        let part = if compared { 1 } else { OFTENER };
+        let (offsets, seconds) =
+            (self.every.offsets.unwrap_or(OFFSETS / part), self.every.seconds.unwrap_or(SECONDS / part));
         let since_ms = if newest.number == 0 { self.since_ms } else { u64::try_from(newest.at_ms).unwrap_or_default() };
-        let passed = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        self.every.offsets.is_some_and(|every| offsets >= every) || self.every.time.is_some_and(|every| passed >= every)
+        let passed = state.applied.get().saturating_sub(newest.offset.get());
+        let seconds_passed = now_ms.saturating_sub(since_ms) / 1000;
+        (offsets > 0 && passed >= offsets) || (seconds > 0 && seconds_passed >= seconds)
     }
 }

@@ -132,36 +132,45 @@ async fn voters_ask_one_after_the_other_and_once_for_each_check() {
     let log = Log::memory(memory.clone());
     let mut state = State::empty("n2".into(), "k".into(), "t".into());
     state.membership = Membership { version: 3, voters: THREE.map(Into::into).to_vec(), observers: vec![] };
-    let every = CheckEvery::of(100, 60);
+    let every = CheckEvery { offsets: Some(100), seconds: Some(60) };
     let mut first = Proposer::new("n1".into(), every, 0);
     let mut second = Proposer::new("n2".into(), every, 0);
     let mut stranger = Proposer::new("n9".into(), every, 0);
     let records = || memory.records(Topic::All, 0).len();
     state.applied = Offset::new(99);
-    first.ask(&log, &state, 59_999).await;
+    first.ask(&log, &state, 59_999, true).await;
     assert_eq!(records(), 0, "not due");
     state.applied = Offset::new(100);
     for _ in 0..3 {
-        second.ask(&log, &state, 0).await;
-        stranger.ask(&log, &state, 0).await;
+        second.ask(&log, &state, 0, true).await;
+        stranger.ask(&log, &state, 0, true).await;
         assert_eq!(records(), 0, "the first voter's turn");
     }
-    first.ask(&log, &state, 0).await;
-    first.ask(&log, &state, 0).await;
+    first.ask(&log, &state, 0, true).await;
+    first.ask(&log, &state, 0, true).await;
     assert_eq!(records(), 1, "asked once");
     tokio::time::advance(Duration::from_secs(3)).await;
-    second.ask(&log, &state, 0).await;
+    second.ask(&log, &state, 0, true).await;
     assert_eq!(records(), 2, "the first may not have got through");
     // Of the two records one changes something.
     for record in memory.records(Topic::All, 0) {
         state.control(&serde_json::from_slice(record.value.as_deref().unwrap()).unwrap());
     }
     assert_eq!(state.check.number, 1);
-    first.ask(&log, &state, 59_999).await;
+    first.ask(&log, &state, 59_999, true).await;
     assert_eq!(records(), 2);
-    first.ask(&log, &state, 60_000).await;
+    first.ask(&log, &state, 60_000, true).await;
     assert_eq!(records(), 3, "by time");
-    let mut never = Proposer::new("n1".into(), CheckEvery::of(0, 0), 0);
-    never.ask(&log, &State { applied: Offset::new(1 << 30), ..state }, u64::MAX).await;
+    let never = CheckEvery { offsets: Some(0), seconds: Some(0) };
+    state.applied = Offset::new(1 << 30);
+    Proposer::new("n1".into(), never, 0).ask(&log, &state, u64::MAX, true).await;
     assert_eq!(records(), 3);
+    // By default sooner where effects are not compared.
+    state.applied = state.check.offset;
+    let mut usual = Proposer::new("n1".into(), CheckEvery::default(), 0);
+    let part = SECONDS / OFTENER * 1000;
+    usual.ask(&log, &state, part, true).await;
+    assert_eq!(records(), 3);
+    usual.ask(&log, &state, part, false).await;
+    assert_eq!(records(), 4);
 }

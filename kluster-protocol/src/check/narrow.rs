@@ -34,12 +34,13 @@ pub enum Step {
     },
 }
 
-/// The tables whose sums are not the same in all reports that can be compared.
+/// The tables whose sums are not the same in all reports that can be compared. What one of them could not sum is not compared.
 pub fn differing<'a>(reports: &[&'a CheckReport]) -> BTreeSet<&'a str> {
     let Some((first, others)) = reports.split_first() else { return BTreeSet::new() };
     let names = reports.iter().flat_map(|report| report.tables.keys());
     let differs = |name: &&String| others.iter().any(|other| other.tables.get(*name) != first.tables.get(*name));
-    names.filter(differs).map(String::as_str).collect()
+    let summed = |name: &&String| !reports.iter().any(|report| report.skipped.contains_key(*name));
+    names.filter(summed).filter(differs).map(String::as_str).collect()
 }
 
 /// What `own` must say next, given the reports of all who have done the same check (`own` among them). None: nothing, or nothing yet.

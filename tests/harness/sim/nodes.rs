@@ -145,7 +145,7 @@ impl Seat {
         NodeSettings {
             clock: Arc::new(move || epoch.elapsed().as_millis() as u64),
             window: self.window,
-            check_every: CheckEvery { offsets: Some(25), time: None },
+            check_every: CheckEvery { offsets: Some(25), seconds: Some(0) },
             max_batch: BatchLimit(Arc::new(move || chance.draw(|rng| rng.random_range(1..=MAX_BATCH)))),
             ..inline(&self.name, format!("sqlite:{}", self.file.display()), steps)
         }
