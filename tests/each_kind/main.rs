@@ -55,4 +55,5 @@ on_each_kind! {
     verify::equal_tables_are_equal_however_their_rows_lie,
     verify::a_changed_row_is_found_named_and_shown,
     verify::the_nodes_check_by_themselves_and_who_differs_stays_stopped,
+    verify::under_load_and_schema_changes_nothing_is_found_unlike,
 }

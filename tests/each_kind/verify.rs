@@ -212,3 +212,40 @@ pub async fn the_nodes_check_by_themselves_and_who_differs_stays_stopped(kind: K
     let beat = tokio::time::timeout(PATIENCE, first).await.expect("it says something");
     assert!(stopped(&beat), "{beat:?}");
 }
+
+pub async fn under_load_and_schema_changes_nothing_is_found_unlike(kind: Kind) {
+    let cluster = Cluster::start(kind, 3).await;
+    fill(&cluster, kind).await;
+    let client = cluster.client().await;
+    let writing = async {
+        for n in 0.. {
+            let sql = match n % 10 {
+                0 => format!("alter table keyless add more{n} integer"),
+                even if even % 2 == 0 => format!("update person set weight = {n}.7 where id = {}", n % 20),
+                _ => format!("insert into keyless (word, number) values ('w', {n})"),
+            };
+            client.execute(&sql).all().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+    };
+    let checking = async {
+        let mut offsets = Vec::new();
+        for _ in 0..3 {
+            let before = cluster.log().range(Topic::All, 0).await.expect("ALL has a range").end;
+            let (code, said) = verify(&cluster, &[]).await;
+            assert_eq!((code, &said["equal"]), (Some(0), &json!(true)), "{said:#}");
+            let offset = said["check"]["offset"].as_u64().expect("one offset");
+            assert!(offset >= before.get(), "{offset} {before}");
+            // Whatever was applied meanwhile is no part of it.
+            let end = cluster.log().range(Topic::All, 0).await.expect("ALL has a range").end;
+            assert!(end.get() > offset + 1, "nothing was written meanwhile");
+            offsets.push(offset);
+        }
+        offsets
+    };
+    let offsets = tokio::select! {
+        () = writing => unreachable!("it writes for ever"),
+        offsets = checking => offsets,
+    };
+    assert!(offsets.is_sorted(), "{offsets:?}");
+    cluster.same_everywhere().await;
+}
