@@ -31,6 +31,12 @@ fn check_variable(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal> {
 pub(crate) fn check_word(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(), Refusal> {
     let statement = scan.statement;
     match word {
+        "nowait" if crate::postgres::is_lock_option(statement, at) => {
+            Err(refuse_checked(statement, at, "nowait", "NOWAIT"))
+        }
+        "information_schema" if scan.using.meets(Scope::Writes) && statement.is_symbol(at + 1, ".") => {
+            Err(refuse_checked(statement, at, "information_schema", word))
+        }
         "sequence" if defines(scan) && statement.is_symbol(at + 1, "=") => {
             Err(refuse_checked(statement, at, "sequence =", "SEQUENCE"))
         }

@@ -37,6 +37,7 @@ pub(crate) fn check_token(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal>
             let named = type_at(statement, at + 1);
             match NODE_NUMBERS.iter().find(|name| statement.name(named).is_some_and(|n| n.eq_ignore_ascii_case(name))) {
                 Some(name) => Err(refuse_checked(statement, at, &format!("::{name}"), &format!("{name} (the type)"))),
+                None if numbers_object(statement, at, named) => Err(object_number(statement, at)),
                 None => Ok(()),
             }
         }
@@ -46,7 +47,12 @@ pub(crate) fn check_token(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal>
 
 pub(crate) fn check_word(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(), Refusal> {
     let statement = scan.statement;
+    if scan.using.meets(Scope::Writes) {
+        check_catalog(scan, at, word)?;
+    }
     match word {
+        "as" if scan.using.meets(Scope::Writes) => check_cast(statement, at),
+        "nowait" if is_lock_option(statement, at) => Err(refuse_checked(statement, at, "nowait", "NOWAIT")),
         "uescape"
             if at > 0 && statement.raw(at - 1).get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("u&")) =>
         {
@@ -56,6 +62,169 @@ pub(crate) fn check_word(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(
         "language" if is_routine(scan) && !statement.follows_symbol(at, ".") => check_language(statement, at + 1),
         _ => Ok(()),
     }
+}
+
+/// Catalogs that number objects, or name what the server names by numbers.
+const CATALOGS: &[&str] = &[
+    "pg_aggregate",
+    "pg_am",
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_cast",
+    "pg_class",
+    "pg_collation",
+    "pg_constraint",
+    "pg_conversion",
+    "pg_depend",
+    "pg_description",
+    "pg_enum",
+    "pg_extension",
+    "pg_index",
+    "pg_indexes",
+    "pg_inherits",
+    "pg_language",
+    "pg_largeobject",
+    "pg_matviews",
+    "pg_namespace",
+    "pg_opclass",
+    "pg_operator",
+    "pg_partitioned_table",
+    "pg_policies",
+    "pg_policy",
+    "pg_proc",
+    "pg_range",
+    "pg_rewrite",
+    "pg_rules",
+    "pg_sequence",
+    "pg_sequences",
+    "pg_shdepend",
+    "pg_tables",
+    "pg_trigger",
+    "pg_type",
+    "pg_views",
+];
+
+/// Types whose values are objects' numbers, shown as names.
+const OBJECTS: &[&str] = &[
+    "regclass",
+    "regtype",
+    "regproc",
+    "regprocedure",
+    "regoper",
+    "regoperator",
+    "regnamespace",
+    "regrole",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+];
+
+/// Types that show the number.
+const NUMBERS: &[&str] = &["int8", "int4", "int", "integer", "bigint", "numeric", "decimal"];
+
+fn is_one(statement: &Statement<'_>, at: usize, names: &[&str]) -> bool {
+    statement.name(at).is_some_and(|name| names.iter().any(|one| name.eq_ignore_ascii_case(one)))
+}
+
+/// Refuses a catalog in a statement that writes. Bodies ask catalogs what exists before they make it; what they do then is the same everywhere.
+fn check_catalog(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(), Refusal> {
+    let statement = scan.statement;
+    if scan.body || scan.head.is("do") || statement.follows(at, &["as"]) {
+        return Ok(());
+    }
+    let catalog = CATALOGS.contains(&word) && !statement.is_symbol(at + 1, "(");
+    match (catalog, word == "information_schema" && statement.is_symbol(at + 1, ".")) {
+        (true, _) => Err(refuse_checked(statement, at, "pg_class", word)),
+        (_, true) => Err(refuse_checked(statement, at, "information_schema", word)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the cast at `at`, to the type at `named`, shows the number of an object: `'t'::regclass::int8`.
+fn numbers_object(statement: &Statement<'_>, at: usize, named: usize) -> bool {
+    let mut before = at.saturating_sub(1);
+    // Parentheses around `'t'::regclass`.
+    while before > 0 && statement.is_symbol(before, ")") {
+        before -= 1;
+    }
+    is_one(statement, named, NUMBERS) && is_object(statement, before)
+}
+
+/// Whether a cast to a type of objects ends at `at`.
+fn is_object(statement: &Statement<'_>, at: usize) -> bool {
+    let first = statement.qualified_from(at);
+    is_one(statement, at, OBJECTS) && (statement.follows_symbol(first, "::") || statement.follows(first, &["as"]))
+}
+
+fn object_number(statement: &Statement<'_>, at: usize) -> Refusal {
+    refuse_checked(statement, at, "regclass as a number", "an object's number")
+}
+
+/// `CAST (… AS oid)`, `CAST ('t'::regclass AS bigint)`.
+fn check_cast(statement: &Statement<'_>, at: usize) -> Result<(), Refusal> {
+    let named = type_at(statement, at + 1);
+    let number = is_one(statement, named, NODE_NUMBERS);
+    let mut before = at.saturating_sub(1);
+    while before > 0 && statement.is_symbol(before, ")") {
+        before -= 1;
+    }
+    let shown = is_one(statement, named, NUMBERS) && is_object(statement, before);
+    // An alias of that name is followed by something else.
+    let casts = statement.is_symbol(named + 1, ")") && (number || shown) && in_cast(statement, at);
+    if casts { Err(object_number(statement, at)) } else { Ok(()) }
+}
+
+/// How far back the beginning of a cast is looked for.
+const LONGEST_CAST: usize = 256;
+
+/// Whether the innermost parenthesis around `at` is that of CAST.
+fn in_cast(statement: &Statement<'_>, at: usize) -> bool {
+    let mut depth = 0_usize;
+    for open in (at.saturating_sub(LONGEST_CAST)..at).rev() {
+        if statement.is_symbol(open, ")") {
+            depth += 1;
+        } else if statement.is_symbol(open, "(") {
+            if depth == 0 {
+                return statement.follows(open, &["cast"]);
+            }
+            depth -= 1;
+        }
+    }
+    false
+}
+
+/// Whether NOWAIT ends a lock clause or begins a statement's options, and is no column.
+pub(crate) fn is_lock_option(statement: &Statement<'_>, at: usize) -> bool {
+    const BEFORE_COLUMNS: &[&str] = &[
+        "select",
+        "distinct",
+        "set",
+        "where",
+        "by",
+        "and",
+        "or",
+        "not",
+        "column",
+        "add",
+        "on",
+        "when",
+        "then",
+        "else",
+        "as",
+        "returning",
+        "in",
+        "like",
+        "between",
+        "is",
+        "rename",
+        "to",
+        "drop",
+        "alter",
+        "key",
+        "having",
+    ];
+    let column = statement.kind(at.wrapping_sub(1)) == Some(Kind::Symbol) || statement.follows(at, BEFORE_COLUMNS);
+    statement.kind(at) == Some(Kind::Word) && !column
 }
 
 fn names_tablespace(scan: &Scan<'_, '_>, at: usize) -> bool {

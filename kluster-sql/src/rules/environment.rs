@@ -191,7 +191,7 @@ pub(super) const RULES: &[Rule] = &[
         CLIENT_WAITS,
     ),
     row(Call, MARIADB, Everywhere, Environment).rule(&["sleep", "benchmark"], WAITS, CLIENT_WAITS),
-    row(Keyword, SERVERS, Everywhere, Environment).rule(&["nowait"], READERS, LEAVE_OUT),
+    row(Checked, SERVERS, Everywhere, Environment).rule(&["nowait"], READERS, LEAVE_OUT),
     row(Phrase, SERVERS, Everywhere, Environment).rule(&["skip locked"], READERS, LEAVE_OUT),
     row(Checked, MARIADB, Everywhere, Environment).rule(&["wait n"], READERS, LEAVE_OUT),
     row(Phrase, MARIADB, Everywhere, Environment).rule(&["rows examined"], READERS, LEAVE_OUT),

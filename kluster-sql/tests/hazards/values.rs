@@ -266,6 +266,18 @@ fn values_of_one_node_in_writes() {
             "insert into t values (session_user)",
             "create table t (who text default user)",
             "insert into t values ('t'::regclass::oid)",
+            "insert into t values ('t'::regclass::int8)",
+            "insert into t values (cast('t'::regclass as bigint))",
+            "insert into t values (cast('t' as oid))",
+            "insert into t select oid from pg_class",
+            "create table t as select * from pg_catalog.pg_trigger",
+            "insert into t select constraint_name from information_schema.table_constraints",
+            "insert into t select most_common_vals from pg_stats",
+            "insert into t select rolname from pg_roles",
+            "insert into t select name from pg_show_all_settings()",
+            "insert into t select system_identifier from pg_control_system()",
+            "insert into t select name from pg_prepared_statements",
+            "insert into t values (hashenum('a'::mood))",
         ],
     );
     refused(
@@ -278,9 +290,33 @@ fn values_of_one_node_in_writes() {
             "insert into t values (@@global.hostname)",
             "insert into t values (user())",
             "insert into t values (current_user)",
+            "insert into t select variable_value from information_schema.global_variables",
+            "insert into t select cardinality from information_schema.statistics",
+            "insert into t select id from information_schema.processlist",
+            "insert into t select host from mysql.user",
         ],
     );
-    refused(Sqlite, Environment, &["insert into t values (sqlite_version())"]);
+    refused(
+        Sqlite,
+        Environment,
+        &["insert into t values (sqlite_version())", "insert into t select rootpage from sqlite_schema"],
+    );
+    taken(
+        Postgres,
+        &[
+            "select oid, 't'::regclass::int8 from pg_class",
+            "insert into t values ('u'::regclass)",
+            "insert into t select a as oid, b as int8 from u",
+            "insert into t values (pg_typeof(1), to_regclass('u') is null)",
+            "do $$ begin if not exists (select from pg_type where typname = 'mood') then create type mood as enum ('a'); end if; end $$",
+            "create table t (nowait boolean, b int)",
+            "update t set nowait = true where t.nowait or nowait",
+        ],
+    );
+    taken(
+        MariaDb,
+        &["select cardinality from information_schema.statistics", "insert into t (a, nowait) values (1, 2)"],
+    );
     taken(Postgres, &["select ctid, version(), current_user, txid_current(), pg_backend_pid() from t"]);
     taken(MariaDb, &["select version(), connection_id(), @@server_id, user()"]);
     taken(Sqlite, &["select sqlite_version()"]);
