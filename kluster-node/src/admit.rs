@@ -164,6 +164,7 @@ fn work(dialect: Dialect, offset: Offset, request: &Request) -> Result<(Work, bo
         let (sql, edits) = match (dialect, verdict.class) {
             (Dialect::Postgres, Class::Read | Class::Write) => {
                 let texts: Vec<Option<&str>> = params.iter().map(Param::as_str).collect();
+                kluster_sql::check_bound(&statement.sql_string, &texts).map_err(|refusal| named(by_rule(refusal)))?;
                 let (sql, fences) = kluster_sql::fence_present(&verdict.sql, &texts);
                 (sql.into_owned(), verdict.edits.then(fences))
             }

@@ -3,6 +3,8 @@
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "postgres/clock.rs"]
+mod clock;
 mod contract;
 #[path = "postgres/faults.rs"]
 mod faults;

@@ -7,6 +7,9 @@ use crate::edits::{Edit, Edits};
 use crate::lexer::Lexer;
 use crate::literal;
 use crate::postgres;
+use crate::refusal::Refusal;
+use crate::scan::refuse_checked;
+use crate::statement::Statement;
 use crate::token::Kind;
 
 /// Whether a value, bound where a *time* is expected, would be replaced by the node's own clock: `now`, `today`,
@@ -18,6 +21,26 @@ pub fn reads_clock(dialect: Dialect, value: &str) -> bool {
         Dialect::MariaDb => false,
         Dialect::Sqlite => value.trim().eq_ignore_ascii_case("now"),
     }
+}
+
+/// Refuses a value for the present that is bound where the text makes a time of it: `$1::timestamptz`, also by way of a text,
+/// `cast($1 as date)`, `timestamptz($1)`. `params` are the bound values, `$1` first; none: not a text.
+///
+/// # Errors
+/// The refusal (`clock`) that every node answers.
+pub fn check_bound(sql: &str, params: &[Option<&str>]) -> Result<(), Refusal> {
+    if !params.iter().flatten().any(|value| means_present(value)) {
+        return Ok(());
+    }
+    let statement = Statement::read(Dialect::Postgres, sql)?;
+    for at in (0..statement.len()).filter(|at| statement.kind(*at) == Some(Kind::Param)) {
+        let number = statement.raw(at)[1..].parse::<usize>().unwrap_or_default();
+        let value = number.checked_sub(1).and_then(|n| params.get(n).copied().flatten());
+        if value.is_some_and(means_present) && postgres::is_time(&statement, at) {
+            return Err(refuse_checked(&statement, at, "'now'", "the value of this parameter"));
+        }
+    }
+    Ok(())
 }
 
 /// PostgreSQL reads `now` and its like as the present wherever the text of a time is expected, without a cast in sight: as a bound value, and
@@ -94,6 +117,21 @@ mod tests {
         }
         assert_eq!(fences.place(place_of(&fenced, "::text, $1")), place_of(sql, "'now'"));
         assert_eq!(fences.place(place_of(&fenced, "text, b")), place_of(sql, "$1"));
+    }
+
+    #[test]
+    fn a_value_for_the_present_is_not_cast_to_a_time() {
+        for sql in [
+            "insert into t values ($1::timestamptz)",
+            "select cast($1 as date)",
+            "select ($1)::text::timestamptz",
+            "select timestamptz($1)",
+        ] {
+            let refusal = check_bound(sql, &[Some(" Now")]).unwrap_err();
+            assert_eq!(refusal.code, crate::RefusalCode::Clock, "{sql}");
+            assert!(check_bound(sql, &[Some("2024-02-29")]).is_ok() && check_bound(sql, &[None]).is_ok(), "{sql}");
+        }
+        assert!(check_bound("select $1, $2::date", &[Some("now"), Some("2024-02-29")]).is_ok());
     }
 
     #[test]

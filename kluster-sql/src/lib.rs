@@ -52,7 +52,7 @@ mod token;
 mod want;
 
 pub use admit::{Admitted, admit, admit_read, implicit_commit};
-pub use bound::{fence_present, reads_clock};
+pub use bound::{check_bound, fence_present, reads_clock};
 pub use classify::Class;
 pub use dialect::Dialect;
 pub use edits::Edits;

@@ -30,7 +30,10 @@ const NODE_NUMBERS: &[&str] = &["oid", "xid", "xid8", "cid", "tid"];
 pub(crate) fn check_token(scan: &Scan<'_, '_>, at: usize) -> Result<(), Refusal> {
     let statement = scan.statement;
     match statement.kind(at) {
-        Some(Kind::Text | Kind::Dollar) if scan.using.meets(Scope::Ordered) && is_present(statement, at) => {
+        Some(Kind::Text | Kind::Dollar)
+            if scan.using.meets(Scope::Ordered)
+                && (is_present(statement, at) || scan.body && is_assigned_present(statement, at)) =>
+        {
             Err(refuse_checked(statement, at, "'now'", "this string"))
         }
         Some(Kind::Symbol) if statement.is_symbol(at, "::") && scan.using.meets(Scope::Writes) => {
@@ -264,6 +267,23 @@ fn is_present(statement: &Statement<'_>, at: usize) -> bool {
     is_time(statement, at) && statement.value(at).is_some_and(|value| holds_present(&value))
 }
 
+/// Whether a body assigns the string at `at`, which is such a word and not cast to a text: `new.at := 'now'`, `return 'today'`. What it
+/// is assigned to may be a time.
+fn is_assigned_present(statement: &Statement<'_>, at: usize) -> bool {
+    let assigned = statement.follows(at, &["return"])
+        || statement.follows_symbol(at, ":=")
+        || statement.follows_symbol(at, "=")
+            && (statement.follows_symbol(at - 1, ":") || begins_assignment(statement, at - 1));
+    assigned && !text_cast(statement, at + 1) && statement.value(at).is_some_and(|value| holds_present(&value))
+}
+
+/// Whether the name before the `=` at `sign` begins a statement.
+fn begins_assignment(statement: &Statement<'_>, sign: usize) -> bool {
+    let Some(name) = sign.checked_sub(1) else { return false };
+    let first = statement.qualified_from(name);
+    statement.follows_symbol(first, ";") || statement.follows(first, &["begin", "then", "else", "loop"])
+}
+
 /// Whether one of the words of `value` means the present to PostgreSQL's input of times.
 pub(crate) fn holds_present(value: &str) -> bool {
     value
@@ -272,7 +292,7 @@ pub(crate) fn holds_present(value: &str) -> bool {
 }
 
 /// A cast, a typed literal, a call in the form of a cast, or a DEFAULT that is not of a text type.
-fn is_time(statement: &Statement<'_>, at: usize) -> bool {
+pub(crate) fn is_time(statement: &Statement<'_>, at: usize) -> bool {
     let before = at.wrapping_sub(1);
     typed(statement, before)
         || cast_behind(statement, at)

@@ -100,6 +100,20 @@ fn page() -> String {
     let _ = write!(
         page,
         "
+## The clock of PostgreSQL, fenced on the server
+PostgreSQL makes the present of the words `now`, `today`, `tomorrow` and `yesterday` wherever a text becomes a time. The
+rules see them in a text, in a body and in a bound value that is cast. They do not see a word that comes about while the
+statement runs: composed (`('no' || 'w')::timestamptz`), taken from a column, out of JSON, in a range. A file on the
+server fences these too. It names the words as abbreviations of time zones, which PostgreSQL looks for first; such a
+text is then an invalid value, on every node. The operator puts it on the server of every node, and the node uses it
+from its next start:
+
+```sh
+printf '@INCLUDE Default\\nnow 0\\ntoday 0\\ntomorrow 0\\nyesterday 0\\n' > \"$(pg_config --sharedir)/timezonesets/kluster\"
+```
+
+Without the file such a statement may store another time on each node. Nodes find that where effects are compared.
+
 ## Limits
 | what | most |
 |---|---|

@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     row(Checked, POSTGRES, Ordered, Clock).rule(
         &["'now'", "'today'", "'tomorrow'", "'yesterday'"],
-        "becomes the node's own time when it is read as a time (a cast, a typed literal, a DEFAULT)",
+        "becomes the node's own time when it is read as a time (a cast, a typed literal, a DEFAULT, an assignment in a body)",
         BIND_TIME,
     ),
     row(Phrase, MARIADB, Ordered, Clock).rule(
@@ -60,6 +60,9 @@ pub(super) const RULES: &[Rule] = &[
         &[
             "random",
             "random_normal",
+            "array_shuffle",
+            "array_sample",
+            "normal_rand",
             "setseed",
             "gen_random_uuid",
             "uuidv4",

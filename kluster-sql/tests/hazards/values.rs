@@ -94,11 +94,21 @@ fn clocks_in_bodies() {
             "create procedure p() language plpgsql as 'begin execute ''insert into t values (now())''; end'",
             "do $$ begin execute format($q$ update %I set at = now() $q$, 't'); end $$",
             "do $a$ begin execute 'do $b$ begin execute ''select now()''; end $b$'; end $a$",
+            "create function f() returns trigger language plpgsql as $f$ begin new.at := 'now'; return new; end $f$",
+            "create function f() returns trigger language plpgsql as $f$ begin new.at = ' Today'; return new; end $f$",
+            "create function f() returns timestamptz language plpgsql as $f$ begin return 'now'; end $f$",
         ],
     );
     refused(MariaDb, Clock, &["create trigger r before insert on t for each row set new.at = now()"]);
     refused(Sqlite, Clock, &["create trigger r after insert on t begin update t set at = current_timestamp; end"]);
-    taken(Postgres, &["insert into t values ($$now()$$)", "comment on table t is 'now()'"]);
+    taken(
+        Postgres,
+        &[
+            "insert into t values ($$now()$$)",
+            "comment on table t is 'now()'",
+            "do $$ begin if kind = 'today' then kind := 'now'::text; end if; end $$",
+        ],
+    );
 }
 
 #[test]
@@ -163,6 +173,9 @@ fn randomness() {
             "insert into t values (gen_random_uuid())",
             "select uuid_generate_v4()",
             "select setseed(0.5)",
+            "select array_shuffle(array[1, 2])",
+            "select pg_catalog.array_sample(array[1, 2], 1)",
+            "select normal_rand(1, 0, 1)",
             "create table t (a uuid default uuidv7())",
             "insert into t select a from u tablesample bernoulli (10)",
             "select gen_salt('bf')",

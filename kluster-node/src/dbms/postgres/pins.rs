@@ -63,6 +63,14 @@ pub const SUPERUSERS: &[(&str, &str, &str)] = &[
     ("max_stack_depth", "2MB", "a recursion would end at another depth than on the other nodes"),
 ];
 
+/// The server's own set of abbreviations of time zones.
+pub const ABBREVIATIONS: &str = "Default";
+
+/// The set that fences the clock, where the operator has put it on the server (`docs/sql-rules.md`): it holds the words `now`, `today`,
+/// `tomorrow` and `yesterday` as abbreviations of zones. PostgreSQL looks for these first, so that a text of these words is no time any more,
+/// however it came about: 22007 on every node alike.
+pub const CLOCK_FENCE: &str = "kluster";
+
 /// What a crash takes back is replayed from the log, so COMMIT need not wait for the disk.
 const APPLYING: &[(&str, &str)] = &[("synchronous_commit", "off")];
 
@@ -99,15 +107,20 @@ pub fn owner(address: Address) -> Address {
     with(address, OWNER.iter().copied())
 }
 
-/// The address of the session that applies ALL.
-pub fn applying(address: Address, version: u32) -> Address {
-    with(reading(address, version), APPLYING.iter().copied())
+/// The address of the session that applies ALL, with this set of abbreviations of time zones.
+pub fn applying(address: Address, version: u32, abbreviations: &str) -> Address {
+    with(user_sql(address, version, abbreviations), APPLYING.iter().copied())
 }
 
 /// The address of a session of ONE.
 pub fn reading(address: Address, version: u32) -> Address {
+    user_sql(address, version, ABBREVIATIONS)
+}
+
+fn user_sql(address: Address, version: u32, abbreviations: &str) -> Address {
     let since = SINCE.iter().filter(|(major, ..)| *major <= version).map(|(_, name, value)| (*name, *value));
-    with(address, USER_SQL.iter().copied().chain(since))
+    let pins = USER_SQL.iter().copied().chain(since).chain([("timezone_abbreviations", abbreviations)]);
+    with(address, pins)
 }
 
 /// The address of a session that sums tables, from the owner's. Of a setting that is named twice the server takes the later value.

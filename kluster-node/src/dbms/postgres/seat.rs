@@ -44,6 +44,8 @@ pub struct Seat {
     pub secret: String,
     /// The server's major version.
     pub version: u32,
+    /// The set of abbreviations of time zones in which ALL is applied.
+    abbreviations: &'static str,
     /// As whom Kluster's own session logs in.
     pub owner_address: Address,
 }
@@ -62,9 +64,10 @@ impl Seat {
         owner.execute_script(include_str!("schema.sql")).await.map_err(unusable)?;
         logins.grant(&mut owner).await?;
         let secret = new_secret(&mut owner).await?;
-        let mut app = connect(&pins::applying(logins.app.clone(), version)).await.map_err(unusable)?;
+        let abbreviations = abbreviations(&mut owner).await?;
+        let mut app = connect(&pins::applying(logins.app.clone(), version, abbreviations)).await.map_err(unusable)?;
         check_app(&mut app).await?;
-        Ok(Self { owner, app, logins, secret, version, owner_address })
+        Ok(Self { owner, app, logins, secret, version, abbreviations, owner_address })
     }
 
     /// Connects again after the app's session, or both, were lost or left in an unknown place.
@@ -81,7 +84,9 @@ impl Seat {
         end_sessions(&mut self.owner, &self.logins.app.user).await?;
         self.logins.refresh(&mut self.owner).await?;
         self.secret = new_secret(&mut self.owner).await?;
-        self.app = connect(&pins::applying(self.logins.app.clone(), self.version)).await.map_err(unusable)?;
+        self.abbreviations = abbreviations(&mut self.owner).await?;
+        let address = pins::applying(self.logins.app.clone(), self.version, self.abbreviations);
+        self.app = connect(&address).await.map_err(unusable)?;
         Ok(())
     }
 
@@ -150,6 +155,21 @@ async fn check(owner: &mut Connection) -> Result<u32, OpenError> {
             Err(OpenError::Unusable(format!("the database's encoding is {encoding}; create it with encoding 'UTF8'")))
         }
         _ => Ok(version),
+    }
+}
+
+/// The set that fences the clock, if the server has it.
+async fn abbreviations(owner: &mut Connection) -> Result<&'static str, OpenError> {
+    let set = "select pg_catalog.set_config('timezone_abbreviations', $1, false)";
+    match owner.query(set, [Some(pins::CLOCK_FENCE)]).await {
+        Ok(_) => Ok(pins::CLOCK_FENCE),
+        Err(Error::Server(error)) if error.sqlstate == "22023" => {
+            tracing::info!(
+                "the server has no set of time zone abbreviations that fences the clock; see docs/sql-rules.md"
+            );
+            Ok(pins::ABBREVIATIONS)
+        }
+        Err(error) => Err(unusable(error)),
     }
 }
 
