@@ -5,6 +5,8 @@
 #[path = "mariadb/bodies.rs"]
 mod bodies;
 mod contract;
+#[path = "mariadb/effects.rs"]
+mod effects;
 #[path = "mariadb/faults.rs"]
 mod faults;
 #[path = "contract/held_up.rs"]

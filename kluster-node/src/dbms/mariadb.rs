@@ -8,6 +8,7 @@
 //! | `app`, `batch`, `intent`, `fingerprint`, `orphans` | the ALL lane: transactions, and statements that commit by themselves |
 //! | `locks`, `interrupt` | who holds what the ALL lane waits for; how what it executes is ended |
 //! | `keys` | which columns tell a table's rows apart |
+//! | `binlog` | which rows each request changed, from the server's binary log |
 //! | `reads`, `reading` | the ONE lane |
 //! | `snapshot` | what a check sums |
 //! | `execution`, `params`, `shape`, `cell` | one statement of a user, its params, its rows |
@@ -23,6 +24,7 @@ mod accounts;
 mod address;
 mod app;
 mod batch;
+mod binlog;
 mod cell;
 mod errors;
 mod execution;
@@ -51,8 +53,10 @@ use crate::fault::Cause;
 use address::Address;
 use app::App;
 use batch::Batch;
+use binlog::{Logging, Reached};
 pub use interrupt::Interrupt;
 use keys::KeyBook;
+use kluster_protocol::EffectsMeans;
 pub use locks::Locks;
 use owner::Owner;
 pub use reads::Reads;
@@ -72,14 +76,21 @@ pub struct MariaDb {
     keys: KeyBook,
     reads: Reads,
     snapshots: Snapshots,
+    effects: EffectsBy,
+    reached: Reached,
 }
 
 impl MariaDb {
     /// See [`Dbms::open`].
     pub async fn open(settings: &DbmsSettings) -> Result<Self, OpenError> {
         let address = Address::of(&settings.url)?;
-        let (owner, app, reads) = enter(settings, &address, None).await?;
+        let reached = Reached::default();
+        let (mut owner, app, reads) = enter(settings, &address, &reached, None).await?;
+        let followed = owner.followed().await.map_err(|e| server::unusable("read the state", e))?;
+        reached.stored(followed.as_deref());
         Ok(Self {
+            effects: effects_by(&owner.logging),
+            reached,
             settings: settings.clone(),
             version: owner.version.clone(),
             owner_id: owner.id(),
@@ -150,12 +161,13 @@ impl MariaDb {
         if let Some(owner) = self.owner.take() {
             owner.close().await;
         }
-        let entered = enter(&self.settings, &self.address, Some(self.owner_id)).await;
+        let entered = enter(&self.settings, &self.address, &self.reached, Some(self.owner_id)).await;
         let (owner, app, reads) = entered.map_err(|error| match error {
             OpenError::Unreachable(why) => Fault::Lost(Cause::new("connection", why)),
             OpenError::Unusable(why) => Fault::Fatal(Cause::new("open", why)),
         })?;
         self.owner_id = owner.id();
+        self.effects = effects_by(&owner.logging);
         self.owner = Some(owner);
         self.app = Some(app);
         self.reads.log_in_as(reads);
@@ -169,12 +181,14 @@ impl MariaDb {
 
     /// See [`Dbms::effects`].
     pub fn effects(&self) -> EffectsBy {
-        EffectsBy::Nothing("this version of Kluster compares no effects of MariaDB".to_owned())
+        self.effects.clone()
     }
 
     /// See [`Dbms::effects_follower`].
-    pub fn effects_follower(&self, _trail: EffectsTrail) -> Option<EffectsFollower> {
-        None
+    pub fn effects_follower(&self, trail: EffectsTrail) -> Option<EffectsFollower> {
+        let follows = self.effects.means() == EffectsMeans::Binlog;
+        follows
+            .then(|| -> EffectsFollower { Box::pin(binlog::follow(self.address.clone(), self.reached.clone(), trail)) })
     }
 
     /// See [`Dbms::reads`].
@@ -226,15 +240,31 @@ fn nobody() -> Fault {
     Fault::Lost(Cause::new("session", "there is no session"))
 }
 
+fn effects_by(logging: &Logging) -> EffectsBy {
+    match logging {
+        Logging::Rows { .. } => EffectsBy::Means(EffectsMeans::Binlog),
+        Logging::Unusable(why) => EffectsBy::Nothing(why.clone()),
+        Logging::Off => EffectsBy::Nothing(
+            "the server writes no binary log; set log_bin = ON in its configuration and start it again".to_owned(),
+        ),
+    }
+}
+
 /// Everything that a node needs on the server, from the lock to the logins.
 async fn enter(
     settings: &DbmsSettings,
     address: &Address,
+    reached: &Reached,
     previous: Option<u64>,
 ) -> Result<(Owner, App, reads::Login), OpenError> {
     let mut owner = Owner::enter(address, &settings.node_id, previous).await?;
     let logins = accounts::ensure(&mut owner, address, settings).await?;
-    let batch = Batch { names: address.names.clone(), secret: owner.secret.clone(), steps: settings.steps.clone() };
+    let batch = Batch {
+        names: address.names.clone(),
+        secret: owner.secret.clone(),
+        reached: reached.clone(),
+        steps: settings.steps.clone(),
+    };
     let reads = reads::Login::new(&logins, &batch);
     let app = App::enter(&mut owner, logins, batch).await;
     let app = app.map_err(|error| server::unusable("log in for user SQL", error))?;

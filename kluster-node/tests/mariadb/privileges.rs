@@ -48,7 +48,7 @@ async fn user_sql_cannot_reach_state_or_server() {
         offset += 1;
     }
     for sql in [
-        format!("call {state}.claim('guessed', 3)"),
+        format!("call {state}.claim('guessed', 3, null)"),
         format!("call {state}.finish('guessed', 3, 4, '', null, null, null, null, null, null)"),
         format!("call {state}.intend('guessed', 3, '')"),
     ] {

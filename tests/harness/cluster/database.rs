@@ -1,7 +1,8 @@
 //! A database beside one node, and what is in it, read by its own tool and not by Kluster.
 
 use kluster_test_servers::{
-    MariaDbOptions, MariaDbServer, PostgresOptions, PostgresServer, shared_mariadb, shared_postgres,
+    MariaDbOptions, MariaDbServer, PostgresOptions, PostgresServer, shared_mariadb, shared_mariadb_with_binary_log,
+    shared_postgres,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,6 +46,11 @@ impl Database {
                 Self::Sqlite(directory.path().join("node.db"), Arc::new(directory))
             }
         }
+    }
+
+    /// Creates one on the MariaDB with a binary log that all tests of this process share.
+    pub async fn create_on_mariadb_with_binary_log() -> Self {
+        Self::on_mariadb(shared_mariadb_with_binary_log().await).await
     }
 
     /// Creates one on a server of its own with these settings, which the test may disturb. The server lives as long as the test process.

@@ -46,6 +46,6 @@ pub use parting::Parting;
 pub use place::{LogServer, Place};
 pub use port::free as free_ports;
 pub use postgres::{PostgresOptions, PostgresServer};
-pub use shared::{shared_kafka, shared_mariadb, shared_postgres};
+pub use shared::{shared_kafka, shared_mariadb, shared_mariadb_with_binary_log, shared_postgres};
 pub use skip::{Part, record_beyond_setup, record_skip, require};
 pub use until::until;

@@ -43,6 +43,15 @@ pub struct MariaDbOptions {
     pub settings: Vec<(String, String)>,
 }
 
+impl MariaDbOptions {
+    /// A server that writes a binary log, and lets users make triggers all the same.
+    pub fn with_binary_log() -> Self {
+        let settings = [("log_bin", "binlog"), ("log_bin_trust_function_creators", "1")];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self { settings, ..Self::default() }
+    }
+}
+
 /// A running MariaDB. Dropped, it is gone with all its data.
 #[derive(Debug)]
 pub struct MariaDbServer {

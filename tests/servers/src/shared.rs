@@ -5,7 +5,7 @@ use tokio::sync::OnceCell;
 
 use crate::error::ServerError;
 use crate::kafka::KafkaServer;
-use crate::mariadb::MariaDbServer;
+use crate::mariadb::{MariaDbOptions, MariaDbServer};
 use crate::postgres::PostgresServer;
 
 /// The Kafka of this process, or the one that `KLUSTER_TEST_BOOTSTRAP` names.
@@ -33,6 +33,15 @@ pub async fn shared_postgres() -> &'static PostgresServer {
 pub async fn shared_mariadb() -> &'static MariaDbServer {
     static SHARED: OnceCell<MariaDbServer> = OnceCell::const_new();
     SHARED.get_or_init(async || started(MariaDbServer::start().await)).await
+}
+
+/// The MariaDB of this process that writes a binary log; make a database with `new_database`.
+///
+/// # Panics
+/// When it cannot be started; ask `require!(MariaDb)` first.
+pub async fn shared_mariadb_with_binary_log() -> &'static MariaDbServer {
+    static SHARED: OnceCell<MariaDbServer> = OnceCell::const_new();
+    SHARED.get_or_init(async || started(MariaDbServer::start_with(MariaDbOptions::with_binary_log()).await)).await
 }
 
 fn started<T>(server: Result<T, ServerError>) -> T {

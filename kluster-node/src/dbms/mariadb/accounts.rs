@@ -41,6 +41,9 @@ pub async fn ensure(owner: &mut Owner, address: &Address, settings: &DbmsSetting
     if owner.enforces_engine {
         app_settings = app_settings.and(format!("call {}()", names.own("enforce_engine")));
     }
+    if owner.logging.is_set() {
+        app_settings = app_settings.and(format!("call {}()", names.own("log_rows")));
+    }
     let read_settings = Settings::of(For::Read, &owner.known, names);
     Ok(Logins { app: (app, app_settings), read: (read, read_settings) })
 }

@@ -62,6 +62,9 @@ impl Address {
             format!("GRANT ALL ON {}.* TO {owner};", Names::pattern(&names.database)),
             format!("GRANT ALL ON {}.* TO {owner} WITH GRANT OPTION;", Names::pattern(&names.state)),
             format!("GRANT PROCESS ON *.* TO {owner};"),
+            format!(
+                "GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO {owner}; -- to compare effects by the binary log"
+            ),
             format!("CREATE USER {app} IDENTIFIED BY 'app-password';"),
             format!("CREATE USER {read} IDENTIFIED BY 'read-password';"),
         ];

@@ -4,8 +4,9 @@
 //!
 //! Invariants: nothing is sent before the claim's OK, for a SIGNAL leaves the transaction open and what follows would run; the secret
 //! travels only as a param of a prepared CALL; a savepoint has a name that no user can guess, and if it cannot be released, a user's
-//! statement has ended our transaction.
+//! statement has ended our transaction. Where the server writes a binary log, the savepoint's name tells whose rows follow it there.
 
+use super::binlog::{Reached, SAVEPOINT};
 use super::errors::{self, NO_SUCH_SAVEPOINT, Stop};
 use super::execution;
 use super::names::Names;
@@ -23,6 +24,8 @@ pub struct Batch {
     pub names: Names,
     /// What our procedures want to see.
     pub secret: String,
+    /// Where the follower of the binary log is.
+    pub reached: Reached,
     /// Where tests may stop the node.
     pub steps: Steps,
 }
@@ -39,8 +42,8 @@ impl Batch {
     }
 
     async fn call_claim(&self, session: &mut Session, predecessor: Option<Offset>) -> Result<(), sqlx::Error> {
-        let sql = format!("call {}(?, ?)", self.names.own("claim"));
-        let params = params![self.secret.as_str(), predecessor.map(Offset::get)];
+        let sql = format!("call {}(?, ?, ?)", self.names.own("claim"));
+        let params = params![self.secret.as_str(), predecessor.map(Offset::get), self.reached.to_store()];
         session.rows(sql, params).await.map(|_| ())
     }
 
@@ -52,7 +55,7 @@ impl Batch {
         self.steps.reach(Step::Executing).await;
         for work in works {
             // One round trip ends the savepoint of the work before and makes the one of this.
-            let savepoint = savepoint_name();
+            let savepoint = savepoint_name(work.offset);
             ours(session.run(format!("{release}savepoint {savepoint}")).await)?;
             let result = statements(session, work, alone).await;
             if matches!(result, Err(Stop::Refused(_))) {
@@ -126,8 +129,9 @@ pub fn at(stop: Stop, index: usize, statements: usize) -> Stop {
     }
 }
 
-fn savepoint_name() -> String {
-    format!("kl_{:032x}", rand::random::<u128>())
+/// The name of the savepoint of the work at `offset`.
+pub fn savepoint_name(offset: Offset) -> String {
+    format!("{SAVEPOINT}{offset}_{:032x}", rand::random::<u128>())
 }
 
 /// A statement about our own savepoint: one that is not there means that a user's statement has ended our transaction.

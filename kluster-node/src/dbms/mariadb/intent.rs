@@ -12,7 +12,7 @@
 //! Neighbours: [`super::app`] calls [`run`]. Invariant: the session that may have been executing the statement is gone before the
 //! fingerprint is compared; opening and recovering see to that.
 
-use super::batch::Batch;
+use super::batch::{Batch, savepoint_name};
 use super::errors::{self, Stop};
 use super::execution;
 use super::owner::Owner;
@@ -93,10 +93,12 @@ pub async fn run(
         Some(intent) => {
             // Only the claim says that no other process has gone on from here.
             batch.claim(session, predecessor).await?;
-            session.run("rollback").await.map_err(errors::fault)?;
             if intent.fingerprint != fingerprint {
+                session.run("rollback").await.map_err(errors::fault)?;
                 return Ok(Ok(vec![Rows::affected(0)]));
             }
+            mark(session, intent.offset).await?;
+            session.run("commit").await.map_err(errors::fault)?;
         }
     }
     batch.steps.reach(Step::Executing).await;
@@ -114,12 +116,18 @@ async fn announce(
     open: &mut Option<Intent>,
 ) -> Result<(), Fault> {
     batch.claim(session, predecessor).await?;
+    mark(session, intent.offset).await?;
     write(batch, session, &intent).await.map_err(errors::fault)?;
     session.run("commit").await.map_err(errors::fault)?;
     *open = Some(intent);
     owner.flush().await.map_err(errors::fault)?;
     batch.steps.reach(Step::Intended).await;
     Ok(())
+}
+
+/// Tells the binary log, where there is one, whose rows this session writes next: those of a CREATE TABLE … SELECT.
+async fn mark(session: &mut Session, offset: Offset) -> Result<(), Fault> {
+    session.run(format!("savepoint {}", savepoint_name(offset))).await.map_err(errors::fault)
 }
 
 async fn write(batch: &Batch, session: &mut Session, intent: &Intent) -> Result<(), sqlx::Error> {

@@ -5,6 +5,7 @@
 //! Invariant: nothing is changed on the server before the lock is held.
 
 use super::address::Address;
+use super::binlog::{self, Logging};
 use super::names::{Names, identifier};
 use super::orphans;
 use super::schema;
@@ -34,6 +35,8 @@ pub struct Owner {
     pub secret: String,
     /// The procedure sets the engine in the sessions of user SQL; else the server does.
     pub enforces_engine: bool,
+    /// What the server's binary log can be used for.
+    pub logging: Logging,
 }
 
 impl Owner {
@@ -52,10 +55,11 @@ impl Owner {
         server::check(&mut session).await?;
         lock(&mut session, address, previous).await?;
         let enforces_engine = server::can_enforce_engine(&mut session, address).await?;
+        let logging = binlog::logging(&mut session, names).await.map_err(|e| unusable("ask for its binary log", e))?;
         let mut secret = [0; 32];
         rand::rng().fill_bytes(&mut secret);
         let secret = hex::encode(secret);
-        let mut owner = Self { session, names: names.clone(), version, known, secret, enforces_engine };
+        let mut owner = Self { session, names: names.clone(), version, known, secret, enforces_engine, logging };
         owner.prepare_databases().await.map_err(|e| address.refused("make Kluster's own database", e))?;
         server::check_tables(&mut owner.session, names).await?;
         owner.take_over(node_id).await?;
@@ -134,6 +138,12 @@ impl Owner {
     pub async fn state(&mut self) -> Result<Option<StateRow>, sqlx::Error> {
         let sql = format!("select applied, state from {} where id = 1", self.names.own("state"));
         state_row(&self.session.one(sql, params![]).await?)
+    }
+
+    /// Where the follower of the binary log was, as the last claim wrote it.
+    pub async fn followed(&mut self) -> Result<Option<String>, sqlx::Error> {
+        let sql = format!("select followed from {} where id = 1", self.names.own("batch"));
+        self.session.one(sql, params![]).await?.try_get(0)
     }
 
     /// Outcome rows whose last offset is at least `from`, in order. Batches do not overlap, so the order of last is that of first.

@@ -9,6 +9,7 @@
 //! 2. No procedure holds DDL or a statement of transactions: they live and die with the caller's transaction.
 //! 3. `claim` locks the one state row and *raises* unless the applied offset is the predecessor given.
 
+use super::binlog;
 use super::errors::{CLAIM_RAISED, NOT_OURS};
 use super::names::{Names, identifier};
 use super::settings::COLLATION;
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 pub const VERSION: u32 = 1;
 
 /// The procedures that the account for user SQL may execute.
-pub const APP_PROCEDURES: &[&str] = &["claim", "finish", "intend", "enforce_engine"];
+pub const APP_PROCEDURES: &[&str] = &["claim", "finish", "intend", "enforce_engine", "log_rows"];
 /// The procedures that the account for reads may execute.
 pub const READ_PROCEDURES: &[&str] = &["applied"];
 
@@ -47,6 +48,7 @@ pub fn making(names: &Names) -> Making {
         )
     }));
     statements.push(format!("insert ignore into {} values (1, null, '{{}}')", names.own("state")));
+    statements.push(format!("insert ignore into {} values (1, 0, null)", names.own("batch")));
     statements.extend(procedures().into_iter().map(|(name, params, body)| {
         let name = names.own(name);
         format!("create or replace procedure {name} ({params}) sql security definer modifies sql data begin {body} end")
@@ -60,6 +62,8 @@ pub fn making(names: &Names) -> Making {
 const TABLES: &[(&str, &str)] = &[
     ("version", "id tinyint primary key check (id = 1), version int not null, made char(64) not null"),
     ("state", "id tinyint primary key check (id = 1), applied bigint unsigned, state longtext not null"),
+    // Each claim writes it, so that the binary log holds what comes behind: the savepoint of the first work, too.
+    ("batch", "id tinyint primary key check (id = 1), number bigint unsigned not null, followed text"),
     (
         "outcomes",
         "`first` bigint unsigned primary key, `last` bigint unsigned not null, outcomes longtext not null, \
@@ -75,7 +79,7 @@ const TABLES: &[(&str, &str)] = &[
 /// Name, params and body of each procedure; `$state` stands for the state database.
 fn procedures() -> Vec<(&'static str, &'static str, String)> {
     vec![
-        ("claim", CLAIM_PARAMS, format!("{} {}", ours(), claim())),
+        ("claim", CLAIM_PARAMS, format!("{} {} {CLAIMED}", ours(), claim())),
         ("finish", FINISH_PARAMS, format!("{} {} {FINISH}", ours(), claim())),
         (
             "intend",
@@ -83,12 +87,15 @@ fn procedures() -> Vec<(&'static str, &'static str, String)> {
             format!("{} insert into $state.intent values (1, at_offset, found);", ours()),
         ),
         ("applied", "secret varchar(100)", format!("{} select applied, state from $state.state where id = 1;", ours())),
-        // Only the owner may set this variable, so the account of user SQL has it set for itself.
+        // Only the owner may set these variables, so the account of user SQL has them set for itself.
         ("enforce_engine", "", "set session enforce_storage_engine = InnoDB;".to_owned()),
+        ("log_rows", "", format!("{};", binlog::SET)),
     ]
 }
 
-const CLAIM_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned";
+const CLAIM_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned, now_followed text";
+const CLAIMED: &str = "if @@global.log_bin then \
+     update $state.batch set number = number + 1, followed = now_followed where id = 1; end if;";
 const FINISH_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned, new_applied bigint unsigned, new_state longtext, \
      first_offset bigint unsigned, last_offset bigint unsigned, new_outcomes longtext, new_rows longtext, \
      prune_below bigint unsigned, drop_rows_below bigint unsigned";
@@ -130,7 +137,7 @@ mod tests {
     fn procedures_begin_with_the_secret_and_hold_no_transaction_statement() {
         assert_eq!(procedures().len() as i64, PROCEDURES);
         for (name, _, body) in procedures() {
-            assert!(name == "enforce_engine" || body.starts_with(&ours()), "{name}");
+            assert!(["enforce_engine", "log_rows"].contains(&name) || body.starts_with(&ours()), "{name}");
             for word in ["commit", "rollback", "savepoint", "create ", "alter ", "drop ", "truncate"] {
                 assert!(!body.to_lowercase().replace("drop_rows", "").contains(word), "{name}: {word}");
             }
