@@ -80,6 +80,7 @@ fn wanted() -> Vec<String> {
     let on_sqlite = |step: &&Step| !matches!(step, Step::Intended | Step::SelfCommitted);
     let crashes = Step::EACH.iter().filter(on_sqlite).map(|step| format!("crash at {step:?}"));
     let met = [
+        "checks done",
         "crash between steps",
         "crash while it appends to ALL",
         "crash while it appends to NODES",

@@ -7,7 +7,7 @@ use super::faults::{self, Chance, Mortals};
 use super::nodes::Seat;
 use super::workload;
 use kluster_log::MemoryLog;
-use kluster_protocol::{DIVERGED, Heartbeat, NodeState, Topic};
+use kluster_protocol::{CheckReport, DIVERGED, Heartbeat, NodeState, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -222,6 +222,8 @@ fn check(
     let replay = checker::replay(&logged, WINDOW, &reads);
     counts.add("records of ALL", logged.len() as u64);
     counts.add("responses", responses.len() as u64);
+    let checks = checks(log);
+    counts.add("checks done", checks.iter().filter(|report| report.is_done()).count() as u64);
     counts.add("dedupe: known again", replay.seen_again);
     counts.add("dedupe: id used again", replay.reused);
     counts.add("dedupe: expired", replay.expired);
@@ -260,6 +262,13 @@ fn differences(node: &str, tables: &checker::Tables, replay: &checker::Tables) -
             )
         })
         .collect()
+}
+
+/// What the nodes said of checks.
+fn checks(log: &MemoryLog) -> Vec<CheckReport> {
+    let records = log.records(Topic::Nodes, 0).into_iter();
+    let reports = records.filter(|record| record.header("kluster-kind").is_some());
+    reports.filter_map(|record| serde_json::from_slice(&record.value?).ok()).collect()
 }
 
 fn responses(log: &MemoryLog) -> Vec<serde_json::Value> {
