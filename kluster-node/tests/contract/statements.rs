@@ -205,7 +205,7 @@ pub async fn typed_cells_name_the_type_of_each_value(place: &impl Place) {
     };
     let expected = json!({"id": {"type": integer, "value": 7}, "name": {"type": text, "value": null}});
     let ran = one(&mut db, work_of(2, vec![typed()])).await.unwrap().remove(0);
-    assert_eq!(rows(ran), [expected.clone()]);
+    assert_eq!(rows(ran), std::slice::from_ref(&expected));
     let wanted = Read { statements: vec![typed()], ..read_of(sql) };
     let (events, ended) = read(&db.reads(), &wanted).await;
     assert_eq!(ended, Ok(()));

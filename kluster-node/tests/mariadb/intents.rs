@@ -5,7 +5,7 @@ use crate::{Shared, StopAt, shared};
 use kluster_node::dbms::{Dbms, DbmsSettings, How, Ran, Work};
 use kluster_node::fault::Fault;
 use kluster_node::step::Step;
-use kluster_protocol::ErrorCode;
+use kluster_protocol::{DIVERGED, ErrorCode};
 use kluster_test_servers::until;
 
 fn committing(offset: u64, sql: &str) -> Work {
@@ -97,14 +97,27 @@ async fn a_refused_ddl_is_refused_again() {
 async fn an_intent_of_another_offset_stops_the_node() {
     let place = shared().await;
     open(&place).await.close().await;
-    stopped_at(&place, Step::SelfCommitted, 0, &committing(1, "create table u (id int)")).await;
+    stopped_at(&place, Step::Intended, 0, &committing(1, "create table u (id int)")).await;
     let mut db = Dbms::open(&place.settings()).await.unwrap();
     let ran = db.run(Some(at(0)), &[work(2, "select 1")]).await;
     assert!(matches!(&ran, Err(Fault::Fatal(cause)) if cause.message.contains("offset 1")), "{ran:?}");
-    // Given up by a decision: the offset is passed without a work, and the intent with it.
+    // Given up by a decision before it took effect: the offset is passed without a work, and the intent with it.
     db.run(Some(at(0)), &[]).await.unwrap();
     db.commit(&finish(Some(0), 1)).await.unwrap();
     one(&mut db, work(2, "select 1")).await.unwrap();
+    db.close().await;
+}
+
+/// A decision says that the statement has no effect anywhere. A node on which it had one differs.
+#[tokio::test]
+async fn a_statement_that_took_effect_cannot_be_given_up() {
+    let place = shared().await;
+    open(&place).await.close().await;
+    stopped_at(&place, Step::SelfCommitted, 0, &committing(1, "create table u (id int)")).await;
+    let mut db = Dbms::open(&place.settings()).await.unwrap();
+    db.run(Some(at(0)), &[]).await.unwrap();
+    let ended = db.commit(&finish(Some(0), 1)).await;
+    assert!(matches!(&ended, Err(Fault::Fatal(cause)) if cause.code == DIVERGED), "{ended:?}");
     db.close().await;
 }
 
