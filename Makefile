@@ -7,12 +7,13 @@
 #   make test-versions  the tests of adapters and clusters on every supported version of PostgreSQL and MariaDB
 #   make check      format, lint, test, documentation, dependencies
 #   make simulate   seeded schedules of faults: make simulate SEEDS=1000 FROM=1
+#   make nemesis    a broker held again and again under load: make nemesis ROUNDS=20
 #   make bench      measurements
 #   make compose-up a cluster in containers: make compose-up DBMS=postgres|mariadb|sqlite BROKERS=1|3 (compose/README.md)
 #   make compose-down ends it, given the same; its data stay
 
 .DEFAULT_GOAL := up
-.PHONY: up build setup test test-versions check format lint docs deny simulate bench compose-up compose-down
+.PHONY: up build setup test test-versions check format lint docs deny simulate nemesis bench compose-up compose-down
 
 # How many seeds, and the first of them.
 SEEDS ?= 100
@@ -58,6 +59,12 @@ deny:
 
 simulate:
 	cargo run -p kluster-tests --release --bin simulate -- --seeds $(SEEDS) --from $(FROM)
+
+# How often the broker is held.
+ROUNDS ?= 20
+
+nemesis:
+	KLUSTER_NEMESIS_ROUNDS=$(ROUNDS) cargo test --workspace --test nemesis -- --nocapture
 
 # Requests, the log, and `kluster up`; what has a target is printed beside it.
 bench:

@@ -18,6 +18,7 @@ mod raw;
 mod reader;
 mod topics;
 mod watch;
+mod watchdog;
 
 pub(crate) use group::KafkaGroupReader;
 pub(crate) use reader::KafkaReader;

@@ -12,15 +12,28 @@ use crate::step::Steps;
 use kluster_protocol::Role;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// Calls that block may take this long to return when everything else has ended.
+const BLOCKED: Duration = Duration::from_secs(2);
+
 /// Runs a node by the command line and the environment of this process.
-#[tokio::main]
-pub async fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let config = Config::read();
     trace(config.node.log_json);
-    match run(config).await {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("kluster-node: no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(config));
+    // A call that blocks, as one to Kafka's client may, is not waited for longer.
+    runtime.shutdown_timeout(BLOCKED);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kluster-node: {error}");
@@ -32,7 +45,11 @@ pub async fn main() -> ExitCode {
 async fn run(config: Config) -> Result<(), NodeError> {
     let drain = CancellationToken::new();
     tokio::spawn(drain_on_signal(drain.clone()));
-    let log = kluster_log::Log::connect(config.log.clone()).await?;
+    let log = tokio::select! {
+        biased;
+        () = drain.cancelled() => return Ok(()),
+        log = kluster_log::Log::connect(config.log.clone()) => log?,
+    };
     let exit_when_stopped = config.node.exit_when_stopped;
     let starting = Node::start(settings(&config), log);
     let node = tokio::select! {

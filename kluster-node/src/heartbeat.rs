@@ -4,7 +4,8 @@
 
 use crate::dbms::Info;
 use crate::report::Clock;
-use crate::status::Status;
+use crate::start::{LOG_AWAY, LOG_UNREACHABLE};
+use crate::status::{Away, Status};
 use kluster_log::{Log, NewRecord};
 use kluster_protocol::{EffectsReport, Heartbeat, NodeId, NodeState, Topic};
 use std::time::Duration;
@@ -39,7 +40,8 @@ impl Pulse {
             let now = changes.borrow_and_update().clone();
             let (said, members) = (now.state.clone(), now.membership.version);
             let (halt, obeys, running) = (now.halt.clone(), now.obeys, now.running.is_some());
-            match self.beat(&log, now, status.effects().report()).await {
+            let beat = self.beat(&log, now, status.effects().report());
+            match self.heard(beat, &status).await {
                 Ok(()) if matches!(said, NodeState::Stopped { .. }) => self.said_stopped.cancel(),
                 Ok(()) => {}
                 Err(error) => tracing::warn!(node = %self.node, %error, "the heartbeat was not taken by the log"),
@@ -50,6 +52,32 @@ impl Pulse {
             });
             let _ = tokio::time::timeout(EVERY, news).await;
         }
+    }
+
+    /// Awaits a heartbeat; one that the log has not taken for [`LOG_AWAY`] makes the node unready until one is taken.
+    async fn heard(
+        &self,
+        beat: impl Future<Output = Result<(), kluster_log::LogError>>,
+        status: &Status,
+    ) -> Result<(), kluster_log::LogError> {
+        let since_ms = (self.clock)();
+        let unheard = || Some(Away { since_ms, code: LOG_UNREACHABLE.to_owned() });
+        tokio::pin!(beat);
+        let taken = match tokio::time::timeout(LOG_AWAY, &mut beat).await {
+            Ok(taken) => taken,
+            Err(_) => {
+                if status.now().unheard.is_none() {
+                    status.is_unheard(unheard());
+                }
+                beat.await
+            }
+        };
+        match &taken {
+            Ok(()) => status.is_unheard(None),
+            Err(_) if status.now().unheard.is_none() => status.is_unheard(unheard()),
+            Err(_) => {}
+        }
+        taken
     }
 
     async fn beat(

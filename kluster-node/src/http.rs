@@ -46,13 +46,19 @@ async fn healthz(State(asked): State<Asked>) -> impl IntoResponse {
     }
 }
 
-/// 200 while the node is at the end of the log and answers reads; else 503 and what it is doing.
+/// 200 while the node is at the end of the log, answers reads, and the log takes its heartbeats; else 503 and what it is doing.
 async fn readyz(State(asked): State<Asked>) -> impl IntoResponse {
     let now = asked.status.now();
+    if now.is_ready() {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
     match (&now.state, &now.reads_away) {
-        (NodeState::Ready, None) => (StatusCode::OK, "ready\n".to_owned()),
         (NodeState::Ready, Some(away)) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("reads are not answered: {}\n", away.code))
+        }
+        (NodeState::Ready, None) => {
+            let code = now.unheard.map(|away| away.code).unwrap_or_default();
+            (StatusCode::SERVICE_UNAVAILABLE, format!("heartbeats are not taken: {code}\n"))
         }
         (state @ (NodeState::Retrying { code, .. } | NodeState::Stopped { code, .. }), _) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {code}\n", word(state)))
@@ -78,8 +84,8 @@ async fn metrics(State(asked): State<Asked>) -> impl IntoResponse {
         "The last offset of ALL in this node's database.",
         now.applied.map_or(0, |applied| applied.get()),
     );
-    let ready = now.state == NodeState::Ready && now.reads_away.is_none();
-    figure("ready", "gauge", "1 while the node is at the end of the log and answers reads.", u64::from(ready));
+    let ready = u64::from(now.is_ready());
+    figure("ready", "gauge", "1 while the node is at the end of the log, answers reads and is heard.", ready);
     figure(
         "stopped",
         "gauge",

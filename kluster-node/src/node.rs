@@ -10,17 +10,22 @@ mod lanes;
 use crate::all_lane::{BatchLimit, Stopped};
 use crate::check::CheckEvery;
 use crate::dbms::{Dbms, DbmsSettings, Info, OpenError};
+use crate::fault::{Cause, Fault};
 use crate::http;
 use crate::report::Clock;
 use crate::status::Status;
 use kluster_log::{Log, LogError, LogIdentity, TopicSettings};
-use kluster_protocol::{DEFAULT_WINDOW, NodeId, Role, Topic};
+use kluster_protocol::{DEFAULT_WINDOW, NodeId, NodeState, Role, Topic};
 use lanes::Lanes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// A node that is told to end has ended after this long, whatever it waits for: a log that takes nothing, a lock, a long statement. What it
+/// leaves undone is what a crash would leave.
+pub const DRAINS_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a node is told.
 #[derive(Clone)]
@@ -136,10 +141,35 @@ impl Node {
         self.status.clone()
     }
 
-    /// Runs until drained (`Ok`) or until the ALL lane stops, as it does when this node turns out to differ from the others. After an unknown fault reads go on until `drain`; after a fatal one nothing does, and
+    /// Ends at most [`DRAINS_WITHIN`] after `drain`. Runs until drained (`Ok`) or until the ALL lane stops, as it does when this node turns out to differ from the others. After an unknown fault reads go on until `drain`; after a fatal one nothing does, and
     /// the node stays up to be asked why.
     pub async fn run(self, drain: CancellationToken) -> Result<(), NodeError> {
-        Lanes::start(self, &drain).await.run(drain).await
+        let status = self.status.clone();
+        let running = async { Lanes::start(self, &drain).await.run(drain.clone()).await };
+        let overdue = async {
+            drain.cancelled().await;
+            tokio::time::sleep(DRAINS_WITHIN).await;
+        };
+        tokio::select! {
+            biased;
+            ended = running => ended,
+            () = overdue => overdue_in(&status),
+        }
+    }
+}
+
+/// What was not done in time is done by the next start.
+fn overdue_in(status: &Status) -> Result<(), NodeError> {
+    let seconds = DRAINS_WITHIN.as_secs();
+    tracing::warn!(
+        "not drained within {seconds} s: ending now; the next start undoes what is not committed and answers what was not answered"
+    );
+    match status.now().state {
+        NodeState::Stopped { offset, code, .. } => {
+            let cause = Cause::new(code, format!("not drained within {seconds} s either"));
+            Err(NodeError::Stopped(Stopped { offset, fault: Fault::Fatal(cause) }))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Now {
     pub state: NodeState,
     /// Why it answers no reads of ONE at present, though it should.
     pub reads_away: Option<Away>,
+    /// The log has not taken its heartbeat for some seconds.
+    pub unheard: Option<Away>,
     /// How often a batch of ONE could not be decoded.
     pub reads_undecodable: u64,
     /// The last offset in its database.
@@ -53,6 +55,13 @@ pub struct Away {
     pub code: String,
 }
 
+impl Now {
+    /// It is at the end of the log, answers reads, and can be heard by the others.
+    pub fn is_ready(&self) -> bool {
+        self.state == NodeState::Ready && self.reads_away.is_none() && self.unheard.is_none()
+    }
+}
+
 /// The place where the node's status stands. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -67,6 +76,7 @@ impl Default for Status {
         let now = Now {
             state: NodeState::Starting,
             reads_away: None,
+            unheard: None,
             reads_undecodable: 0,
             applied: None,
             answered: None,
@@ -156,6 +166,15 @@ impl Status {
         self.now.send_if_modified(|now| {
             let changed = now.reads_away != away;
             now.reads_away = away;
+            changed
+        });
+    }
+
+    /// Heartbeats are not taken by the log, or are again.
+    pub fn is_unheard(&self, away: Option<Away>) {
+        self.now.send_if_modified(|now| {
+            let changed = now.unheard != away;
+            now.unheard = away;
             changed
         });
     }

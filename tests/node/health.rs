@@ -1,11 +1,14 @@
 //! What the HTTP port says in each state of the node.
 
 use crate::running::*;
-use kluster_log::{Log, LogError};
+use kluster_log::{AppendFault, Log, LogError};
 use kluster_node::node::{Node, NodeSettings};
+use kluster_node::status::Now;
 use kluster_node::step::Steps;
 use kluster_protocol::{NodeState, Topic};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn health_readiness_and_figures_follow_the_node() {
@@ -21,7 +24,7 @@ async fn health_readiness_and_figures_follow_the_node() {
     assert_eq!(get(port, "/readyz").await, (503, "starting\n".to_owned()));
 
     let node = Running::run(node);
-    node.until(|now| now.state == NodeState::Ready && !now.membership.voters.is_empty()).await;
+    node.until(|now| now.is_ready() && !now.membership.voters.is_empty()).await;
     let at = write(&memory, "a", "create table t(id integer)").await;
     memory.leave_hole(Topic::All, 0, 3);
     let at = at.max(write(&memory, "b", "insert into t values (1)").await);
@@ -45,7 +48,18 @@ async fn health_readiness_and_figures_follow_the_node() {
     assert_eq!(node.get("/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(node.get("/readyz").await, (503, "retrying: log_unreachable\n".to_owned()));
     memory.come_back();
-    node.until(|now| now.state == NodeState::Ready && now.reads_away.is_none()).await;
+    node.until(Now::is_ready).await;
+    assert_eq!(node.get("/readyz").await, (200, "ready\n".to_owned()));
+
+    memory.on_append(Arc::new(|context| match context.topic {
+        Topic::Nodes => AppendFault::HoldAck(Duration::from_secs(60)),
+        _ => AppendFault::None,
+    }));
+    node.until(|now| now.unheard.is_some()).await;
+    assert_eq!(node.status.now().state, NodeState::Ready);
+    assert_eq!(node.get("/readyz").await, (503, "heartbeats are not taken: log_unreachable\n".to_owned()));
+    memory.clear_hooks();
+    node.until(Now::is_ready).await;
     assert_eq!(node.get("/readyz").await, (200, "ready\n".to_owned()));
 
     let denied = || LogError::Denied { doing: "reading".into(), reason: "on command".into() };

@@ -8,28 +8,68 @@ use crate::LogError;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Before the same question is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A client that got no answer for this long is made anew.
+const SILENT: Duration = Duration::from_secs(10);
 /// Events that a client which fetches nothing may have waiting: log lines, errors.
 const EVENTS: usize = 64;
 
-/// A client that only asks, as one group or as none.
+/// A client that only asks, as one group or as none. It is made anew where no question was answered for [`SILENT`].
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
-    client: Arc<Apart<BaseConsumer<Context>>>,
+    shared: Arc<Shared>,
     deadline: Duration,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    group: Option<String>,
+    client: Mutex<Arc<Apart<BaseConsumer<Context>>>>,
+    /// Since when no question was answered.
+    silent: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    fn client(&self) -> Arc<Apart<BaseConsumer<Context>>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_answered(&self) {
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A question asked at `asked` was not answered. Nothing is lost with a client that only asks, so it needs no proof that it is stuck.
+    fn is_not_answered(&self, asked: Instant) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent.get_or_insert(asked).elapsed() < SILENT {
+            return;
+        }
+        *silent = None;
+        match make(&self.config, self.group.as_deref()) {
+            Ok(client) => *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client,
+            Err(error) => tracing::warn!(%error, "no new client for questions to Kafka"),
+        }
+    }
+}
+
+fn make(config: &Config, group: Option<&str>) -> Result<Arc<Apart<BaseConsumer<Context>>>, LogError> {
+    let context = Context::new(group.map_or_else(|| "ask".to_owned(), |group| format!("ask as group {group}")));
+    let client = BaseConsumer::from_config_and_context(&config.asker(group), context);
+    Ok(Arc::new(Apart::new(client.map_err(|error| refused(&error))?)))
 }
 
 impl Asker {
     pub(super) fn new(config: &Config, group: Option<&str>, deadline: Duration) -> Result<Self, LogError> {
-        let context = Context::new(group.map_or_else(|| "ask".to_owned(), |group| format!("ask as group {group}")));
-        let client = BaseConsumer::from_config_and_context(&config.asker(group), context);
-        let client = client.map_err(|error| refused(&error))?;
-        Ok(Self { client: Arc::new(Apart::new(client)), deadline })
+        let client = Mutex::new(make(config, group)?);
+        let shared =
+            Shared { config: config.clone(), group: group.map(str::to_owned), client, silent: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared), deadline })
     }
 
     /// The same client for questions that wait so long.
@@ -44,9 +84,10 @@ impl Asker {
         topic: String,
         question: impl Fn(&BaseConsumer<Context>, Duration) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, LogError> {
-        let (client, until) = (self.client.clone(), Instant::now() + self.deadline);
-        let asked = tokio::task::spawn_blocking(move || {
-            let answer = insist(&client, until, question);
+        let (shared, asked, deadline) = (self.shared.clone(), Instant::now(), self.deadline);
+        let asking = tokio::task::spawn_blocking(move || {
+            let client = shared.client();
+            let answer = insist(&client, asked + deadline, question);
             for _ in 0..EVENTS {
                 // Fetches nothing; serves log lines and errors, which would pile up.
                 let _ = client.poll(Duration::ZERO);
@@ -54,13 +95,21 @@ impl Asker {
             match answer {
                 Ok(answer) => {
                     client.context().well();
+                    shared.is_answered();
                     Ok(answer)
                 }
-                Err(error) => Err(explained(of_call(&error, &doing, &topic), client.context())),
+                Err(error) => {
+                    let error = explained(of_call(&error, &doing, &topic), client.context());
+                    match &error {
+                        LogError::Unreachable { .. } => shared.is_not_answered(asked),
+                        _ => shared.is_answered(),
+                    }
+                    Err(error)
+                }
             }
         });
         // The runtime ends: there is nobody left to answer.
-        asked.await.unwrap_or(Err(LogError::Closed))
+        asking.await.unwrap_or(Err(LogError::Closed))
     }
 }
 

@@ -15,6 +15,7 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// One client's ear.
@@ -27,6 +28,8 @@ pub(super) struct Context {
     progress: Mutex<Progress>,
     /// How often every broker was away.
     outages: AtomicU64,
+    /// Of a producer: since when a record waits that was handed over, and no record was answered.
+    waits: Mutex<Option<Instant>>,
 }
 
 impl Context {
@@ -35,6 +38,7 @@ impl Context {
             purpose: purpose.into(),
             watch: Mutex::default(),
             progress: Mutex::default(),
+            waits: Mutex::default(),
             outages: AtomicU64::new(0),
         }
     }
@@ -45,6 +49,22 @@ impl Context {
 
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A record was handed over. For how long none was answered.
+    pub(super) fn handed_over(&self) -> Duration {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now).elapsed()
+    }
+
+    /// For how long no record was answered, where one waits.
+    pub(super) fn waiting(&self) -> Duration {
+        let waits = *self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// A broker has answered a record.
+    fn answered(&self) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// How often every broker was away, as far as events were heard.
@@ -134,6 +154,7 @@ impl ProducerContext for Context {
         let appended = match result {
             Ok(message) => {
                 self.well();
+                self.answered();
                 match u64::try_from(message.offset()) {
                     Ok(offset) => Ok(Appended { partition: message.partition() as u32, offset: Offset::new(offset) }),
                     // The broker knows a duplicate of a retry, but no longer its place.
@@ -144,7 +165,11 @@ impl ProducerContext for Context {
             }
             Err((error, message)) => {
                 let size = message.key_len() + message.payload_len();
-                Err(fault::of_append(error, message.topic(), size, surely_not_written(message)))
+                let error = fault::of_append(error, message.topic(), size, surely_not_written(message));
+                if !matches!(error, LogError::NotAppended { .. } | LogError::OutcomeOpen { .. }) {
+                    self.answered();
+                }
+                Err(error)
             }
         };
         // Nobody waits for the answer any more: the record is in the log all the same.

@@ -1,8 +1,10 @@
 //! KafkaGroupReader: a member of a consumer group. librdkafka assigns partitions and commits in the background what was stored as done.
 
 use super::apart::Apart;
+use super::config::Config;
 use super::context::Context;
 use super::fault::{ReadFault, is_trouble, of_read};
+use super::watchdog::{Look, Watchdog};
 use super::{KafkaLog, record_of};
 use crate::{LogError, Record, Trouble};
 use kluster_protocol::Topic;
@@ -18,6 +20,18 @@ pub(crate) struct KafkaGroupReader {
     consumer: Apart<StreamConsumer<Context>>,
     /// Places whose content could not be decoded.
     undecodable: u64,
+    config: Config,
+    watchdog: Watchdog,
+}
+
+/// The next places of the partitions that this member has read from.
+fn places(consumer: &StreamConsumer<Context>) -> Vec<(u32, i64)> {
+    let Ok(positions) = consumer.position() else { return Vec::new() };
+    let place = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
+        KafkaOffset::Offset(next) => Some((element.partition() as u32, next)),
+        _ => None,
+    };
+    positions.elements().iter().filter_map(place).collect()
 }
 
 impl KafkaGroupReader {
@@ -26,14 +40,27 @@ impl KafkaGroupReader {
         let consumer = log.consumer(&log.config().member(group), format!("read {name} as group {group}"))?;
         let subscribed = consumer.subscribe(&[&name]);
         subscribed.map_err(|error| LogError::Settings(format!("group {group} cannot read {name}: {error}")))?;
-        Ok(Self { name, group: group.to_owned(), consumer, undecodable: 0 })
+        let (config, watchdog) = (log.config().clone(), Watchdog::default());
+        Ok(Self { name, group: group.to_owned(), consumer, undecodable: 0, config, watchdog })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
         loop {
-            let received = self.consumer.recv().await.map(|message| record_of(&message));
+            let look = || {
+                let trouble = self.consumer.context().watch().trouble();
+                Look::new(&self.config, &self.name, places(&self.consumer), trouble)
+            };
+            let received = tokio::select! {
+                biased;
+                received = self.consumer.recv() => received.map(|message| record_of(&message)),
+                stuck = self.watchdog.stuck(look) => match stuck {
+                    true => return Err(self.is_stuck()),
+                    false => continue,
+                }
+            };
             match received {
                 Ok(record) => {
+                    self.watchdog.well();
                     let context = self.consumer.context();
                     context.well();
                     context.progress().delivered(record.partition, record.offset.in_kafka());
@@ -78,6 +105,11 @@ impl KafkaGroupReader {
 
     pub(crate) fn undecodable(&self) -> u64 {
         self.undecodable
+    }
+
+    fn is_stuck(&self) -> LogError {
+        let doing = format!("reading {} as group {}", self.name, self.group);
+        LogError::Unreachable { doing, reason: "this member gets nothing, and a fresh client is answered".to_owned() }
     }
 
     fn explain(&mut self, error: &KafkaError) -> Result<(), LogError> {

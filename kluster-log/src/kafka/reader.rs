@@ -3,6 +3,7 @@
 use super::apart::Apart;
 use super::context::Context;
 use super::fault::{ReadFault, is_trouble, of_read};
+use super::watchdog::{Look, Watchdog};
 use super::{KafkaLog, record_of};
 use crate::{LogError, Record, Trouble};
 use futures_util::{FutureExt, StreamExt};
@@ -30,39 +31,67 @@ pub(crate) struct KafkaReader {
     ended: Option<LogError>,
     /// How often all brokers had been away when reading began; none: outages do not end this reader.
     outages: Option<u64>,
+    watchdog: Watchdog,
+}
+
+/// A client that reads a topic from these places on.
+fn assigned(
+    log: &KafkaLog,
+    topic: Topic,
+    places: &BTreeMap<u32, Offset>,
+) -> Result<Apart<StreamConsumer<Context>>, LogError> {
+    let name = log.names().name(topic);
+    let group = format!("{}{}.read", log.names().prefix, log.names().database);
+    let consumer = log.consumer(&log.config().reader(&group), format!("read {name}"))?;
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    let assigned = places.iter().try_for_each(|(partition, place)| {
+        list.add_partition_offset(&name, *partition as i32, KafkaOffset::Offset(place.in_kafka() as i64))
+    });
+    let assigned = assigned.and_then(|()| consumer.assign(&list));
+    assigned.map_err(|error| LogError::Settings(format!("{name} cannot be read from there: {error}")))?;
+    Ok(consumer)
 }
 
 impl KafkaReader {
     /// Assigns the places; whether they exist was checked before.
     pub(super) fn new(log: KafkaLog, topic: Topic, from: Vec<(u32, Offset)>) -> Result<Self, LogError> {
-        let name = log.names().name(topic);
-        let group = format!("{}{}.read", log.names().prefix, log.names().database);
-        let consumer = log.consumer(&log.config().reader(&group), format!("read {name}"))?;
-        let mut list = TopicPartitionList::with_capacity(from.len());
-        let assigned = from.iter().try_for_each(|(partition, place)| {
-            list.add_partition_offset(&name, *partition as i32, KafkaOffset::Offset(place.in_kafka() as i64))
-        });
-        let assigned = assigned.and_then(|()| consumer.assign(&list));
-        assigned.map_err(|error| LogError::Settings(format!("{name} cannot be read from there: {error}")))?;
-        Ok(Self {
-            log,
-            topic,
-            consumer,
-            places: from.into_iter().collect(),
-            unexplained: None,
-            ended: None,
-            outages: None,
-        })
+        let places = from.into_iter().collect();
+        let consumer = assigned(&log, topic, &places)?;
+        let watchdog = Watchdog::default();
+        Ok(Self { log, topic, consumer, places, unexplained: None, ended: None, outages: None, watchdog })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Record, LogError> {
         loop {
             self.explain().await?;
-            let received = self.consumer.recv().await.map(|message| record_of(&message));
+            let look = || {
+                let places = self.places.iter().map(|(partition, place)| (*partition, place.in_kafka() as i64));
+                let trouble = self.consumer.context().watch().trouble();
+                Look::new(self.log.config(), &self.log.names().name(self.topic), places.collect(), trouble)
+            };
+            let received = tokio::select! {
+                biased;
+                received = self.consumer.recv() => received.map(|message| record_of(&message)),
+                stuck = self.watchdog.stuck(look) => {
+                    if stuck {
+                        self.make_anew()?;
+                    }
+                    continue;
+                }
+            };
             if let Some(record) = self.receive(received) {
                 return Ok(record);
             }
         }
+    }
+
+    /// The client is stuck: another one reads on from the next places.
+    fn make_anew(&mut self) -> Result<(), LogError> {
+        tracing::warn!(topic = self.log.names().name(self.topic), "a reader of Kafka is stuck; making a new one");
+        self.consumer = assigned(&self.log, self.topic, &self.places)?;
+        // What the stuck client did not hear may have been an outage.
+        self.outages = self.outages.map(|_| u64::MAX);
+        Ok(())
     }
 
     pub(crate) async fn next_batch(&mut self, max: usize) -> Result<Vec<Record>, LogError> {
@@ -103,6 +132,7 @@ impl KafkaReader {
             }
             Ok(record) => {
                 self.consumer.context().well();
+                self.watchdog.well();
                 self.places.insert(record.partition, record.offset.next());
                 Some(record)
             }
