@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// All that is typed where the login may create the others:
 ///   kluster-node --bootstrap kafka:9092 --node-id n1 --dbms postgres://postgres:secret@localhost/app
 ///
-/// Exit codes: 0 drained on SIGTERM or SIGINT; 2 wrong settings; 3 the log or its topics cannot be used; 4 the database cannot be used;
+/// Exit codes: 0 ended on SIGTERM or SIGINT, drained or after 20 s; 2 wrong settings; 3 the log or its topics cannot be used; 4 the database cannot be used;
 /// 5 the ALL lane stopped (with --exit-when-stopped).
 ///
 /// KLUSTER_LOG=warn|info|debug|… says how much is logged on stderr (default info).

@@ -179,12 +179,20 @@ impl LogServer {
 
     /// Answers what is under way, flushes and closes the files.
     pub(crate) async fn stop(self) -> Result<(), KlusterError> {
-        self.broker
-            .stop()
-            .await
-            .map_err(|error| KlusterError::Directory(format!("the log did not close in order: {error}")))
+        let closed = tokio::time::timeout(CLOSES_WITHIN, self.broker.stop()).await;
+        let why = match closed {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => {
+                format!("it took longer than {} s; what was acknowledged is on the disk", CLOSES_WITHIN.as_secs())
+            }
+        };
+        Err(KlusterError::Directory(format!("the log did not close in order: {why}")))
     }
 }
+
+/// The log has closed after this long, or is left as a crash would leave it.
+const CLOSES_WITHIN: Duration = Duration::from_secs(30);
 
 impl Place {
     fn advertised(&self) -> Result<Option<(String, u16)>, KlusterError> {

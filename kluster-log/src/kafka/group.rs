@@ -87,15 +87,21 @@ impl KafkaGroupReader {
 
     pub(crate) async fn leave(self) -> Result<(), LogError> {
         let Self { name, group, consumer, .. } = self;
-        let left = tokio::task::spawn_blocking(move || {
+        let (done, left) = tokio::sync::oneshot::channel();
+        // A thread of its own: librdkafka may wait without end for a coordinator that is gone, and a runtime does not end before its threads for
+        // blocking work do.
+        let leaving = std::thread::Builder::new().name("log-leave".to_owned()).spawn(move || {
             let committed = consumer.commit_consumer_state(CommitMode::Sync);
             consumer.end();
-            match committed {
+            let result = match committed {
                 Ok(()) => Ok(()),
                 Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => Ok(()),
                 Err(error) => Err(super::fault::of_call(&error, &format!("leaving group {group}"), &name)),
-            }
+            };
+            // Who left may have given up waiting.
+            let _ = done.send(result);
         });
+        leaving.map_err(|error| LogError::Settings(format!("no thread to leave a group of Kafka: {error}")))?;
         left.await.unwrap_or(Err(LogError::Closed))
     }
 

@@ -6,6 +6,7 @@ use super::directory::Described;
 use super::plan::{Plan, PlannedNode};
 use crate::error::KlusterError;
 use futures_util::StreamExt;
+use futures_util::future::select_all;
 use futures_util::stream::FuturesUnordered;
 use kluster_log::Log;
 use kluster_node::dbms::DbmsSettings;
@@ -130,25 +131,24 @@ impl Nodes {
         Ok(())
     }
 
-    /// Waits until each is at the end of the log, and all of them count.
+    /// Waits until each is at the end of the log, and all of them count. Ends where any of them stops: the others could wait for it without end.
     pub(crate) async fn joined(&mut self) -> Result<(), KlusterError> {
         let names: Vec<NodeId> = self.started.iter().map(|node| node.described.id.clone()).collect();
         loop {
             let waiting = self.started.iter().find(|node| !has_joined(&node.status.now(), &names));
             let Some(node) = waiting else { return Ok(()) };
             let (id, mut changes) = (node.described.id.clone(), node.status.watch());
-            let change = changes.wait_for(|now| has_joined(now, &names) || stopped(now).is_some());
+            let change = changes.wait_for(|now| has_joined(now, &names));
+            let any_stops = select_all(self.started.iter().map(|node| Box::pin(stops(node))));
             tokio::select! {
                 biased;
                 Some(ended) = self.running.join_next() => return Err(ended_early(ended)),
-                now = tokio::time::timeout(STILL, change) => match now {
-                    Ok(Ok(now)) => {
-                        if let Some(why) = stopped(&now) {
-                            return Err(KlusterError::Node(format!("{id} {why}")));
-                        }
+                (why, ..) = any_stops => return Err(KlusterError::Node(why)),
+                now = tokio::time::timeout(STILL, change) => {
+                    if now.is_err() {
+                        eprintln!("kluster: waiting for {id}: {}", words(&node.status.now()));
                     }
-                    _ => eprintln!("kluster: waiting for {id}: {}", words(&node.status.now())),
-                },
+                }
             }
         }
     }
@@ -253,6 +253,18 @@ fn stopped(now: &Now) -> Option<String> {
         )),
         NodeState::Stopped { offset, code, .. } => Some(format!("stopped at offset {offset} ({code})")),
         _ => None,
+    }
+}
+
+/// Waits until this node does not go on; who, and why.
+async fn stops(node: &Running) -> String {
+    let mut changes = node.status.watch();
+    loop {
+        if let Some(why) = stopped(&changes.borrow_and_update()) {
+            return format!("{} {why}", node.described.id);
+        }
+        // The status lives as long as the node's place in the list.
+        let _ = changes.changed().await;
     }
 }
 
