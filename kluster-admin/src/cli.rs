@@ -1,11 +1,14 @@
 //! Cli: the command line, whose help is the manual.
 
+use crate::cancel::Cancel;
 use crate::completions::Completions;
 use crate::error::AdminError;
+use crate::errors::Errors;
 use crate::leave::Leave;
 use crate::load::Load;
 use crate::offsets::Offsets;
 use crate::output::{Format, Output};
+use crate::resolve::Resolve;
 use crate::status::Status;
 use crate::tail::Tail;
 use crate::topics::Topics;
@@ -31,11 +34,11 @@ use tokio_util::sync::CancellationToken;
 ///
 /// Exit codes:
 ///   0 done, and nothing found that needs a person
-///   1 a finding: topics are set wrong, a voter is not live, no node was ever heard of
+///   1 a finding: topics are set wrong, a voter is not live, nodes wait for a decision, no node was ever heard of
 ///   2 wrong settings, or a file that cannot be read
 ///   3 nodes differ: their chains, or their tables, are not the same
 ///   4 the log cannot be reached or used
-///   5 refused: a statement of the script, a load already done, a node that still runs
+///   5 refused: a statement of the script, a load already done, a node that still runs, a decision that is not safe
 ///   6 outcome open: something sent was not answered in time; what is said on stderr finds out
 ///   7 the output cannot be written
 ///
@@ -81,6 +84,15 @@ pub enum Command {
     /// Take a node out of the members
     #[command(long_about = crate::leave::MANUAL)]
     Leave(Leave),
+    /// Show where nodes wait for a decision, and what each met there
+    #[command(long_about = crate::errors::MANUAL)]
+    Errors(Errors),
+    /// Decide what becomes of an offset at which nodes wait
+    #[command(long_about = crate::resolve::MANUAL)]
+    Resolve(Resolve),
+    /// End a request that is executing, on all nodes alike
+    #[command(long_about = crate::cancel::MANUAL)]
+    Cancel(Cancel),
     /// Print a completion script for a shell
     #[command(long_about = crate::completions::MANUAL)]
     Completions(Completions),
@@ -122,6 +134,9 @@ impl Cli {
             Command::Load(load) => load.run(&log, clock, output, stop).await,
             Command::Verify(verify) => verify.run(&log, clock, output, stop).await,
             Command::Leave(leave) => leave.run(&log, clock, output).await,
+            Command::Errors(errors) => errors.run(&log, clock, output).await,
+            Command::Resolve(resolve) => resolve.run(&log, clock, output).await,
+            Command::Cancel(cancel) => cancel.run(&log, clock, output).await,
             Command::Completions(completions) => completions.run(output),
         }
     }
@@ -166,9 +181,21 @@ mod tests {
     #[test]
     fn help_names_every_command_and_its_flags() {
         let help = command().render_long_help().to_string();
-        for word in
-            ["topics", "status", "offsets", "tail", "load", "verify", "leave", "completions", "--bootstrap", "--output"]
-        {
+        for word in [
+            "topics",
+            "status",
+            "offsets",
+            "tail",
+            "load",
+            "verify",
+            "leave",
+            "errors",
+            "resolve",
+            "cancel",
+            "completions",
+            "--bootstrap",
+            "--output",
+        ] {
             assert!(help.contains(word), "{word}");
         }
         let load = parse("kluster-admin load --help").unwrap_err();

@@ -87,6 +87,8 @@ pub struct AllLane {
     pub open: bool,
     /// The server was lost while it executed the request at this offset alone.
     pub lost_at: Option<Offset>,
+    /// The batch has been executing for some seconds, and is ended to be executed again record by record.
+    pub split: bool,
     /// Ends what the database executes in this moment.
     pub interrupt: Interrupt,
     /// Whether ALL is known to be the topic that this database follows.
@@ -229,7 +231,8 @@ impl AllLane {
                 continue;
             }
             match self.apply(held, &records[..free], limit).await {
-                // A decision came before it was committed.
+                // A decision came before it was committed, or it took so long that each record is to be seen alone.
+                Ok(0) if std::mem::take(&mut self.split) => retry.run_alone(free),
                 Ok(0) => {}
                 Ok(count) => {
                     pending.drain(..count);

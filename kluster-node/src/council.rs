@@ -9,8 +9,11 @@ use kluster_protocol::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+mod resolve;
 #[cfg(test)]
 mod tests;
+
+pub use resolve::Wish;
 
 /// The newest heartbeat of a node.
 #[derive(Debug, Clone)]

@@ -154,7 +154,7 @@ impl Plan {
     }
 
     /// The works of this plan: their offset and what their senders call them.
-    fn executes(&self) -> impl DoubleEndedIterator<Item = (Offset, &str)> {
+    fn executes(&self) -> impl Iterator<Item = (Offset, &str)> {
         self.entries.iter().filter_map(|entry| match &entry.step {
             Decided::Execute(ask) => Some((entry.record.offset, ask.sender.request_id.as_str())),
             Decided::Refuse(..) | Decided::Repeat(..) | Decided::Control(_) => None,
@@ -166,14 +166,9 @@ impl Plan {
         self.executes().next().map(|(offset, id)| (offset, id.to_owned()))
     }
 
-    /// The last request that is executed.
-    pub fn last_work(&self) -> Option<Offset> {
-        self.executes().next_back().map(|(offset, _)| offset)
-    }
-
     /// The request that is executed, where there is one alone.
     pub fn lone_work(&self) -> Option<Offset> {
-        self.last_work().filter(|_| self.works.len() == 1)
+        self.executes().next().map(|(offset, _)| offset).filter(|_| self.works.len() == 1)
     }
 
     /// The plan may not be committed any more: one of its offsets is held back, or one that it executes is refused.

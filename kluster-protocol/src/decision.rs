@@ -167,16 +167,13 @@ impl Halt {
     }
 }
 
-/// A batch that has been executing for some seconds.
+/// A request that has been executing for some seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Running {
-    /// Its first offset of ALL.
+    /// Its offset of ALL.
     pub offset: Offset,
-    /// Its last offset, where it holds several requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub through: Option<Offset>,
-    /// What the first request is called by its sender.
+    /// What it is called by its sender.
     pub request_id: String,
     /// Since when, in milliseconds since 1970 by the node's own clock.
     pub since_ms: u64,

@@ -12,6 +12,7 @@ mod clients;
 mod counts;
 mod faults;
 mod nodes;
+mod operator;
 mod workload;
 mod world;
 

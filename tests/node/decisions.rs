@@ -11,17 +11,24 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What a node's database does with a request whose text says `bad`.
 #[derive(Default)]
 struct Ill {
     fault: Mutex<Option<Fault>>,
     executed: AtomicU32,
+    /// Closed: what was executed stays so, not yet committed, until it is opened.
+    gate: watch::Sender<bool>,
 }
 
 impl Watch for Ill {
-    fn reached(&self, _step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(std::future::ready(()))
+    fn reached(&self, step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if step == Step::Executed {
+                let _ = self.gate.subscribe().wait_for(|closed| !closed).await;
+            }
+        })
     }
 
     fn fails(&self, texts: &[&str]) -> Option<Fault> {
@@ -35,11 +42,15 @@ impl Watch for Ill {
 
 impl Ill {
     fn with(fault: Option<Fault>) -> Arc<Self> {
-        Arc::new(Self { fault: Mutex::new(fault), executed: AtomicU32::new(0) })
+        Arc::new(Self { fault: Mutex::new(fault), ..Self::default() })
     }
 
     fn heals(&self) {
         *self.fault.lock().unwrap() = None;
+    }
+
+    fn gate(&self, closed: bool) {
+        self.gate.send_replace(closed);
     }
 
     fn executed(&self) -> u32 {
@@ -115,6 +126,14 @@ impl Three {
         let decision =
             Decision { offset, round, ruling, code: None, by: "test".into(), members: vec![], without: vec![] };
         clerk::write(&Log::memory(self.memory.user("operator")), &decision).await.unwrap();
+    }
+
+    /// Every node obeys all that is decided by now.
+    async fn all_obey(&self) {
+        let decided = Offset::new(self.decisions().len() as u64);
+        for node in &self.nodes {
+            node.until(|now| now.obeys >= Some(decided)).await;
+        }
     }
 
     fn decisions(&self) -> Vec<Value> {
@@ -221,5 +240,91 @@ async fn a_replay_from_empty_knows_the_decision_before_it_comes_to_the_offset() 
     three.all_applied(at).await;
     assert_eq!(three.ills[2].executed(), 0);
     three.agree("bad", "decided").await;
+    three.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_has_committed_is_cancelled_on_all_nodes_alike() {
+    let mut three = Three::ready([None, None, None]).await;
+    three.ills.iter().for_each(|ill| ill.gate(true));
+    let at = three.bad().await;
+    for node in &three.nodes {
+        node.until(|now| now.running.as_ref().is_some_and(|running| running.offset == at)).await;
+    }
+    let said = report(&three.memory, |error| error.code.as_deref() == Some("long_running")).await;
+    assert_eq!((said.class, said.offset, said.request_id.as_deref()), (ErrorClass::Alarm, Some(at), Some("bad")));
+    three.decide(at, 0, Ruling::Hold).await;
+    three.all_obey().await;
+    three.ills.iter().for_each(|ill| ill.gate(false));
+    three.all_applied(at).await;
+    let cancelled: Decision = serde_json::from_value(three.decisions()[1].clone()).unwrap();
+    assert_eq!((cancelled.ruling, cancelled.code.as_deref()), (Ruling::Error, Some("cancelled")));
+    three.agree("bad", "cancelled").await;
+    // A replay obeys it.
+    let node = three.nodes.remove(1);
+    node.end().await.unwrap();
+    three.homes[1] = Home::new();
+    let node = three.start(1).await;
+    three.nodes.push(node);
+    three.all_applied(at).await;
+    three.agree("bad", "cancelled").await;
+    three.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_one_node_was_quicker_than_the_hold_its_outcome_holds() {
+    let mut three = Three::ready([None, None, None]).await;
+    three.ills[1].gate(true);
+    three.ills[2].gate(true);
+    let at = three.bad().await;
+    three.nodes[0].applied(at).await;
+    three.decide(at, 0, Ruling::Hold).await;
+    three.restart(0).await;
+    three.ills[1].gate(false);
+    three.ills[2].gate(false);
+    three.all_applied(at).await;
+    let rulings: Vec<_> = three.decisions().iter().map(|decision| decision["as"].clone()).collect();
+    assert!(rulings.contains(&"retry".into()) && !rulings.contains(&"error".into()), "{rulings:?}");
+    for name in NAMES {
+        assert_eq!(answer_of(&three.memory, "bad", name).await["resultCode"], "OK");
+    }
+    three.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voter_that_is_gone_keeps_an_offset_held_until_a_person_lets_it_go() {
+    let mut three = Three::ready([None, None, None]).await;
+    let node = three.nodes.remove(2);
+    node.end().await.unwrap();
+    three.ills.iter().for_each(|ill| ill.gate(true));
+    let at = three.bad().await;
+    three.decide(at, 0, Ruling::Hold).await;
+    three.all_obey().await;
+    three.ills.iter().for_each(|ill| ill.gate(false));
+    for n in 0..2 {
+        three.stopped_at(n, at, 0).await;
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(three.decisions().len(), 1);
+    three.decide(at, 0, Ruling::Retry).await;
+    three.all_applied(at).await;
+    assert_eq!(answer(&three.memory, "bad").await["resultCode"], "OK");
+    three.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_comes_back_with_another_error_than_was_agreed_on_without_it_stays_stopped() {
+    let mut three = Three::ready([unknown("a"), unknown("a"), unknown("b")]).await;
+    three.ills[0].gate(true);
+    let at = three.bad().await;
+    three.stopped_at(2, at, 0).await;
+    let node = three.nodes.remove(2);
+    assert!(node.end().await.is_err(), "it ends as a node that has stopped");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    three.ills[0].gate(false);
+    three.all_applied(at).await;
+    let node = three.start(2).await;
+    assert_eq!(node.stopped().await, "diverged");
+    assert!(node.end().await.is_err());
     three.end().await;
 }

@@ -2,6 +2,7 @@
 
 use super::verdict::Verdict;
 use crate::agreement::{self, Agreement, Comparison};
+use crate::errors::executing;
 use crate::nodes::Nodes;
 use crate::output::{Output, Rows, Tone};
 use crate::show;
@@ -83,7 +84,16 @@ impl Picture {
             output.line("", Tone::Plain)?;
         }
         output.line(&verdict.text, verdict.tone())?;
-        verdict.troubles.iter().try_for_each(|trouble| output.line(trouble, Tone::Warning))
+        verdict.troubles.iter().try_for_each(|trouble| output.line(trouble, Tone::Warning))?;
+        self.running().try_for_each(|line| output.line(&line, Tone::Warning))
+    }
+
+    /// What nodes have been executing for some time.
+    fn running(&self) -> impl Iterator<Item = String> {
+        let live = self.nodes.iter().filter(|node| !node.gone);
+        let beats = live.filter_map(|node| node.heartbeat.as_ref());
+        // Both times are of the node's own clock.
+        beats.filter_map(|beat| Some(format!("{} {}", beat.node_id, executing(beat.running.as_ref()?, beat.at_ms))))
     }
 
     pub(super) fn json(&self, verdict: &Verdict) -> Value {
@@ -168,6 +178,8 @@ impl Drawn {
             "gone": self.gone,
             "heardMsAgo": self.silence.map(|silence| silence.as_millis() as u64),
             "state": heartbeat.map(|beat| &beat.state),
+            "halt": heartbeat.and_then(|beat| beat.halt.as_ref()),
+            "running": heartbeat.and_then(|beat| beat.running.as_ref()),
             "applied": heartbeat.and_then(|beat| beat.applied),
             "lag": lag,
             "chain": heartbeat.and_then(|beat| beat.chain),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fixture::{Cluster, START_MS, Written, astray, chain, members, node};
 use crate::output::Format;
-use kluster_protocol::{Membership, NodeState, Offset};
+use kluster_protocol::{Halt, Membership, NodeState, Offset, Running};
 
 async fn status(cluster: &Cluster, format: Format) -> (Written, Result<(), AdminError>) {
     let mut written = Written::default();
@@ -192,4 +192,32 @@ async fn watch_looks_anew_until_stopped() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["nodes"][0]["applied"].as_u64())
         .collect();
     assert_eq!(applied, [Some(0), Some(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_waits_and_a_request_that_takes_long_are_named() {
+    let cluster = Cluster::new();
+    cluster.fill(9).await;
+    let mut waits =
+        node("n1").applied(6).state(NodeState::Stopped { offset: Offset::new(7), round: 0, code: "a".into() });
+    waits.0.halt = Some(Halt {
+        offset: Offset::new(7),
+        round: 0,
+        code: "a".into(),
+        message: String::new(),
+        request_id: "m7".into(),
+        since_ms: START_MS,
+    });
+    cluster.beat(&waits).await;
+    for name in ["n2", "n3"] {
+        let mut busy = node(name).applied(6);
+        busy.0.running = Some(Running { offset: Offset::new(7), request_id: "m7".into(), since_ms: START_MS - 7_000 });
+        cluster.beat(&busy).await;
+    }
+    let (written, ended) = status(&cluster, Format::Table).await;
+    assert_eq!(ended.unwrap_err().exit_code(), 1);
+    let end = "\nvoter n1 is stopped at 7, round 0 (a) and waits: kluster-admin errors shows for what\n\
+        n2 has been executing offset 7 (request m7) for 7s: kluster-admin cancel 7 ends it on all nodes\n\
+        n3 has been executing offset 7 (request m7) for 7s: kluster-admin cancel 7 ends it on all nodes\n";
+    assert!(written.data().ends_with(end), "{}", written.data());
 }

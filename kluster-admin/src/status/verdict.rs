@@ -104,6 +104,10 @@ fn trouble(node: &Drawn) -> Option<String> {
         _ if node.gone => Some(format!("voter {name} is gone, heard of {}: {start}", node.heard())),
         NodeState::Ready | NodeState::CatchingUp => None,
         NodeState::Starting => Some(format!("voter {name} is starting: its own log says what it waits for")),
+        NodeState::Stopped { .. } if beat.halt.is_some() => {
+            let state = show::state(&beat.state);
+            Some(format!("voter {name} is {state} and waits: kluster-admin errors shows for what"))
+        }
         NodeState::Retrying { .. } | NodeState::Stopped { .. } => {
             let state = show::state(&beat.state);
             Some(format!("voter {name} is {state}: kluster-admin tail errors --from beginning says why"))

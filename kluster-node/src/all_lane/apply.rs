@@ -28,6 +28,11 @@ impl AllLane {
             self.check_decided(held, first)?;
         }
         let Some(ran) = self.execute_confirmed(predecessor, &plan).await? else { return Ok(0) };
+        // The topic may have been asked for after the batch was executed.
+        if plan.is_overruled(&self.decisions.now()) {
+            self.open = true;
+            return Ok(0);
+        }
         let settled = self.with_effects(plan.settle(&held.state, ran));
         let finish = self.finish(predecessor, held, &settled)?;
         let settled = match self.dbms.commit(&finish).await? {
@@ -53,26 +58,30 @@ impl AllLane {
         plan: &Plan,
     ) -> Result<Option<Vec<Ran>>, Fault> {
         let mut long = Long::new(plan, &self.reporter);
-        let Self { dbms, waiting, decisions, status, reporter, sure, interrupt, .. } = self;
+        let mut ends = false;
+        let Self { dbms, waiting, decisions, status, reporter, sure, interrupt, split, .. } = self;
         let ran = {
             let call = waiting.over(plan.first(), dbms.run(predecessor, &plan.works));
             tokio::pin!(call);
-            let mut overruled = false;
             loop {
                 tokio::select! {
                     biased;
                     ran = &mut call => break ran,
                     () = decisions.changed() => {}
-                    () = long.next() => long.say(status, reporter).await,
-                    () = tokio::time::sleep(INTERRUPT), if overruled => {}
+                    () = long.next() => match plan.lone_work() {
+                        Some(_) => long.say(status, reporter).await,
+                        None => *split = long.is_one_of_several(),
+                    },
+                    () = tokio::time::sleep(INTERRUPT), if ends => {}
                 }
                 let decided = decisions.now();
-                overruled = plan.is_overruled(&decided);
-                match overruled {
+                if *sure {
+                    status.obeys(decided.next());
+                }
+                ends = plan.is_overruled(&decided) || *split;
+                if ends {
                     // Again and again: what was ended may have been one of several statements.
-                    true => interrupt.send().await,
-                    false if *sure => status.obeys(decided.next()),
-                    false => {}
+                    interrupt.send().await;
                 }
             }
         };
@@ -80,7 +89,8 @@ impl AllLane {
         if matches!(ran, Err(Fault::Lost(_))) {
             self.lost_at = plan.lone_work();
         }
-        if plan.is_overruled(&decisions.now())
+        let ended = self.split && matches!(ran, Err(Fault::Transient(_)));
+        if (ended || plan.is_overruled(&self.decisions.now()))
             && !matches!(ran, Err(Fault::Lost(_) | Fault::ClaimRaised(_) | Fault::Fatal(_)))
         {
             self.open = true;

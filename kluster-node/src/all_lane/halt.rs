@@ -6,8 +6,8 @@
 //! Invariants
 //! 1. A node that says that it is stopped at an offset has that in its database, written behind the claim, and does not execute the offset again
 //!    before the round is decided, a restart included. (Only a database that has applied nothing yet has no row to hold it.)
-//! 2. `obey` is said only while nothing is being committed and no earlier session of this node can commit; and no batch is committed
-//!    that holds an offset which is held back or decided otherwise. So who says `obeys` and `applied` keeps both.
+//! 2. `obeys` is said only while nothing is being committed and no earlier session of this node can commit; and a batch is committed only after
+//!    a look at what is decided by then, with nothing said in between. So who says `obeys` and `applied` keeps both, also of what it executes.
 //! 3. A decided offset is never executed.
 
 use super::again::request_id;

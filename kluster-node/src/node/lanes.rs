@@ -116,6 +116,7 @@ fn all_lane(
         sure: false,
         open: false,
         lost_at: None,
+        split: false,
         interrupt,
         same_log: SameLog::default(),
     };

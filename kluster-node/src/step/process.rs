@@ -1,10 +1,12 @@
 //! Stops the whole process at a step, so that a test can kill it there or let it go on. Only in builds for tests.
 //!
 //! `KLUSTER_TEST_STEP=Committing:3:stop`: at the third `Committing` the process stops itself as by SIGSTOP; `kill`: as by SIGKILL.
+//! `KLUSTER_TEST_FAULT=XX999:stumble`: a statement whose text holds the word `stumble` fails by the unknown code `XX999`.
 //! `KLUSTER_TEST_BATCH=7`: at most seven works in a batch; `seed:17`: from 1 to as many as there may be, drawn anew for each batch.
 
 use super::{Step, Steps, Watch};
 use crate::all_lane::BatchLimit;
+use crate::fault::{Cause, Fault};
 use kluster_protocol::MAX_BATCH;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -12,6 +14,13 @@ use rustix::process::{Signal, getpid, kill_process};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(Default)]
+struct Asked {
+    halt: Option<Halt>,
+    /// Code and word.
+    fault: Option<(String, String)>,
+}
 
 struct Halt {
     at: Step,
@@ -22,9 +31,17 @@ struct Halt {
 impl Steps {
     /// The steps that the environment asks to be watched.
     pub fn from_environment() -> Result<Self, String> {
-        match std::env::var("KLUSTER_TEST_STEP") {
-            Err(_) => Ok(Self::default()),
-            Ok(text) => parse(&text).map(|halt| Self::watched(Arc::new(halt))),
+        let mut asked = Asked::default();
+        if let Ok(text) = std::env::var("KLUSTER_TEST_STEP") {
+            asked.halt = Some(parse(&text)?);
+        }
+        if let Ok(text) = std::env::var("KLUSTER_TEST_FAULT") {
+            let fault = text.split_once(':').map(|(code, word)| (code.to_owned(), word.to_owned()));
+            asked.fault = Some(fault.ok_or_else(|| format!("KLUSTER_TEST_FAULT={text}: expected CODE:WORD"))?);
+        }
+        match asked.halt.is_none() && asked.fault.is_none() {
+            true => Ok(Self::default()),
+            false => Ok(Self::watched(Arc::new(asked))),
         }
     }
 }
@@ -62,13 +79,20 @@ fn parse(text: &str) -> Result<Halt, String> {
     Ok(Halt { at, left: AtomicU32::new(count.parse().map_err(|_| wrong())?), signal })
 }
 
-impl Watch for Halt {
+impl Watch for Asked {
     fn reached(&self, step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            if step == self.at && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                tracing::info!(?step, signal = ?self.signal, "a test stops this process");
-                let _ = kill_process(getpid(), self.signal);
+            let Some(halt) = &self.halt else { return };
+            if step == halt.at && halt.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                tracing::info!(?step, signal = ?halt.signal, "a test stops this process");
+                let _ = kill_process(getpid(), halt.signal);
             }
         })
+    }
+
+    fn fails(&self, texts: &[&str]) -> Option<Fault> {
+        let (code, word) = self.fault.as_ref()?;
+        let found = texts.iter().any(|text| text.contains(word));
+        found.then(|| Fault::Unknown(Cause::new(code, "a test wants this to fail")))
     }
 }

@@ -1,8 +1,12 @@
-//! Announce: says at once, and in red, when nodes turn out to differ.
+//! Announce: says at once, and in red, when nodes turn out to differ; and at a prompt, what holds everybody up.
 
 use crate::error::KlusterError;
+use kluster_admin::errors::executing;
+use kluster_admin::nodes::Nodes;
 use kluster_admin::output::{Tone, painted};
-use kluster_client::{Alarm, Client, NodeId};
+use kluster_client::{Alarm, Client, Log, NodeId, Offset};
+use kluster_node::report::Clock;
+use kluster_protocol::Heartbeat;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,15 +43,33 @@ impl Announcer {
         *self.0.printer.lock().unwrap_or_else(PoisonError::into_inner) = printer;
     }
 
+    /// Follows the heartbeats from now on, and says once of each offset that it has been executing for some time, or that a node waits there.
+    pub fn follow(&self, log: Log, clock: Clock) {
+        let heard = self.clone();
+        tokio::spawn(async move {
+            let Ok(mut nodes) = Nodes::read(&log, &clock).await else { return };
+            let mut said = BTreeSet::new();
+            while nodes.next().await.is_ok() {
+                let live = nodes.heard().filter(|(node, _)| !nodes.is_silent(node));
+                let lines: Vec<String> = live.flat_map(|(_, beat)| held_up(&beat.heartbeat, &mut said)).collect();
+                lines.iter().for_each(|line| heard.print(line, Tone::Warning));
+            }
+        });
+    }
+
+    fn print(&self, line: &str, tone: Tone) {
+        let line = painted(line, tone, self.0.colour);
+        let mut printer = self.0.printer.lock().unwrap_or_else(PoisonError::into_inner);
+        printer(format!("{line}\n"));
+    }
+
     fn say(&self, alarm: &Alarm) {
         let tone = match alarm {
             Alarm::Diverged { one, other, .. } if self.is_new(&one.node_id, &other.node_id) => Tone::Bad,
             Alarm::Diverged { .. } => return,
             Alarm::AnswersMissed { .. } | Alarm::Lost(_) => Tone::Warning,
         };
-        let line = painted(&text(alarm), tone, self.0.colour);
-        let mut printer = self.0.printer.lock().unwrap_or_else(PoisonError::into_inner);
-        printer(format!("{line}\n"));
+        self.print(&text(alarm), tone);
     }
 
     fn is_new(&self, one: &NodeId, other: &NodeId) -> bool {
@@ -67,6 +89,24 @@ impl Announcer {
             false => Ok(()),
         }
     }
+}
+
+/// What this node says that holds everybody up, unless it was said of that offset before.
+fn held_up(beat: &Heartbeat, said: &mut BTreeSet<(Offset, bool)>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(running) = &beat.running
+        && said.insert((running.offset, true))
+    {
+        // Both times are of the node's own clock.
+        lines.push(format!("{} {}", beat.node_id, executing(running, beat.at_ms)));
+    }
+    if let Some(halt) = &beat.halt
+        && said.insert((halt.offset, false))
+    {
+        let (node, offset, code) = (&beat.node_id, halt.offset, &halt.code);
+        lines.push(format!("{node} waits for a decision at offset {offset} ({code}): kluster-admin errors"));
+    }
+    lines
 }
 
 fn text(alarm: &Alarm) -> String {
@@ -111,5 +151,20 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("\x1b[31mNODES DIFFER: n1 and n2"), "{lines:?}");
         assert_eq!(announcer.verdict().unwrap_err().exit_code(), 3);
+    }
+
+    #[test]
+    fn what_holds_everybody_up_is_said_once_of_each_offset() {
+        let json = r#"{"nodeId":"n1","instanceId":"","state":{"is":"ready"},"applied":6,"chain":null,"membership":{"version":0,"voters":[],"observers":[]},
+            "running":{"offset":7,"requestId":"m7","sinceMs":1000},"dbms":"SQLite","dbmsVersion":"","version":"","ruleSet":1,"atMs":7000}"#;
+        let busy: Heartbeat = serde_json::from_str(json).unwrap();
+        let mut said = BTreeSet::new();
+        let lines = held_up(&busy, &mut said);
+        assert_eq!(
+            lines,
+            ["n1 has been executing offset 7 (request m7) for 6s: kluster-admin cancel 7 ends it on all nodes"]
+        );
+        let other = Heartbeat { node_id: "n2".into(), ..busy };
+        assert_eq!(held_up(&other, &mut said), Vec::<String>::new());
     }
 }

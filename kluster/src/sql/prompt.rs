@@ -38,6 +38,7 @@ async fn talk(session: &mut Session, history: History, announcer: &Announcer) ->
     vocabulary::refresh(&vocabulary, session, false);
     let (mut reader, printer) = LineReader::start(session.cluster.dialect, vocabulary.clone(), history)?;
     announcer.print_by(printer);
+    announcer.follow(session.cluster.log.clone(), session.cluster.clock.clone());
     let mut interrupts = 0;
     loop {
         let terminated = session.signals.terminated().clone();

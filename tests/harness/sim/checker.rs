@@ -50,10 +50,11 @@ pub struct Replay {
     pub seen_again: u64,
     pub reused: u64,
     pub expired: u64,
+    decided: BTreeMap<u64, &'static str>,
 }
 
-/// Replays `log`; `asked` are the reads of ONE that were answered, as (offset, SQL).
-pub fn replay(log: &[Logged], window: u64, asked: &[(u64, String)]) -> Replay {
+/// Replays `log`, of which `decided` offsets are refused with a code; `asked` are the reads of ONE that were answered, as (offset, SQL).
+pub fn replay(log: &[Logged], window: u64, asked: &[(u64, String)], decided: BTreeMap<u64, &'static str>) -> Replay {
     let database = Connection::open_in_memory().expect("SQLite is built in");
     database.pragma_update(None, "foreign_keys", true).expect("a known pragma");
     let mut replay = Replay {
@@ -63,6 +64,7 @@ pub fn replay(log: &[Logged], window: u64, asked: &[(u64, String)]) -> Replay {
         seen_again: 0,
         reused: 0,
         expired: 0,
+        decided,
     };
     let mut asked_at: HashMap<u64, Vec<&String>> = HashMap::new();
     for (offset, sql) in asked {
@@ -157,6 +159,9 @@ impl Replay {
             if let Some((_, code)) = REFUSED_BY_RULE.iter().find(|(sql, _)| *sql == text(statement)) {
                 return refused(&id, code);
             }
+        }
+        if let Some(code) = self.decided.get(&record.offset) {
+            return refused(&id, code);
         }
         match execute(database, &statements) {
             Ok(results) => {

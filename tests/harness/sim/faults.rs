@@ -1,6 +1,7 @@
 //! Faults: what the simulated world does to its inhabitants, drawn from the seed.
 
 use super::counts::Counts;
+use super::operator::Ills;
 use kluster_log::{AppendContext, AppendFault, AppendHook, ReadContext, ReadFault, ReadHook};
 use kluster_node::fault::Fault;
 use kluster_node::step::{Step, Watch};
@@ -112,6 +113,8 @@ pub enum Death {
 
 /// Kills a node at its steps.
 pub struct Killer {
+    pub node: String,
+    pub ills: Ills,
     pub chance: Chance,
     pub counts: Counts,
     pub deaths: mpsc::UnboundedSender<Death>,
@@ -137,6 +140,10 @@ impl Watch for Killer {
             let _ = self.deaths.send(death);
             std::future::pending::<()>().await;
         })
+    }
+
+    fn fails(&self, texts: &[&str]) -> Option<Fault> {
+        self.ills.fault(&self.node, texts)
     }
 
     fn met(&self, fault: &Fault) {

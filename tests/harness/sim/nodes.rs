@@ -2,6 +2,7 @@
 
 use super::counts::Counts;
 use super::faults::{Chance, Death, Killer, Mortals};
+use super::operator::Ills;
 use crate::inline;
 use kluster_log::{Log, MemoryLog};
 use kluster_node::all_lane::BatchLimit;
@@ -29,6 +30,7 @@ pub struct Seat {
     pub chance: Chance,
     pub counts: Counts,
     pub mortals: Mortals,
+    pub ills: Ills,
     pub epoch: Instant,
     /// The status of the process that runs now, if any.
     pub status: Arc<Mutex<Option<Status>>>,
@@ -45,6 +47,7 @@ impl Seat {
             self.live().await;
             *self.status.lock().expect("never poisoned") = None;
             self.be_altered().await;
+            self.be_emptied();
             let pause = self.chance.draw(|rng| rng.random_range(1..2000));
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
@@ -54,6 +57,21 @@ impl Seat {
     pub fn alter(&self, sql: &'static str) {
         *self.altered.0.lock().expect("never poisoned") = Some(sql);
         self.altered.1.notify_one();
+    }
+
+    /// Now and then a database is lost as a whole, and filled again from the log.
+    fn be_emptied(&self) {
+        if !self.chance.strikes(0.04) {
+            return;
+        }
+        for end in ["", "-wal", "-shm"] {
+            let file = PathBuf::from(format!("{}{end}", self.file.display()));
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{}: {error}", file.display()),
+                _ => {}
+            }
+        }
+        self.counts.met("database lost as a whole");
     }
 
     async fn be_altered(&self) {
@@ -70,7 +88,8 @@ impl Seat {
     async fn live(&self) {
         let (deaths, mut died) = mpsc::unbounded_channel();
         self.mortals.is_born(&self.name, deaths.clone());
-        let killer = Killer { chance: self.chance.clone(), counts: self.counts.clone(), deaths };
+        let (node, ills) = (self.name.clone(), self.ills.clone());
+        let killer = Killer { node, ills, chance: self.chance.clone(), counts: self.counts.clone(), deaths };
         let log = Log::memory(self.log.user(&self.name));
         let node = tokio::select! {
             biased;
@@ -152,7 +171,8 @@ impl Seat {
     }
 }
 
+/// It has stopped, and not to wait for a decision.
 async fn stops(status: &Status) {
     let mut watch = status.watch();
-    let _ = watch.wait_for(|now| matches!(now.state, NodeState::Stopped { .. })).await;
+    let _ = watch.wait_for(|now| matches!(now.state, NodeState::Stopped { .. }) && now.halt.is_none()).await;
 }

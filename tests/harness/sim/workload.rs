@@ -102,7 +102,11 @@ pub fn next(rng: &mut StdRng, unique: &str) -> Op {
             "insert into child values ($1, $2)",
             vec![json!(rng.random_range(0..1000)), json!(rng.random_range(0..12))],
         )),
-        72..74 => Op::Write(one("selec nonsense")),
+        72 => Op::Write(one("selec nonsense")),
+        73 => {
+            let what = if rng.random_bool(0.5) { "doomed" } else { "flaky" };
+            Op::Write(one(format!("insert into entry(id, note) values ('{unique}', '{what}')")))
+        }
         74..80 => Op::Read(Level::Ordered, reads[rng.random_range(0..reads.len())]),
         80..86 => Op::Read(Level::Strong, reads[rng.random_range(0..reads.len())]),
         86..94 => Op::Read(Level::Session, reads[rng.random_range(0..reads.len())]),

@@ -5,6 +5,7 @@ use super::clients::{self, Told};
 use super::counts::Counts;
 use super::faults::{self, Chance, Mortals};
 use super::nodes::Seat;
+use super::operator::{self, Ills};
 use super::workload;
 use kluster_log::MemoryLog;
 use kluster_protocol::{CheckReport, DIVERGED, Heartbeat, NodeState, Topic};
@@ -71,6 +72,7 @@ impl World {
         let chance = Chance::new(StdRng::seed_from_u64(seed));
         let log = MemoryLog::with_clock(Arc::new(move || epoch.elapsed().as_millis() as i64));
         let mortals = Mortals::default();
+        let ills = Ills::new(chance.clone());
         let seats: Vec<Seat> = (1..=VOTERS)
             .map(|n| Seat {
                 name: format!("n{n}"),
@@ -80,6 +82,7 @@ impl World {
                 chance: chance.clone(),
                 counts: counts.clone(),
                 mortals: mortals.clone(),
+                ills: ills.clone(),
                 epoch,
                 status: Arc::default(),
                 stopped: Arc::default(),
@@ -92,6 +95,7 @@ impl World {
         for seat in &seats {
             nodes.spawn(seat.clone().keep());
         }
+        nodes.spawn(operator::operate(log.clone(), chance.clone(), counts.clone(), ills, epoch));
         let told = Arc::new(Mutex::new(Vec::new()));
         clients::set_up(&log, &chance).await;
         clients::run(&log, &chance, counts, &told).await;
@@ -219,7 +223,8 @@ fn check(
             Some((response["offset"].as_u64()?, asked.get(response["requestId"].as_str()?)?.clone()))
         })
         .collect();
-    let replay = checker::replay(&logged, WINDOW, &reads);
+    operator::count_waits(log, counts);
+    let replay = checker::replay(&logged, WINDOW, &reads, operator::refused(log, counts));
     counts.add("records of ALL", logged.len() as u64);
     counts.add("responses", responses.len() as u64);
     let checks = checks(log);
