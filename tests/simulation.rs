@@ -13,10 +13,20 @@ fn a_thousand_histories_keep_every_promise() {
 
 #[test]
 fn a_node_whose_data_were_altered_stops_and_the_others_go_on() {
+    altered_stops("insert into account values (1000, 0)");
+}
+
+/// Every answer is as before, so the chain of outcomes alone would never tell.
+#[test]
+fn a_node_that_answers_as_the_others_and_holds_other_rows_stops() {
+    altered_stops("update account set balance = balance + 1 where id = 0");
+}
+
+fn altered_stops(alteration: &'static str) {
     let counts = Counts::default();
     for seed in 0..25 {
         let directory = tempfile::tempdir().unwrap();
-        let lived = sim::simulate_altered(seed, directory.path(), &counts);
+        let lived = sim::simulate_altered(seed, directory.path(), &counts, alteration);
         assert!(lived.is_ok(), "seed {seed}: {lived:?}");
     }
     assert_eq!(counts.all()["data altered"], 25);

@@ -30,7 +30,7 @@ pub struct Answered {
     pub node_id: NodeId,
     /// The request's offset in ALL as the node knows it.
     pub offset: Option<Offset>,
-    /// The chain there: equal chains, equal data.
+    /// The chain there: unlike chains, unlike data. Equal ones: equal outcomes and, on SQLite, equal changes of rows.
     pub chain: Option<String>,
 }
 

@@ -50,6 +50,8 @@ pub struct DbmsSettings {
     pub max_reads: usize,
     /// SQLite: run on the calling thread instead of one of its own, for simulations on one thread.
     pub inline: bool,
+    /// SQLite: changed rows are digested; false only to measure what that costs, for nodes must be alike in it.
+    pub effects: bool,
     /// Where tests may stop the node.
     pub steps: Steps,
 }
@@ -64,6 +66,7 @@ impl DbmsSettings {
             node_id: node_id.into(),
             max_reads: DEFAULT_READS,
             inline: false,
+            effects: true,
             steps: Steps::default(),
         }
     }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod contract;
+#[path = "sqlite/effects.rs"]
+mod effects;
 #[path = "sqlite/numbers.rs"]
 mod numbers;
 

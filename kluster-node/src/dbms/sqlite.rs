@@ -2,8 +2,8 @@
 //! calling one, where a simulated cluster stays deterministic.
 //!
 //! Neighbours, in the direction of a batch: `address` (which file, held by whom), `seat` (which thread), `session` (claim, store, commit; `pins` and `tables` set it up),
-//! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `errors`; `keys` is asked before; `reads` is the door of ONE,
-//! `snapshot` that of checks.
+//! `execute` (the works), `guard` (what user SQL may touch), `cell` (params and values), `effects` (what they changed), `errors`; `keys` is asked
+//! before; `reads` is the door of ONE, `snapshot` that of checks.
 //!
 //! Beyond the contract of [`super`]
 //! 1. The write lock is taken by the claim (`BEGIN IMMEDIATE`) and nothing ever waits for a lock: a busy database is [`Fault::LockWait`].
@@ -12,6 +12,7 @@
 
 mod address;
 mod cell;
+mod effects;
 mod errors;
 mod execute;
 #[allow(unsafe_code, reason = "what rusqlite does not offer; each block is justified there")]
@@ -30,6 +31,7 @@ use super::*;
 use crate::fault::Cause;
 use crate::step::Step;
 use address::{Address, Lock};
+use kluster_protocol::EffectsMeans;
 pub use reads::Reads;
 use seat::Seat;
 pub use seat::{Interrupt, Orphan};
@@ -42,6 +44,7 @@ pub struct Sqlite {
     seat: Seat,
     address: Address,
     node_id: String,
+    effects: bool,
     steps: Steps,
     reads: Reads,
     /// How many works the open transaction holds; none: no transaction that anyone waits for is open.
@@ -55,12 +58,13 @@ impl Sqlite {
         let address = Address::parse(&settings.url)?;
         let lock = Lock::take(&address)?;
         let seat = Seat::new(settings.inline)?;
-        connect(&seat, &address, &settings.node_id).await?;
+        connect(&seat, &address, &settings.node_id, settings.effects).await?;
         let reads = Reads::new(address.clone(), settings.max_reads, settings.inline);
         Ok(Self {
             seat,
             address,
             node_id: settings.node_id.clone(),
+            effects: settings.effects,
             steps: settings.steps.clone(),
             reads,
             open: None,
@@ -140,7 +144,7 @@ impl Sqlite {
     pub async fn recover(&mut self) -> Result<(), Fault> {
         self.open = None;
         self.seat.renew().await.map_err(|error| Fault::Lost(Cause::new("open", error.to_string())))?;
-        match connect(&self.seat, &self.address, &self.node_id).await {
+        match connect(&self.seat, &self.address, &self.node_id, self.effects).await {
             Ok(()) => Ok(()),
             Err(OpenError::Unreachable(why)) => Err(Fault::Lost(Cause::new("open", why))),
             Err(OpenError::Unusable(why)) => Err(Fault::Fatal(Cause::new("open", why))),
@@ -154,7 +158,10 @@ impl Sqlite {
 
     /// See [`Dbms::effects`].
     pub fn effects(&self) -> EffectsBy {
-        EffectsBy::Nothing("this version of Kluster compares no effects of SQLite".to_owned())
+        match self.effects {
+            true => EffectsBy::Means(EffectsMeans::Transaction),
+            false => EffectsBy::Nothing("they are switched off to measure their cost".to_owned()),
+        }
     }
 
     /// See [`Dbms::effects_follower`].
@@ -184,11 +191,11 @@ impl Sqlite {
 }
 
 /// Puts a fresh session on the seat; the former one, if any, is closed first and its transaction rolled back.
-async fn connect(seat: &Seat, address: &Address, node_id: &str) -> Result<(), OpenError> {
+async fn connect(seat: &Seat, address: &Address, node_id: &str, effects: bool) -> Result<(), OpenError> {
     let (path, node_id, interrupt) = (address.path.clone(), node_id.to_owned(), seat.interrupt());
     seat.on_slot(move |slot| {
         drop(slot.take());
-        let session = Session::connect(&path, &node_id)?;
+        let session = Session::connect(&path, &node_id, effects)?;
         interrupt.is_for(&session);
         *slot = Some(session);
         Ok(())

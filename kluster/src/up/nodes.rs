@@ -37,6 +37,7 @@ pub(crate) fn settings(id: &NodeId, url: &str) -> NodeSettings {
             node_id: id.to_string(),
             max_reads: MAX_READS,
             inline: false,
+            effects: true,
             steps: Default::default(),
         },
         role: Role::Voter,

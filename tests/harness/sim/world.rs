@@ -43,8 +43,13 @@ pub fn simulate(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Fai
 
 /// Lives through `seed`; once all is calm, the data of one node are altered behind its back: it must stop, and stay stopped, while the others go
 /// on and hold what the log says.
-pub fn simulate_altered(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Failure> {
-    in_its_own_time(seed, live_altered(seed, directory, counts))
+pub fn simulate_altered(
+    seed: u64,
+    directory: &Path,
+    counts: &Counts,
+    alteration: &'static str,
+) -> Result<u64, Failure> {
+    in_its_own_time(seed, live_altered(seed, directory, counts, alteration))
 }
 
 fn in_its_own_time(seed: u64, life: impl Future<Output = Result<u64, Vec<String>>>) -> Result<u64, Failure> {
@@ -129,12 +134,17 @@ async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<S
     }
 }
 
-async fn live_altered(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<String>> {
+async fn live_altered(
+    seed: u64,
+    directory: &Path,
+    counts: &Counts,
+    alteration: &'static str,
+) -> Result<u64, Vec<String>> {
     let World { chance, log, mut seats, mut nodes, .. } = World::lived(seed, directory, counts).await;
     let place = chance.draw(|rng| rng.random_range(0..seats.len()));
     let calm = tokio::time::timeout(SETTLES, settle(&log, &seats)).await;
     let altered = seats.remove(place);
-    altered.alter("insert into account values (1000, 0)");
+    altered.alter(alteration);
     let differed = tokio::time::timeout(SETTLES, async {
         clients::ask_on(&log, &altered).await;
         // Started again and again, it must not serve.

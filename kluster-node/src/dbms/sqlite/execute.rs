@@ -3,6 +3,7 @@
 //! Neighbours: `session` claimed before and stores behind; `guard` is on while user SQL is prepared and stepped.
 
 use super::cell::{self, BindError};
+use super::effects::Counter;
 use super::errors;
 use super::session::Session;
 use super::tables::OWN_NAMES;
@@ -73,7 +74,9 @@ impl Session {
         let mut budget = work.max_result_bytes;
         let mut results = Vec::with_capacity(work.statements.len());
         for (index, statement) in work.statements.iter().enumerate() {
-            let rows = self.statement(statement, budget).map_err(|stop| match stop {
+            // What changes the schema runs alone.
+            let schema = (work.how != How::Batched).then(|| self.schema_version()).transpose()?;
+            let rows = self.statement(index, statement, schema, budget).map_err(|stop| match stop {
                 Stop::Refused(mut refusal) if work.statements.len() > 1 => {
                     refusal.statement_index = u32::try_from(index).ok();
                     Stop::Refused(refusal)
@@ -86,8 +89,17 @@ impl Session {
         Ok(results)
     }
 
-    fn statement(&self, statement: &WorkStatement, budget: u64) -> Result<Rows, Stop> {
-        let ran = self.as_user(statement, budget);
+    fn statement(
+        &self,
+        index: usize,
+        statement: &WorkStatement,
+        schema: Option<i64>,
+        budget: u64,
+    ) -> Result<Rows, Stop> {
+        if let Some(counter) = &self.counter {
+            counter.begin();
+        }
+        let ran = self.as_user(index, statement, budget);
         if let Some(denial) = self.guard.take_denial() {
             // Whatever the statement made of it, unless the file itself failed.
             if !matches!(
@@ -97,7 +109,7 @@ impl Session {
                 return Err(Stop::Refused(Refusal::new(denial.code, denial.message)));
             }
         }
-        let ran = match ran {
+        let mut ran = match ran {
             Err(Stop::Fault(Fault::DiskFull(_))) if self.numbers_are_used_up()? => {
                 return Err(Stop::Refused(no_number_left()));
             }
@@ -110,6 +122,12 @@ impl Session {
             self.conn.flush_prepared_statement_cache();
             self.check_own()?;
         }
+        if let Some(counter) = &self.counter {
+            if self.guard.was_ddl() && schema != Some(self.schema_version()?) {
+                self.count_made(counter)?;
+            }
+            ran.effects = counter.take()?;
+        }
         match statement.expect_rows {
             Some(expected) if expected != ran.affected => Err(Stop::Refused(Refusal::new(
                 ErrorCode::ExpectRows,
@@ -119,8 +137,30 @@ impl Session {
         }
     }
 
+    /// Rises with each change of the schema.
+    fn schema_version(&self) -> Result<i64, Stop> {
+        match self.conn.prepare_cached(&self.own.schema).and_then(|mut own| own.query_row([], |row| row.get(0))) {
+            Ok(version) => Ok(version),
+            Err(error) => Err(Stop::Fault(errors::own_fault(&error))),
+        }
+    }
+
+    /// Counts the rows in the tables that the statement made: CREATE TABLE … AS SELECT writes them where no hook sees it.
+    fn count_made(&self, counter: &Counter) -> Result<(), Stop> {
+        let made = std::mem::take(&mut *self.guard.made());
+        let count = |table: &str| -> rusqlite::Result<()> {
+            let mut all = self.conn.prepare(&format!("SELECT * FROM main.\"{}\"", table.replace('"', "\"\"")))?;
+            let mut rows = all.query([])?;
+            while let Some(row) = rows.next()? {
+                counter.left(table, row)?;
+            }
+            Ok(())
+        };
+        made.iter().try_for_each(|table| count(table)).map_err(|error| Stop::Fault(errors::own_fault(&error)))
+    }
+
     /// Prepares and steps user SQL as the user.
-    fn as_user(&self, statement: &WorkStatement, budget: u64) -> Result<Rows, Stop> {
+    fn as_user(&self, index: usize, statement: &WorkStatement, budget: u64) -> Result<Rows, Stop> {
         let stop = |error: Error| match stop(&error, &statement.sql) {
             Stop::Refused(refusal) => {
                 let position = refusal.position.map(|position| statement.edits.place(position));
@@ -135,7 +175,7 @@ impl Session {
             BindError::Failed(error) => stop(error),
         })?;
         user.steps();
-        let ran = self.collect(&mut prepared, statement.cells, budget).map_err(|failure| match failure {
+        let ran = self.collect(&mut prepared, index, statement.cells, budget).map_err(|failure| match failure {
             Failure::Sqlite(error) => no_statement(&error, &prepared).unwrap_or_else(|| stop(error)),
             Failure::Spool(error) => Stop::Fault(Fault::of_spool(&error)),
             Failure::Refused(refusal) => Stop::Refused(refusal),
@@ -151,7 +191,13 @@ impl Session {
         ran
     }
 
-    fn collect(&self, prepared: &mut CachedStatement<'_>, cells: Cells, budget: u64) -> Result<Rows, Failure> {
+    fn collect(
+        &self,
+        prepared: &mut CachedStatement<'_>,
+        index: usize,
+        cells: Cells,
+        budget: u64,
+    ) -> Result<Rows, Failure> {
         let columns = cell::columns(prepared);
         let is_write = !prepared.readonly();
         if columns.is_empty() {
@@ -166,6 +212,9 @@ impl Session {
         let mut rows = prepared.raw_query();
         while let Some(row) = rows.next().map_err(Failure::Sqlite)? {
             collected.affected += 1;
+            if let Some(counter) = self.counter.as_ref().filter(|_| is_write) {
+                counter.returned(index, row).map_err(Failure::Sqlite)?;
+            }
             let row = cell::row(&collected.columns, row, cells)
                 .map_err(|error| Failure::Refused(error.refusal(collected.affected)))?;
             collected.push(row).map_err(Failure::Spool)?;

@@ -10,7 +10,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{Action, AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Kluster's own tables begin with this, in any case of letters.
 const OWN_PREFIX: &str = "kluster_";
@@ -70,6 +70,8 @@ struct Inner {
     ddl: AtomicBool,
     /// The statement's text writes the numbers that AUTOINCREMENT has given.
     numbers: AtomicBool,
+    /// The tables that the statement makes, unless they are there.
+    made: Mutex<Vec<String>>,
     denial: Mutex<Option<Denial>>,
 }
 
@@ -119,6 +121,7 @@ impl Guard {
             mode: AtomicU8::new(Mode::Kluster as u8),
             ddl: AtomicBool::new(false),
             numbers: AtomicBool::new(false),
+            made: Mutex::default(),
             denial: Mutex::new(None),
         });
         let guarded = inner.clone();
@@ -130,6 +133,7 @@ impl Guard {
     pub fn user(&self) -> AsUser<'_> {
         self.inner.ddl.store(false, Ordering::Relaxed);
         self.inner.numbers.store(false, Ordering::Relaxed);
+        self.made().clear();
         self.take_denial();
         self.inner.mode.store(Mode::Text as u8, Ordering::Relaxed);
         if !self.inner.reads_only {
@@ -146,6 +150,11 @@ impl Guard {
     /// The user's last statement wrote `sqlite_sequence` itself.
     pub fn wrote_numbers(&self) -> bool {
         self.inner.numbers.load(Ordering::Relaxed)
+    }
+
+    /// The tables that the user's last statement made, unless they were there.
+    pub fn made(&self) -> MutexGuard<'_, Vec<String>> {
+        self.inner.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The user's last statement changed the schema.
@@ -186,6 +195,9 @@ impl Inner {
         }
         if writes_numbers(&context.action) {
             self.numbers.store(true, Ordering::Relaxed);
+        }
+        if let AuthAction::CreateTable { table_name } = context.action {
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).push(table_name.to_owned());
         }
         match self.verdict(&context.action) {
             Ok(()) => Authorization::Allow,

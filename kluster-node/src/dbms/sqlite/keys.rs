@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn keys_are_unique_and_never_null() {
         let dir = tempfile::tempdir().unwrap();
-        let session = Session::connect(&dir.path().join("a.db"), "n1").unwrap();
+        let session = Session::connect(&dir.path().join("a.db"), "n1", true).unwrap();
         let schema = r#"
             CREATE TABLE number (a, id INTEGER PRIMARY KEY);
             CREATE TABLE text (id TEXT PRIMARY KEY, mail TEXT NOT NULL UNIQUE, a, b NOT NULL, UNIQUE (a, b), UNIQUE (b, mail));

@@ -3,6 +3,7 @@
 //! Neighbours: `seat` calls it, `execute` goes on between claim and store. Kluster's own statements carry a secret comment, so that user
 //! SQL of the same text never finds them in the cache of prepared statements, where it would pass by the authorizer.
 
+use super::effects::Counter;
 use super::errors;
 use super::ffi;
 use super::guard::Guard;
@@ -18,6 +19,8 @@ use std::path::Path;
 pub(super) struct Session {
     pub conn: Connection,
     pub guard: Guard,
+    /// Counts what user SQL changes; none: nobody asks.
+    pub counter: Option<Counter>,
     pub own: OwnSql,
 }
 
@@ -34,6 +37,7 @@ pub(super) struct OwnSql {
     outcomes: String,
     prune: String,
     drop_rows: String,
+    pub schema: String,
 }
 
 impl OwnSql {
@@ -50,6 +54,7 @@ impl OwnSql {
             state: own("UPDATE kluster_state SET applied = ?1, state = ?2 WHERE id = 1"),
             outcomes: own("INSERT INTO kluster_outcomes (first, last, outcomes, rows) VALUES (?1, ?2, ?3, ?4)"),
             prune: own("DELETE FROM kluster_outcomes WHERE last < ?1"),
+            schema: own("PRAGMA schema_version"),
             drop_rows: own("UPDATE kluster_outcomes SET rows = NULL WHERE last < ?1 AND rows IS NOT NULL"),
         }
     }
@@ -57,7 +62,7 @@ impl OwnSql {
 
 impl Session {
     /// Opens the file, pins every setting, makes or checks Kluster's own tables, and sets the guard.
-    pub fn connect(path: &Path, node_id: &str) -> Result<Self, OpenError> {
+    pub fn connect(path: &Path, node_id: &str, effects: bool) -> Result<Self, OpenError> {
         let failed = |error| errors::open_error(path, &error);
         ffi::set_time().map_err(failed)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -69,7 +74,8 @@ impl Session {
         }
         tables::check_owner(&conn, path, node_id)?;
         let guard = Guard::of_writes(&mut conn).map_err(failed)?;
-        Ok(Self { conn, guard, own: OwnSql::new() })
+        let counter = effects.then(|| Counter::of(&conn));
+        Ok(Self { conn, guard, counter, own: OwnSql::new() })
     }
 
     /// A transaction is open.
@@ -205,7 +211,7 @@ mod tests {
     #[test]
     fn a_full_disk_rolls_back_and_is_no_outcome() {
         let dir = tempfile::tempdir().unwrap();
-        let session = Session::connect(&dir.path().join("a.db"), "n1").unwrap();
+        let session = Session::connect(&dir.path().join("a.db"), "n1", true).unwrap();
         session.conn.execute_batch("CREATE TABLE t (b); PRAGMA max_page_count = 20").unwrap();
         let statement = WorkStatement {
             sql: "insert into t values (zeroblob(100000))".into(),
@@ -226,7 +232,7 @@ mod tests {
     #[test]
     fn a_session_waits_for_no_lock() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Session::connect(&dir.path().join("a.db"), "n1").unwrap();
+        let open = || Session::connect(&dir.path().join("a.db"), "n1", true).unwrap();
         let (first, second) = (open(), open());
         first.claim(None).unwrap();
         assert!(matches!(second.claim(None), Err(Fault::LockWait(_))));
