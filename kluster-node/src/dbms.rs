@@ -50,7 +50,7 @@ pub struct DbmsSettings {
     pub max_reads: usize,
     /// SQLite: run on the calling thread instead of one of its own, for simulations on one thread.
     pub inline: bool,
-    /// SQLite: changed rows are digested; false only to measure what that costs, for nodes must be alike in it.
+    /// SQLite and PostgreSQL: changed rows are digested. False only to measure what that costs: nodes must be alike in it.
     pub effects: bool,
     /// Where tests may stop the node.
     pub steps: Steps,

@@ -6,6 +6,10 @@
 #[path = "postgres/clock.rs"]
 mod clock;
 mod contract;
+#[path = "postgres/decoded.rs"]
+mod decoded;
+#[path = "postgres/effects.rs"]
+mod effects;
 #[path = "postgres/faults.rs"]
 mod faults;
 #[path = "contract/held_up.rs"]

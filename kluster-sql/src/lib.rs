@@ -29,6 +29,7 @@
 mod admit;
 mod body;
 mod bound;
+mod change;
 mod classify;
 mod dialect;
 mod edits;
@@ -53,6 +54,7 @@ mod want;
 
 pub use admit::{Admitted, admit, admit_read, implicit_commit};
 pub use bound::{check_bound, fence_present, reads_clock};
+pub use change::{Change, Verb, change};
 pub use classify::Class;
 pub use dialect::Dialect;
 pub use edits::Edits;

@@ -17,11 +17,17 @@ pub mod types;
 pub mod value;
 
 mod batch;
+mod changes;
+mod decoded;
 mod errors;
 mod finish;
+mod follower;
 mod gather;
 mod locks;
 mod logins;
+mod marks;
+mod means;
+mod net;
 mod pins;
 mod reads;
 mod script;
@@ -36,6 +42,7 @@ use connection::{NO_PARAMS, Row, TransactionStatus};
 use finish::{Finished, Open};
 use gather::TypeBook;
 use kluster_protocol::MAX_BATCH;
+use means::Means;
 use script::{Manner, Secrets};
 use seat::Seat;
 use std::sync::Arc;
@@ -63,6 +70,8 @@ pub struct Postgres {
     open: Option<Open>,
     book: Arc<TypeBook>,
     reads: Reads,
+    /// How it is learnt which rows requests change.
+    means: Means,
 }
 
 impl Postgres {
@@ -82,6 +91,7 @@ impl Postgres {
             open: None,
             book,
             reads,
+            means: Means::choose(&mut seat, settings.effects).await?,
             seat,
         })
     }
@@ -135,7 +145,13 @@ impl Postgres {
     async fn run_batch(&mut self, predecessor: Option<Offset>, works: &[Work]) -> Result<Vec<Ran>, Fault> {
         let alone = works.first().is_some_and(|work| work.how != How::Batched);
         let prepare = !alone && self.unprepared == 0;
-        let manner = Manner { predecessor, check_late: alone || self.checks_late, prepare };
+        let manner = Manner {
+            predecessor,
+            check_late: alone || self.checks_late,
+            prepare,
+            digests: self.means.digests(),
+            marks: self.means.marks().is_some(),
+        };
         let open = Some(Open { works: works.len(), alone });
         self.open = open;
         let mut ran = Batch::new(works, manner).run(&mut self.bench()).await?;
@@ -147,6 +163,7 @@ impl Postgres {
             Batch::new(&[], manner).run(&mut self.bench()).await?;
         }
         self.open = open;
+        self.means.ran(works, &ran);
         Ok(ran)
     }
 
@@ -155,7 +172,7 @@ impl Postgres {
             app: &mut self.seat.app,
             book: &self.book,
             reads: &self.reads,
-            secrets: Secrets { secret: &self.seat.secret, savepoint: &self.savepoint },
+            secrets: Secrets { secret: &self.seat.secret, savepoint: &self.savepoint, marks: self.means.marks() },
             steps: &self.steps,
         }
     }
@@ -187,13 +204,17 @@ impl Postgres {
         // Both before the one message that stores and commits: between the two there is nothing that a node could do.
         self.steps.reach(Step::Stored).await;
         self.steps.reach(Step::Committing).await;
-        let finished = finish::commit(&mut self.seat.app, &self.seat.secret, finish, open).await;
+        let mark = self.means.mark(finish);
+        let finished = finish::commit(&mut self.seat.app, &self.seat.secret, finish, open, mark.as_deref()).await;
         if open.alone {
             self.forget_schema();
         }
         match finished {
             Ok(Finished::Committed { checks_late }) => {
                 self.checks_late = checks_late.unwrap_or(self.checks_late);
+                if open.alone {
+                    self.means.schema_changed(finish.applied);
+                }
                 self.unprepared = self.unprepared.saturating_sub(1);
                 self.steps.reach(Step::Committed).await;
                 Ok(None)
@@ -227,6 +248,7 @@ impl Postgres {
         // A schema change may have been committed unseen.
         let late = self.ask(CHECKS_LATE, &[]).await?;
         self.checks_late = late.first().and_then(|row| row.text(0)).as_deref() == Some("t");
+        self.means.regain(&mut self.seat).await.map_err(seat::fault)?;
         Ok(())
     }
 
@@ -237,12 +259,13 @@ impl Postgres {
 
     /// See [`Dbms::effects`].
     pub fn effects(&self) -> EffectsBy {
-        EffectsBy::Nothing("this version of Kluster compares no effects of PostgreSQL".to_owned())
+        self.means.by()
     }
 
     /// See [`Dbms::effects_follower`].
-    pub fn effects_follower(&self, _trail: EffectsTrail) -> Option<EffectsFollower> {
-        None
+    pub fn effects_follower(&self, trail: EffectsTrail) -> Option<EffectsFollower> {
+        let follower = self.means.follower(&self.seat)?;
+        Some(Box::pin(follower.run(trail)))
     }
 
     /// See [`Dbms::reads`].

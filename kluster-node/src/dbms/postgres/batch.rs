@@ -4,13 +4,15 @@
 //! begin · claim · (savepoint · (statement · types?) … · check? · release) per work │ Sync          one round trip
 //! a refused work: the server skips the rest │ rollback to savepoint · release · the works behind it │ Sync
 //! ```
-//! Neighbours: `script` writes the parts; `postgres` opens and ends it; `gather` takes the rows; `errors` classifies; `finish` follows.
+//! Neighbours: `script` writes the parts; `postgres` opens and ends it; `gather` takes the rows, `changes` digests those that were changed; `errors`
+//! classifies; `finish` follows.
 //!
 //! Invariants
 //! 1. Nothing is executed twice: what is sent again after a refusal was skipped before.
 //! 2. A part whose reply decides whether the next may run (`expect_rows`) is the last of its segment.
 //! 3. The savepoint's name is a secret of the process: if RELEASE fails, the user's text has ended our transaction.
 
+use super::changes::Changes;
 use super::connection::{Columns, CommandTag, Connection, Event, Pipeline, Plan, Ready, Row, TransactionStatus};
 use super::error::{PgError, Unsendable};
 use super::errors::{self, Stop};
@@ -62,6 +64,7 @@ struct Gathered {
 /// The statement whose replies are coming in.
 #[derive(Debug, Default)]
 struct Current {
+    /// How the rows are gathered; none: the user gets none.
     shape: Option<Shape>,
     rows: Rows,
 }
@@ -69,9 +72,9 @@ struct Current {
 impl<'a> Batch<'a> {
     /// A batch of which nothing is sent yet.
     pub fn new(works: &'a [Work], manner: Manner) -> Self {
-        let script = Script { works, manner };
+        let script = Script { works, manner, changes: Changes::of(works, manner.digests) };
         let results = works.iter().map(|_| Gathered::default()).collect();
-        Self { script, todo: script.parts(), results, made: TypeNames::default() }
+        Self { todo: script.parts(), script, results, made: TypeNames::default() }
     }
 
     /// Executes it. After an error the transaction may still be open.
@@ -133,7 +136,7 @@ impl<'a> Batch<'a> {
             match event {
                 Some(Event::Columns(columns)) => self.columns(&mut current, part, &columns, book, reads).await?,
                 Some(Event::Row(row)) => self.row(&mut current, part, &row)?,
-                Some(Event::OversizedRow { .. }) => self.push(&mut current, part, oversized_row())?,
+                Some(Event::OversizedRow { bytes }) => self.oversized_row(&mut current, part, bytes)?,
                 Some(Event::Done(tag)) => {
                     self.done(current, part, &tag);
                     return Ok(Reply::Done);
@@ -154,6 +157,9 @@ impl<'a> Batch<'a> {
         reads: &Reads,
     ) -> Result<(), Fault> {
         if let Part::Statement(n, i) = part {
+            if self.script.changes.text(n, i).is_some() {
+                return Ok(());
+            }
             let cells = self.script.works[n].statements[i].cells;
             let shape = book.shape(columns, &self.made, &reads.address()).await;
             let shape = shape.map_err(|error| Fault::Lost(errors::lost_cause(&error)))?;
@@ -164,11 +170,23 @@ impl<'a> Batch<'a> {
     }
 
     fn row(&mut self, current: &mut Current, part: Part, row: &Row) -> Result<(), Fault> {
-        if part == Part::Types {
-            self.made.learn(std::slice::from_ref(row));
+        match part {
+            Part::Types => self.made.learn(std::slice::from_ref(row)),
+            Part::Statement(n, i) => current.rows.effects += self.script.changes.row(n, i, row),
+            _ => {}
         }
         let Some(json) = current.shape.as_ref().map(|shape| shape.row(row)) else { return Ok(()) };
         self.push(current, part, json)
+    }
+
+    fn oversized_row(&mut self, current: &mut Current, part: Part, bytes: usize) -> Result<(), Fault> {
+        if let Part::Statement(n, i) = part {
+            current.rows.effects += self.script.changes.oversized_row(n, i, bytes);
+        }
+        match current.shape {
+            Some(_) => self.push(current, part, oversized_row()),
+            None => Ok(()),
+        }
     }
 
     /// Keeps a row, as long as the work's result is not too large already.
@@ -206,8 +224,13 @@ impl<'a> Batch<'a> {
     /// A part was refused: an outcome, or the end of the batch.
     fn failed(&mut self, part: Part, error: &PgError) -> Result<(), Fault> {
         match part {
-            Part::Begin | Part::Claim | Part::Types => Err(errors::own_fault(error)),
+            Part::Begin | Part::Claim | Part::Types | Part::Mark(_) => Err(errors::own_fault(error)),
             Part::Savepoint(_) | Part::Release(_) | Part::Undo(_) => Err(canary(error)),
+            Part::Statement(n, i) if self.script.changes.gives_up(n, i, error) => {
+                self.todo = self.script.parts_again(n);
+                self.results[n] = Gathered::default();
+                Ok(())
+            }
             Part::Statement(n, i) => self.stopped(
                 n,
                 Some(i),

@@ -4,6 +4,7 @@
 //! ```text
 //! Address ─▶ transport (socket) ─▶ handshake (login) ─▶ Connection
 //! pipeline: queue, queue, …, sync ─▶ one flush ─▶ events, or collected replies        script: Kluster's own DDL, simple protocol
+//! stream: what the server decodes of its own log
 //! ```
 //! Neighbours: the adapter owns connections; `error` says what can go wrong; `value` turns cells into JSON.
 //! Invariants
@@ -19,6 +20,7 @@ mod pipeline;
 mod plans;
 mod reply;
 mod script;
+mod stream;
 mod transport;
 
 use postgres_protocol::message::backend::Message;
@@ -28,6 +30,7 @@ pub use cancel::CancelToken;
 pub use collect::{Reply, Rows, Segment};
 pub use pipeline::{NO_PARAMS, Pipeline, Plan};
 pub use reply::{Cells, Column, Columns, CommandTag, Event, Ready, Row, TransactionStatus};
+pub use stream::{Said, Stream};
 
 use super::address::Address;
 use super::error::{Error, PgError};

@@ -1,7 +1,8 @@
 //! Finish: state and outcomes written in the transaction of the effects, and COMMIT; one round trip.
 //!
 //! ```text
-//! (reset all · late constraints?)? · finish · commit │ Sync │ (discard all)? │ Sync        in brackets: after a work that ran alone
+//! (reset all · late constraints? · schema changed)? · mark? · finish · commit │ Sync │ (discard all)? │ Sync
+//! in brackets: after a work that ran alone
 //! ```
 //! Neighbours: `batch` came before; `postgres` keeps what the answer says.
 //! Invariant: COMMIT is executed only after finish has succeeded, for the server skips it otherwise; its tag is looked at.
@@ -9,6 +10,7 @@
 use super::connection::{Connection, NO_PARAMS, Pipeline, Plan, Reply, Segment};
 use super::error::{Error, PgError};
 use super::errors::{self, Stop};
+use super::marks::{PREFIX, WRITE};
 use crate::dbms::Finish;
 use crate::fault::{Cause, Fault, Refusal};
 use kluster_protocol::Offset;
@@ -37,19 +39,28 @@ pub struct Open {
     pub alone: bool,
 }
 
-/// Finishes and commits.
-pub async fn commit(app: &mut Connection, secret: &str, finish: &Finish, open: Open) -> Result<Finished, Fault> {
+/// Finishes and commits. `mark`: the batch's mark in the server's log.
+pub async fn commit(
+    app: &mut Connection,
+    secret: &str,
+    finish: &Finish,
+    open: Open,
+    mark: Option<&str>,
+) -> Result<Finished, Fault> {
     let mut pipeline = app.pipeline().map_err(lost)?;
     if open.alone {
         // Whatever the work set is gone before a statement of ours carries the secret.
         queue(&mut pipeline, "reset all")?;
         queue(&mut pipeline, "select exists (select from pg_catalog.pg_constraint where condeferrable)")?;
+        let applied = finish.applied.to_string();
+        bound(&mut pipeline, "select kluster_state.schema_changed($1, $2)", &[Some(secret), Some(&applied)])?;
+    }
+    if let Some(mark) = mark {
+        bound(&mut pipeline, WRITE, &[Some(PREFIX), Some(mark)])?;
     }
     let params = params(secret, finish);
     let text = "select kluster_state.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    pipeline
-        .queue(text, Plan::Once, params.iter().map(Option::as_deref))
-        .map_err(|error| errors::connection_fault(&Error::Unsendable(error)))?;
+    bound(&mut pipeline, text, &params.each_ref().map(Option::as_deref))?;
     queue(&mut pipeline, "commit")?;
     pipeline.sync();
     if open.alone {
@@ -67,6 +78,11 @@ pub async fn commit(app: &mut Connection, secret: &str, finish: &Finish, open: O
 
 fn queue(pipeline: &mut Pipeline<'_>, text: &str) -> Result<(), Fault> {
     pipeline.queue(text, Plan::Once, NO_PARAMS).map_err(|error| errors::connection_fault(&Error::Unsendable(error)))
+}
+
+fn bound(pipeline: &mut Pipeline<'_>, text: &str, params: &[Option<&str>]) -> Result<(), Fault> {
+    let queued = pipeline.queue(text, Plan::Once, params.iter().copied());
+    queued.map_err(|error| errors::connection_fault(&Error::Unsendable(error)))
 }
 
 fn lost(error: Error) -> Fault {

@@ -144,7 +144,7 @@ impl Logins {
             FOREIGN_OBJECTS.replace("{app}", &literal(&self.app.user)).replace("{read}", &literal(&self.read.user));
         format!(
             "grant usage on schema kluster_state to {app}, {read};
-             grant execute on function kluster_state.claim, kluster_state.finish to {app};
+             grant execute on function kluster_state.claim, kluster_state.finish, kluster_state.schema_changed to {app};
              grant execute on function kluster_state.held to {read};
              grant connect, create on database {database} to {app};
              grant connect on database {database} to {read};

@@ -112,6 +112,11 @@ pub fn applying(address: Address, version: u32, abbreviations: &str) -> Address 
     with(user_sql(address, version, abbreviations), APPLYING.iter().copied())
 }
 
+/// The address of the session that decodes the server's log: values are shown as the session that applies ALL shows them.
+pub fn decoding(owner: Address, version: u32) -> Address {
+    reading(owner, version)
+}
+
 /// The address of a session of ONE.
 pub fn reading(address: Address, version: u32) -> Address {
     user_sql(address, version, ABBREVIATIONS)

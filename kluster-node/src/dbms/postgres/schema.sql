@@ -91,6 +91,51 @@ begin
 end
 $$;
 
+-- The columns that identify the rows of each table, from this offset on: what the server's log does not say of a change. A row where they changed.
+create table if not exists kluster_state.keys (
+    at bigint primary key,
+    keys jsonb not null
+);
+
+-- Notes the keys as they are now, if they are not those noted last; forgets those that no reader of the log is as far behind as to need.
+create or replace function kluster_state.note_keys(at_offset bigint) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    delete from kluster_state.keys k
+     where k.at < (select o.at from kluster_state.keys o order by o.at desc offset 1000 limit 1);
+    with now as (
+        select coalesce(jsonb_object_agg(t.name, t.key), '{}') as keys
+          from (select quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
+                       jsonb_agg(quote_ident(a.attname) order by a.attnum) as key
+                  from pg_class c
+                  join pg_namespace n on n.oid = c.relnamespace
+                  join pg_index i on i.indrelid = c.oid
+                  join pg_attribute a on a.attrelid = c.oid and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+                 where c.relkind in ('r', 'm') and n.nspname not in ('pg_catalog', 'pg_toast', 'kluster_state')
+                   and case c.relreplident when 'i' then i.indisreplident when 'n' then false else i.indisprimary end
+                 group by 1) t
+    )
+    insert into kluster_state.keys (at, keys)
+    select at_offset, now.keys from now
+     where now.keys is distinct from (select k.keys from kluster_state.keys k order by k.at desc limit 1)
+        on conflict on constraint keys_pkey do update set keys = excluded.keys;
+$$;
+
+-- Notes the last offset whose request ran alone and may have changed the schema.
+create or replace function kluster_state.schema_changed(secret text, at_offset bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (
+        select from kluster_state.secret s
+         where s.hash operator(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(schema_changed.secret, 'UTF8'))
+    ) then
+        raise exception 'another process has taken over this database' using errcode = 'KL002';
+    end if;
+    insert into kluster_state.about as a (key, value) values ('schema_changed', at_offset::pg_catalog.text)
+        on conflict on constraint about_pkey do update set value = excluded.value;
+    perform kluster_state.note_keys(at_offset);
+end
+$$;
+
 -- The state row as the reader's snapshot holds it.
 create or replace function kluster_state.held() returns table (applied bigint, state text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

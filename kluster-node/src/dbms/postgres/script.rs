@@ -2,8 +2,10 @@
 //!
 //! Neighbours: `batch` sends them and reads what comes back.
 
+use super::changes::Changes;
 use super::connection::{NO_PARAMS, Pipeline, Plan};
 use super::error::Unsendable;
+use super::marks::{Marks, PREFIX, WRITE};
 use super::types::MADE_HERE;
 use crate::dbms::{How, Work, WorkStatement};
 use kluster_protocol::{Offset, Param};
@@ -18,6 +20,10 @@ pub struct Manner {
     pub check_late: bool,
     /// Texts may be kept prepared.
     pub prepare: bool,
+    /// The rows that plain writes change are digested.
+    pub digests: bool,
+    /// Each work is marked in the server's log.
+    pub marks: bool,
 }
 
 /// What our own statements need.
@@ -27,6 +33,8 @@ pub struct Secrets<'a> {
     pub secret: &'a str,
     /// The savepoints' name.
     pub savepoint: &'a str,
+    /// Writes marks, where works are marked.
+    pub marks: Option<&'a Marks>,
 }
 
 /// One message to the server, and what its reply belongs to: a work, or a work and its statement, by their index.
@@ -36,6 +44,8 @@ pub enum Part {
     Begin,
     /// Locks the state row, or raises.
     Claim,
+    /// Says in the server's log whose the changes behind it are.
+    Mark(usize),
     /// Begins a work.
     Savepoint(usize),
     /// A statement of a user.
@@ -51,12 +61,14 @@ pub enum Part {
 }
 
 /// The works and how they are executed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Script<'a> {
     /// In the order of the log.
     pub works: &'a [Work],
     /// See [`Manner`].
     pub manner: Manner,
+    /// What the statements change.
+    pub changes: Changes<'a>,
 }
 
 impl Script<'_> {
@@ -64,6 +76,7 @@ impl Script<'_> {
     pub fn parts(&self) -> Vec<Part> {
         let mut parts = vec![Part::Begin, Part::Claim];
         for (n, work) in self.works.iter().enumerate() {
+            parts.extend(self.manner.marks.then_some(Part::Mark(n)));
             parts.push(Part::Savepoint(n));
             for (i, statement) in work.statements.iter().enumerate() {
                 parts.push(Part::Statement(n, i));
@@ -84,6 +97,13 @@ impl Script<'_> {
         parts
     }
 
+    /// What takes a work back that failed, that work again, and all parts behind it; the first one last.
+    pub fn parts_again(&self, work: usize) -> Vec<Part> {
+        let mut parts: Vec<_> = self.parts().into_iter().take_while(|part| *part != Part::Savepoint(work)).collect();
+        parts.push(Part::Undo(work));
+        parts
+    }
+
     /// Puts one part into the pipeline.
     pub fn queue(&self, pipeline: &mut Pipeline<'_>, part: Part, secrets: Secrets<'_>) -> Result<(), Unsendable> {
         let own = if self.manner.prepare { Plan::Keep } else { Plan::Once };
@@ -99,10 +119,15 @@ impl Script<'_> {
                     [Some(secrets.secret), predecessor.as_deref()],
                 )
             }
+            Part::Mark(n) => {
+                let mark = secrets.marks.map(|marks| marks.work(self.works[n].offset));
+                pipeline.queue(WRITE, own, [Some(PREFIX), mark.as_deref()])
+            }
             Part::Savepoint(_) => pipeline.queue(&format!("savepoint {savepoint}"), own, NO_PARAMS),
             Part::Statement(n, i) => {
                 let statement = &self.works[n].statements[i];
-                pipeline.queue(&statement.sql, self.plan(n, i), statement.params.iter().map(param))
+                let text = self.changes.text(n, i).unwrap_or(&statement.sql);
+                pipeline.queue(text, self.plan(n, i), statement.params.iter().map(param))
             }
             Part::Types => pipeline.queue(MADE_HERE, Plan::Once, NO_PARAMS),
             Part::Check(_) => pipeline.queue("set constraints all immediate", own, NO_PARAMS),

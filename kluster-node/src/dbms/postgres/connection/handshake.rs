@@ -120,7 +120,9 @@ async fn receive(transport: &mut Transport) -> Result<Message, Error> {
                 return Err(Error::SessionEnded(Box::new(error)));
             }
             Incoming::Message(message) => return Ok(message),
-            Incoming::OversizedRow { .. } => return Err(Error::Protocol("a row during the login".to_owned())),
+            Incoming::OversizedRow { .. } | Incoming::CopyBoth => {
+                return Err(Error::Protocol("a row or a stream during the login".to_owned()));
+            }
         }
     }
 }

@@ -181,6 +181,7 @@ impl Connection {
         let message = match incoming {
             Incoming::Message(message) => message,
             Incoming::OversizedRow { bytes } => return Ok(Some(Event::OversizedRow { bytes })),
+            Incoming::CopyBoth => return Err(Error::Protocol("a stream that nobody asked for".to_owned())),
         };
         match (message, self.replies.queue.front_mut()) {
             (Message::ErrorResponse(body), Some(Expected::Statement { .. } | Expected::Sync)) => {

@@ -42,7 +42,7 @@ impl Connection {
                     self.session.status = TransactionStatus::from_byte(body.status())?;
                     return Ok(refused);
                 }
-                Incoming::Message(_) | Incoming::OversizedRow { .. } => {}
+                Incoming::Message(_) | Incoming::OversizedRow { .. } | Incoming::CopyBoth => {}
             }
         }
     }

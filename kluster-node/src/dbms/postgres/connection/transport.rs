@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use postgres_protocol::message::backend::{DATA_ROW_TAG, Header, Message};
+use postgres_protocol::message::backend::{COPY_DATA_TAG, DATA_ROW_TAG, Header, Message};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -30,6 +30,8 @@ const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(3);
 /// Tag and length.
 const HEADER: usize = 5;
+/// CopyBothResponse, which the library does not know: a stream of changes begins.
+const COPY_BOTH_TAG: u8 = b'W';
 
 /// One message from the server.
 pub(super) enum Incoming {
@@ -38,6 +40,8 @@ pub(super) enum Incoming {
     OversizedRow {
         bytes: usize,
     },
+    /// The server streams from now on.
+    CopyBoth,
 }
 
 /// A row that is being thrown away.
@@ -157,11 +161,18 @@ impl Transport {
         if length > LONGEST_MESSAGE {
             return Err(Error::Protocol(format!("a message of {length} bytes")));
         }
-        if header.tag() == DATA_ROW_TAG && length > self.row_limit {
+        if matches!(header.tag(), DATA_ROW_TAG | COPY_DATA_TAG) && length > self.row_limit {
             self.discard = Some(Discard { total: length, left: length + 1 });
             return self.next_buffered();
         }
         self.largest_incoming = self.largest_incoming.max(HEADER + length);
+        if header.tag() == COPY_BOTH_TAG {
+            if self.incoming.len() <= length {
+                return Ok(None);
+            }
+            self.incoming.advance(length + 1);
+            return Ok(Some(Incoming::CopyBoth));
+        }
         Ok(Message::parse(&mut self.incoming).map_err(not_understood)?.map(Incoming::Message))
     }
 
