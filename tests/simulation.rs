@@ -25,7 +25,7 @@ fn a_node_that_answers_as_the_others_and_holds_other_rows_stops() {
 fn altered_stops(alteration: &'static str) {
     let counts = Counts::default();
     for seed in 0..25 {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let lived = sim::simulate_altered(seed, directory.path(), &counts, alteration);
         assert!(lived.is_ok(), "seed {seed}: {lived:?}");
     }

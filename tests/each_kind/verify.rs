@@ -220,7 +220,8 @@ pub async fn under_load_and_schema_changes_nothing_is_found_unlike(kind: Kind) {
     let writing = async {
         for n in 0.. {
             let sql = match n % 10 {
-                0 => format!("alter table keyless add more{n} integer"),
+                // A check gives way to each change of the schema: changes without an end would end none.
+                0 if n < 200 => format!("alter table keyless add more{n} integer"),
                 even if even % 2 == 0 => format!("update person set weight = {n}.7 where id = {}", n % 20),
                 _ => format!("insert into keyless (word, number) values ('w', {n})"),
             };

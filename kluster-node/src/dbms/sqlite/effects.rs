@@ -91,7 +91,7 @@ impl Counted {
         let columns = 0..change.columns();
         if change.kind != ChangeKind::Insert {
             for column in columns.clone() {
-                value(row, change.old(column)?);
+                value(row, change.before(column)?);
             }
         }
         if change.kind == ChangeKind::Update {
@@ -99,7 +99,7 @@ impl Counted {
         }
         if change.kind != ChangeKind::Delete {
             for column in columns {
-                value(row, change.new(column)?);
+                value(row, change.after(column)?);
             }
         }
         Ok(())

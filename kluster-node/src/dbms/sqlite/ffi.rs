@@ -128,12 +128,12 @@ impl Change<'_> {
     }
 
     /// A column's value before; for updates and deletes.
-    pub fn old(&self, column: c_int) -> Result<ValueRef<'_>> {
+    pub fn before(&self, column: c_int) -> Result<ValueRef<'_>> {
         self.value(ffi::sqlite3_preupdate_old, column)
     }
 
     /// A column's value behind; for updates and inserts.
-    pub fn new(&self, column: c_int) -> Result<ValueRef<'_>> {
+    pub fn after(&self, column: c_int) -> Result<ValueRef<'_>> {
         self.value(ffi::sqlite3_preupdate_new, column)
     }
 
