@@ -136,7 +136,7 @@ impl MariaDb {
         self.keep(owner, ran)
     }
 
-    /// See [`Dbms::keys`].
+    /// See `Dbms::keys`.
     pub async fn keys(&mut self, table: &[String]) -> Result<Keys, Fault> {
         let mut owner = self.owner()?;
         let keys = self.keys.of(&mut owner, &self.address.names.database, table).await;

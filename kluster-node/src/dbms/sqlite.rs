@@ -111,7 +111,7 @@ impl Sqlite {
         Ok(ran)
     }
 
-    /// See [`Dbms::keys`].
+    /// See `Dbms::keys`.
     pub async fn keys(&mut self, table: &[String]) -> Result<Keys, Fault> {
         self.open = None;
         let name = table.last().cloned().unwrap_or_default();
