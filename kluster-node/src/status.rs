@@ -3,6 +3,7 @@
 //! Neighbours: the ALL lane writes it; `heartbeat`, `http`, `witness` and the ONE lane read it.
 
 use crate::effects::EffectsTrail;
+use crate::retry::LOCK_WAIT;
 use crate::state::State;
 use kluster_protocol::{Chain, ChainPoint, Halt, Membership, NodeState, Offset, Running};
 use std::collections::VecDeque;
@@ -102,6 +103,11 @@ impl Status {
     /// The status now.
     pub fn now(&self) -> Now {
         self.now.borrow().clone()
+    }
+
+    /// The node's batch waits for a lock that somebody beside Kluster holds.
+    pub fn waits_for_lock(&self) -> bool {
+        matches!(&self.now.borrow().state, NodeState::Retrying { code, .. } if code == LOCK_WAIT)
     }
 
     /// The node is doing this.

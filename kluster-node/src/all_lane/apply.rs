@@ -69,6 +69,8 @@ impl AllLane {
                     ran = &mut call => break ran,
                     () = decisions.changed() => {}
                     () = long.next() => match plan.lone_work() {
+                        // The request does not execute: `waiting` says who holds the lock.
+                        _ if status.waits_for_lock() => long.later(),
                         Some(_) => long.say(status, reporter).await,
                         None => *split = long.is_one_of_several(),
                     },

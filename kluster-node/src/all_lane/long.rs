@@ -38,6 +38,11 @@ impl Long {
         sleep_until(self.due).await;
     }
 
+    /// There is nothing to say yet.
+    pub fn later(&mut self) {
+        self.due = Instant::now() + SHOWN;
+    }
+
     /// It has several requests, and is to be ended for that; or none.
     pub fn is_one_of_several(&mut self) -> bool {
         self.due = Instant::now() + AGAIN;
