@@ -56,7 +56,7 @@ pub async fn send(database: &Database, predecessor: u64, work: &str) -> Scripted
             stopped(server, database, format!("begin; {claim}; {work}; commit")).await
         }
         Database::MariaDb(server, name) => {
-            let claim = format!("call `kluster_state_{name}`.claim('{SECRET}', {predecessor})");
+            let claim = format!("call `kluster_state_{name}`.claim('{SECRET}', {predecessor}, null)");
             relayed(server, name, format!("start transaction; {claim}; {work}; commit")).await
         }
         Database::Sqlite(..) => panic!("SQLite has no sessions"),
