@@ -3,7 +3,7 @@
 //! A decision of a person is as safe as one of the rule, but for the voters that the person names as not to be waited for: these are down, were
 //! never heard of at the offset, and are compared when they come back.
 
-use super::{Council, names, stopped_at};
+use super::{Council, Voice, names, stopped_at};
 use kluster_protocol::{Decision, Decisions, NodeId, Offset, Ruling};
 use std::collections::BTreeSet;
 
@@ -40,7 +40,8 @@ impl Council {
         if let Some(stranger) = without.iter().find(|node| !members.contains(node)) {
             return Err(format!("{stranger}, named by --without, is no member: the members are {}", names(&members)));
         }
-        let passed = self.passed(offset, &members);
+        let heard: Vec<NodeId> = self.voices.keys().cloned().collect();
+        let passed = self.passed(offset, &heard);
         if ruling != Ruling::Retry && !passed.is_empty() {
             return Err(format!(
                 "{} applied offset {offset}, so its outcome holds: mend the nodes that wait there, then kluster-admin resolve {offset} --as retry",
@@ -58,7 +59,7 @@ impl Council {
         }
     }
 
-    /// The voters that wait there, and their codes; every other one must be named and gone.
+    /// The nodes that wait there, and their codes; every other voter must be named and gone.
     fn stopped(
         &self,
         offset: Offset,
@@ -67,7 +68,7 @@ impl Council {
     ) -> Result<(Vec<NodeId>, BTreeSet<String>), String> {
         let round = decisions.round(offset);
         let (mut stopped, mut codes) = (Vec::new(), BTreeSet::new());
-        for voter in &self.voters() {
+        for voter in &self.waited_for() {
             let voice = self.voices.get(voter);
             let gone = voice.is_none_or(|voice| voice.gone);
             let halt = voice.filter(|voice| !voice.gone).and_then(|voice| stopped_at(voice, offset, round));
@@ -99,11 +100,12 @@ impl Council {
         }
     }
 
-    /// Before the first join everyone who was heard of.
-    fn voters(&self) -> Vec<NodeId> {
-        match self.membership.voters.is_empty() {
-            true => self.voices.keys().cloned().collect(),
-            false => self.membership.voters.clone(),
-        }
+    /// The voters, and every live node that has not joined yet: it may be executing the offset at
+    /// this moment. Before the first join everyone who was heard of.
+    fn waited_for(&self) -> Vec<NodeId> {
+        let voters = &self.membership.voters;
+        let joins = |node: &NodeId, voice: &Voice| !voice.gone && self.membership.role(node).is_none();
+        let others = self.voices.iter().filter(|(node, voice)| voters.is_empty() || joins(node, voice));
+        voters.iter().chain(others.map(|(node, _)| node)).cloned().collect()
     }
 }
