@@ -19,7 +19,8 @@ const RATIO: Target = Target::AtLeast(0.85);
 #[tokio::main]
 async fn main() {
     let plain = PostgresServer::start().await.expect("PostgreSQL starts");
-    let settings = vec![("wal_level".to_owned(), "logical".to_owned())];
+    let settings =
+        vec![("wal_level".to_owned(), "logical".to_owned()), ("kluster.effects".to_owned(), "decoded".to_owned())];
     let logical = PostgresServer::start_with(PostgresOptions { settings, ..Default::default() });
     let logical = logical.await.expect("PostgreSQL starts");
     for (size, works) in [(MAX_BATCH, WORKS), (1, WORKS / 6)] {

@@ -164,11 +164,15 @@ async fn why_not_decoded(seat: &mut Seat) -> Result<Option<String>, OpenError> {
     let sql = "select pg_catalog.current_setting('wal_level'), \
                       (select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user), \
                       (select count(*) from pg_catalog.pg_replication_slots where slot_name <> $1) < pg_catalog.current_setting('max_replication_slots')::int, \
-                      pg_catalog.current_setting('max_wal_senders')::int > 0, current_user";
+                      pg_catalog.current_setting('max_wal_senders')::int > 0, current_user, \
+                      pg_catalog.current_setting('kluster.effects', true)";
     let name = slot(&seat.owner_address.database);
     let rows = seat.owner.query(sql, [Some(&name)]).await.map_err(unusable)?.rows;
     let cell = |n| rows.first().and_then(|row| row.text(n)).unwrap_or_default().into_owned();
-    let why = if cell(0) != "logical" {
+    // Asked for by the operator: after a kill of the server the count was seen to differ.
+    let why = if cell(5) != "decoded" {
+        "kluster.effects is not set to 'decoded' on the server".to_owned()
+    } else if cell(0) != "logical" {
         format!("wal_level is {}; set it to logical", cell(0))
     } else if cell(1) != "t" {
         format!("the login {} may not read the server's log; give it REPLICATION", cell(4))
