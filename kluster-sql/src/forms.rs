@@ -131,7 +131,7 @@ pub const ORDER_FORMS: &[OrderForm] = &[
     ),
     total(
         "the first rows of a union",
-        EVERY,
+        NOT_MARIADB,
         "insert into result (a, b) select name, due from item union all select name, due from loose order by 2 limit 3",
     ),
     total(
@@ -234,6 +234,11 @@ pub const ORDER_FORMS: &[OrderForm] = &[
         "ON CONFLICT DO NOTHING, INSERT IGNORE of several candidates",
         NOT_MARIADB,
         "insert into archive select name, grp, due, name, amount from loose where true on conflict do nothing",
+    ),
+    compared(
+        "the first rows of a union that tie by texts of unlike case",
+        MARIADB,
+        "insert into result (a, b) select name, due from item union all select name, due from loose order by 2 limit 3",
     ),
     compared(
         "values that are equal and unlike: 1.0 and 1.00, -0 and 0, 'a' and 'A'",
