@@ -14,6 +14,8 @@ mod memory_faults;
 mod promises;
 #[cfg(test)]
 mod unreadable;
+#[cfg(test)]
+mod watchdog;
 
 /// One test for each promise and kind.
 macro_rules! promises {
