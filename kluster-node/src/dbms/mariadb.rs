@@ -53,7 +53,7 @@ use crate::fault::Cause;
 use address::Address;
 use app::App;
 use batch::Batch;
-use binlog::{Logging, Reached};
+use binlog::{Computed, Logging, Reached};
 pub use interrupt::Interrupt;
 use keys::KeyBook;
 use kluster_protocol::EffectsMeans;
@@ -263,6 +263,7 @@ async fn enter(
         names: address.names.clone(),
         secret: owner.secret.clone(),
         reached: reached.clone(),
+        computed: Computed::default(),
         steps: settings.steps.clone(),
     };
     let reads = reads::Login::new(&logins, &batch);

@@ -5,8 +5,12 @@ use crate::contract::*;
 use crate::server::settings;
 use kluster_node::dbms::{Dbms, DbmsSettings, How, Work};
 use kluster_node::effects::{EffectsBy, EffectsTrail};
+use kluster_node::step::{Step, Steps, Watch};
 use kluster_protocol::{Effects, EffectsMeans, Offset, RunningEffects};
 use kluster_test_servers::{MariaDbOptions, MariaDbServer, shared_mariadb, shared_mariadb_with_binary_log, until};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// A database and who follows its log.
@@ -265,6 +269,10 @@ const QUEUE: &[&str] = &[
     "!create table place (v int, at int)",
     "insert into place select v, row_number() over (order by k) from queue",
     "update copy set v = v + 1",
+    // With columns that the server computes: one that is stored, and a hidden one for the key over long texts.
+    "!create table sums (k int primary key, n int, twice int as (n + n) stored, what text unique)",
+    "insert into sums (k, n, what) select k, v, concat('row ', k) from queue on duplicate key update n = n + values(n)",
+    "replace into sums (k, n, what) select k, 0, concat('row ', k) from queue",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,10 +291,53 @@ async fn the_order_of_rows_matters_only_where_it_is_stored() {
     let [mut one, mut other] = <[Node; 2]>::try_from(nodes).ok().unwrap();
     let last = both(&mut one, &mut other, QUEUE, 3).await;
     let detail = |node: &Node| node.trail.detail(&"n".into(), None, at(last)).unwrap();
-    assert_eq!(offsets(&one.each(last).await), [4, 5, 7, 8]);
+    assert_eq!(offsets(&one.each(last).await), [4, 5, 7, 8, 10, 11]);
     assert_eq!(detail(&one).first_difference(&detail(&other)), Some(at(7)), "numbered over ties");
     let each = (one.each(last).await, other.each(last).await);
-    assert_eq!((&each.0[..2], each.0[3]), (&each.1[..2], each.1[3]), "a total kept by a trigger, row by row");
+    assert_eq!((&each.0[..2], &each.0[3..]), (&each.1[..2], &each.1[3..]), "totals kept row by row");
+    one.close().await;
+    other.close().await;
+}
+
+/// Waits at a step until it may go on.
+struct PauseAt {
+    step: Step,
+    came: Notify,
+    goes_on: Notify,
+}
+
+impl Watch for PauseAt {
+    fn reached(&self, step: Step) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if step == self.step {
+                self.came.notify_one();
+                self.goes_on.notified().await;
+            }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_share_a_server_are_told_apart() {
+    let server = shared_mariadb_with_binary_log().await;
+    let (mut other, _) = Node::new(server).await;
+    let pause = Arc::new(PauseAt { step: Step::Intended, came: Notify::new(), goes_on: Notify::new() });
+    let database = server.new_database("e").await.unwrap();
+    let steps = Steps::watched(pause.clone());
+    let mut one = Node::open_by(&DbmsSettings { steps, ..settings(server.url(&database)) }, None).await;
+    server.sql(&database, "create table source as select 1 as a union select 2").await.unwrap();
+    let copy = works(&one.db, &["!create table copy as select * from source"]);
+    let meanwhile = works(&other.db, &["!create table t (a int)", "insert into t values (1)"]);
+    // Between what announces the statement and the statement, the log holds a schema change and a batch of the other node.
+    let between = async {
+        pause.came.notified().await;
+        let done = other.apply(&meanwhile, 1).await;
+        pause.goes_on.notify_one();
+        done
+    };
+    assert_eq!(tokio::join!(one.apply(&copy, 1), between), (vec![true], vec![true, true]));
+    assert_eq!(offsets(&one.each(1).await), [1]);
+    assert_eq!(offsets(&other.each(2).await), [2]);
     one.close().await;
     other.close().await;
 }

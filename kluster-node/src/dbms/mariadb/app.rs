@@ -10,6 +10,7 @@
 
 use super::accounts::Logins;
 use super::batch::Batch;
+use super::binlog::Logging;
 use super::errors::{self, Stop};
 use super::intent::{self, Intent};
 use super::interrupt::Interrupt;
@@ -29,6 +30,8 @@ pub struct App {
     batch: Batch,
     open: Option<Open>,
     intent: Option<Intent>,
+    /// Nothing has changed the schema since [`Batch::computed`] was asked for.
+    computed_is_known: bool,
 }
 
 /// A batch that ran and is not yet committed.
@@ -44,7 +47,7 @@ impl App {
         let mut session = Session::open(&logins.app.0, &logins.app.1).await?;
         orphans::end(&mut session).await?;
         let intent = owner.intent(&batch).await?;
-        Ok(Self { session: Some(session), logins, batch, open: None, intent })
+        Ok(Self { session: Some(session), logins, batch, open: None, intent, computed_is_known: false })
     }
 
     /// As whom it logs in.
@@ -67,6 +70,7 @@ impl App {
         let mut session = self.take()?;
         let unfinished = self.open.take().is_some();
         let ran = self.run_in(&mut session, owner, predecessor, works, unfinished).await;
+        self.computed_is_known &= ran.is_ok() && works.iter().all(|work| work.how == How::Batched);
         if ran.is_ok() {
             let how = works.first().map_or(How::Batched, |work| work.how);
             self.open = Some(Open { works: works.len(), how });
@@ -87,6 +91,10 @@ impl App {
             session.run("rollback").await.map_err(errors::fault)?;
         }
         intent::check(self.intent.as_ref(), works)?;
+        if !self.computed_is_known && matches!(owner.logging, Logging::Rows { .. }) {
+            self.batch.computed = owner.computed().await.map_err(errors::fault)?;
+            self.computed_is_known = true;
+        }
         match works {
             [work] if work.how == How::SelfCommitting => match intent::refusal(work) {
                 Some(refusal) => Ok(vec![Err(refusal)]),

@@ -6,7 +6,7 @@
 //! travels only as a param of a prepared CALL; a savepoint has a name that no user can guess, and if it cannot be released, a user's
 //! statement has ended our transaction. Where the server writes a binary log, the savepoint's name tells whose rows follow it there.
 
-use super::binlog::{Reached, SAVEPOINT};
+use super::binlog::{Computed, Reached, SAVEPOINT};
 use super::errors::{self, NO_SUCH_SAVEPOINT, Stop};
 use super::execution;
 use super::names::Names;
@@ -26,6 +26,8 @@ pub struct Batch {
     pub secret: String,
     /// Where the follower of the binary log is.
     pub reached: Reached,
+    /// What the digests of rows leave out, as the database's tables are now.
+    pub computed: Computed,
     /// Where tests may stop the node.
     pub steps: Steps,
 }
@@ -36,14 +38,23 @@ impl Batch {
         session.tidy().await.map_err(errors::fault)?;
         session.run("start transaction").await.map_err(errors::fault)?;
         self.steps.reach(Step::Begun).await;
-        self.call_claim(session, predecessor).await.map_err(errors::fault)?;
+        let followed = self
+            .reached
+            .claimed(&self.computed)
+            .map_err(|error| Fault::Fatal(Cause::new("claim", error.to_string())))?;
+        self.call_claim(session, predecessor, &followed).await.map_err(errors::fault)?;
         self.steps.reach(Step::Claimed).await;
         Ok(())
     }
 
-    async fn call_claim(&self, session: &mut Session, predecessor: Option<Offset>) -> Result<(), sqlx::Error> {
+    async fn call_claim(
+        &self,
+        session: &mut Session,
+        predecessor: Option<Offset>,
+        followed: &str,
+    ) -> Result<(), sqlx::Error> {
         let sql = format!("call {}(?, ?, ?)", self.names.own("claim"));
-        let params = params![self.secret.as_str(), predecessor.map(Offset::get), self.reached.to_store()];
+        let params = params![self.secret.as_str(), predecessor.map(Offset::get), followed];
         session.rows(sql, params).await.map(|_| ())
     }
 

@@ -5,6 +5,7 @@
 //! | `ready` | whether this server's log can be used, and what to do where it cannot |
 //! | `stream` | the connection that the server sends its log over |
 //! | `bytes`, `event`, `image` | events and rows, decoded |
+//! | `computed` | which columns are left out of digests |
 //! | `groups` | which request changed which rows |
 //!
 //! Neighbours: [`crate::effects`] is told what is found; [`super::batch`] writes the savepoints that say whose rows follow, and with each claim
@@ -18,6 +19,7 @@
 //! 3. A group that cannot be read is said, and counts for nothing: the next one begins anew.
 
 mod bytes;
+mod computed;
 mod event;
 mod groups;
 mod image;
@@ -26,6 +28,7 @@ mod stream;
 
 use super::address::Address;
 use crate::effects::EffectsTrail;
+pub use computed::Computed;
 use event::Event;
 pub use groups::SAVEPOINT;
 use groups::{Batch, Groups};
@@ -67,6 +70,9 @@ pub enum Unreadable {
     /// An unknown compression.
     #[error("compressed data in the binary log cannot be read")]
     Compression,
+    /// A claim does not say what a claim of this version says.
+    #[error("a batch was written into the binary log by another version of Kluster")]
+    Claim,
     /// Rows of nobody, or a statement as text, in a batch of Kluster's.
     #[error("the binary log does not show whose rows a batch changed; SET GLOBAL binlog_format = ROW")]
     Unplaced,
@@ -83,6 +89,16 @@ pub struct Place {
     pub after: Option<Offset>,
 }
 
+/// What each claim writes into the log, and into the state: for who follows the log, and for the follower of a later start.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claimed {
+    /// Where the follower is; none: it is not known.
+    place: Option<Place>,
+    /// What rows of the batch are digested without.
+    computed: Computed,
+}
+
 /// Where the follower is, for the next claim to write. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Reached(Arc<Mutex<Option<Place>>>);
@@ -91,12 +107,15 @@ impl Reached {
     /// At this place, as it was stored.
     pub fn stored(&self, text: Option<&str>) {
         // What another version wrote differently is as good as nothing: the count begins anew.
-        self.set(text.and_then(|text| serde_json::from_str(text).ok()));
+        self.set(text.and_then(|text| serde_json::from_str::<Claimed>(text).ok()?.place));
     }
 
-    /// The place, as it is stored; none: it is not known.
-    pub fn to_store(&self) -> Option<String> {
-        self.place().and_then(|place| serde_json::to_string(&place).ok())
+    /// What a claim on a database with these computed columns writes.
+    ///
+    /// # Errors
+    /// Never: names and numbers have a form in JSON.
+    pub fn claimed(&self, computed: &Computed) -> serde_json::Result<String> {
+        serde_json::to_string(&Claimed { place: self.place(), computed: computed.clone() })
     }
 
     fn place(&self) -> Option<Place> {

@@ -5,7 +5,7 @@
 //! Invariant: nothing is changed on the server before the lock is held.
 
 use super::address::Address;
-use super::binlog::{self, Logging};
+use super::binlog::{self, Computed, Logging};
 use super::names::{Names, identifier};
 use super::orphans;
 use super::schema;
@@ -144,6 +144,11 @@ impl Owner {
     pub async fn followed(&mut self) -> Result<Option<String>, sqlx::Error> {
         let sql = format!("select followed from {} where id = 1", self.names.own("batch"));
         self.session.one(sql, params![]).await?.try_get(0)
+    }
+
+    /// The columns of the user's database that no digest of a row holds.
+    pub async fn computed(&mut self) -> Result<Computed, sqlx::Error> {
+        Computed::of(&mut self.session, &self.names.database).await
     }
 
     /// Outcome rows whose last offset is at least `from`, in order. Batches do not overlap, so the order of last is that of first.

@@ -47,6 +47,8 @@ pub fn making(names: &Names) -> Making {
             names.own(name)
         )
     }));
+    // It was a TEXT in state databases of before.
+    statements.push(format!("alter table {} modify followed longtext", names.own("batch")));
     statements.push(format!("insert ignore into {} values (1, null, '{{}}')", names.own("state")));
     statements.push(format!("insert ignore into {} values (1, 0, null)", names.own("batch")));
     statements.extend(procedures().into_iter().map(|(name, params, body)| {
@@ -63,7 +65,7 @@ const TABLES: &[(&str, &str)] = &[
     ("version", "id tinyint primary key check (id = 1), version int not null, made char(64) not null"),
     ("state", "id tinyint primary key check (id = 1), applied bigint unsigned, state longtext not null"),
     // Each claim writes it, so that the binary log holds what comes behind: the savepoint of the first work, too.
-    ("batch", "id tinyint primary key check (id = 1), number bigint unsigned not null, followed text"),
+    ("batch", "id tinyint primary key check (id = 1), number bigint unsigned not null, followed longtext"),
     (
         "outcomes",
         "`first` bigint unsigned primary key, `last` bigint unsigned not null, outcomes longtext not null, \
@@ -93,7 +95,7 @@ fn procedures() -> Vec<(&'static str, &'static str, String)> {
     ]
 }
 
-const CLAIM_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned, now_followed text";
+const CLAIM_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned, now_followed longtext";
 const CLAIMED: &str = "if @@global.log_bin then \
      update $state.batch set number = number + 1, followed = now_followed where id = 1; end if;";
 const FINISH_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned, new_applied bigint unsigned, new_state longtext, \

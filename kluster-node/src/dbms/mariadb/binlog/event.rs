@@ -77,8 +77,8 @@ pub struct Rows<'a> {
     pub done: Done,
     /// How many columns each has.
     pub width: usize,
-    /// All of them are in the images.
-    pub whole: bool,
+    /// Which of them are in the images, a bit for each: in those of old rows and in those of new ones. Where a row has one image, both are its own.
+    pub present: [&'a [u8]; 2],
     /// The images, one after another.
     pub images: Cow<'a, [u8]>,
 }
@@ -149,13 +149,13 @@ fn rows(mut data: Bytes<'_>, done: Done, second: bool, compressed: bool) -> Resu
         data.take(extra as usize)?;
     }
     let width = data.length()?;
-    let mut whole = true;
-    for _ in 0..if done == Done::Updated { 2 } else { 1 } {
-        let present = data.take(width.div_ceil(8))?;
-        whole &= (0..width).all(|column| present[column / 8] >> (column % 8) & 1 == 1);
-    }
+    let first = data.take(width.div_ceil(8))?;
+    let present = match done {
+        Done::Updated => [first, data.take(width.div_ceil(8))?],
+        Done::Inserted | Done::Deleted => [first; 2],
+    };
     let images = if compressed { Cow::Owned(inflate(data.0)?) } else { Cow::Borrowed(data.0) };
-    Ok(Event::Rows(Rows { table, done, width, whole, images }))
+    Ok(Event::Rows(Rows { table, done, width, present, images }))
 }
 
 /// What the server compressed: a byte that says how many bytes its length takes, the length, and a stream of zlib.

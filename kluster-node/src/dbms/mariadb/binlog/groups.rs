@@ -14,14 +14,17 @@
 //! Invariants
 //! 1. Rows are counted as what they make of a table: the digest of each new row is added, that of each old row taken away. So it does not matter in
 //!    which order one statement met its rows, even where a trigger keeps a total of them: what lies between first and last value cancels out.
-//! 2. Groups of other sessions count for nothing, whatever they wrote.
+//! 2. Groups of other sessions count for nothing, whatever they wrote: a group is Kluster's only where it wrote into this database's state. Another
+//!    database of the same server may be another node's, with savepoints of the same form.
 //! 3. Rows of a batch that no savepoint precedes, and statements in it that are text, are an error: they could be anyone's, or any rows.
 
-use super::Unreadable;
 use super::bytes::Bytes;
+use super::computed::{Computed, ComputedColumns};
 use super::event::{Done, Event, Rows, Table};
-use super::image::{self, Column};
+use super::image::{self, Layout};
+use super::{Claimed, Unreadable};
 use kluster_protocol::{ChangedRow, Effects, Offset};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// How the savepoint of a work begins; its offset in decimal follows, then `_` and a part that nobody can guess.
@@ -29,6 +32,9 @@ pub const SAVEPOINT: &str = "kl_";
 
 /// The table that the state row is in, and where the applied offset is in it.
 const STATE: (&str, usize) = ("state", 1);
+
+/// The table that each claim writes, and where in it is what it says.
+const BATCH: (&str, usize) = ("batch", 2);
 
 /// One committed batch of Kluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +72,8 @@ struct Group {
     unplaced: (Effects, bool),
     /// A statement is there as text.
     text: bool,
+    /// It began with a claim of ours, which said this of the database's computed columns.
+    claim: Option<Computed>,
     /// The state row was updated: it is a batch.
     batch: bool,
     moved: Option<(Option<Offset>, Offset)>,
@@ -157,6 +165,9 @@ impl Groups {
         if !ours && !users {
             return Ok(());
         }
+        if ours && table.name == BATCH.0 && rows.done == Done::Updated {
+            self.group.claim = Some(claimed(table, rows)?);
+        }
         if ours && table.name == STATE.0 && rows.done == Done::Updated {
             self.group.batch = true;
             self.group.moved = Some(moved(table, rows)?);
@@ -164,7 +175,8 @@ impl Groups {
         if !users {
             return Ok(());
         }
-        let effects = change(&mut self.row, table, rows)?;
+        let computed = self.group.claim.as_ref().and_then(|claim| claim.of_table(&table.name));
+        let effects = change(&mut self.row, table, computed, rows)?;
         match self.group.at {
             None => self.group.unplaced = (self.group.unplaced.0 + effects, true),
             Some(at) => match self.group.effects.last_mut() {
@@ -198,7 +210,7 @@ impl Groups {
 
     /// A group that moves the applied offset nowhere: an announcement, what was announced, or somebody else's.
     fn outside(&mut self, group: &Group) {
-        match (group.at, &mut self.announced) {
+        match (group.at.filter(|_| group.claim.is_some()), &mut self.announced) {
             // Announced again: what the attempt before wrote, if anything, is not there.
             (Some(offset), announced) => {
                 *announced = Some(Announced { offset, session: group.session, effects: Effects::NONE, spoiled: None });
@@ -220,32 +232,36 @@ fn savepoint(text: &[u8]) -> Option<Offset> {
     offset.parse().ok().map(Offset::new)
 }
 
-/// The columns of a table whose rows can be read.
-fn columns<'t>(table: &'t Table, rows: &Rows<'_>) -> Result<&'t [Column], Unreadable> {
+/// How old rows and new rows of a table are laid out.
+fn layouts<'t>(table: &'t Table, rows: &'t Rows<'_>) -> Result<[Layout<'t>; 2], Unreadable> {
     match &table.columns {
         Err(kind) => Err(Unreadable::Column { table: table.name.clone(), kind: *kind }),
-        Ok(_) if !rows.whole => Err(Unreadable::Partial),
-        Ok(columns) if columns.len() == rows.width => Ok(columns),
+        Ok(columns) if columns.len() == rows.width => Ok(rows.present.map(|present| Layout { columns, present })),
         Ok(_) => Err(Unreadable::Table(rows.table)),
     }
 }
 
 /// What rows make of their table.
-fn change(row: &mut ChangedRow, table: &Table, rows: &Rows<'_>) -> Result<Effects, Unreadable> {
-    let columns = columns(table, rows)?;
+fn change(
+    row: &mut ChangedRow,
+    table: &Table,
+    computed: Option<&ComputedColumns>,
+    rows: &Rows<'_>,
+) -> Result<Effects, Unreadable> {
+    let [old, new] = layouts(table, rows)?;
     let mut images = Bytes(&rows.images);
     let mut sum = Effects::NONE;
-    let mut next = |images: &mut Bytes<'_>| -> Result<Effects, Unreadable> {
-        image::read(row.inserted(&table.name), columns, images)?;
+    let mut next = |layout, images: &mut Bytes<'_>| -> Result<Effects, Unreadable> {
+        image::read(row.inserted(&table.name), layout, computed, images)?;
         Ok(row.effects())
     };
     while !images.is_empty() {
         sum = match rows.done {
-            Done::Inserted => sum + next(&mut images)?,
-            Done::Deleted => sum - next(&mut images)?,
+            Done::Inserted => sum + next(new, &mut images)?,
+            Done::Deleted => sum - next(old, &mut images)?,
             Done::Updated => {
-                let before = next(&mut images)?;
-                sum - before + next(&mut images)?
+                let before = next(old, &mut images)?;
+                sum - before + next(new, &mut images)?
             }
         };
     }
@@ -254,23 +270,28 @@ fn change(row: &mut ChangedRow, table: &Table, rows: &Rows<'_>) -> Result<Effect
 
 /// Where the state row was and where it is.
 fn moved(table: &Table, rows: &Rows<'_>) -> Result<(Option<Offset>, Offset), Unreadable> {
-    let columns = columns(table, rows)?;
-    let mut images = Bytes(&rows.images);
-    let before = applied(columns, &mut images)?;
-    let applied = applied(columns, &mut images)?;
-    applied.map(|applied| (before, applied)).ok_or(Unreadable::Unplaced)
+    let offset = |value: Option<Cow<'_, [u8]>>| value.map(|value| Bytes(&value).number(8).map(Offset::new)).transpose();
+    let [before, applied] = updated(table, rows, STATE.1)?;
+    Ok((offset(before)?, offset(applied)?.ok_or(Unreadable::Unplaced)?))
 }
 
-fn applied(columns: &[Column], images: &mut Bytes<'_>) -> Result<Option<Offset>, Unreadable> {
-    let nulls = images.take(columns.len().div_ceil(8))?;
-    let mut applied = None;
-    for (position, column) in columns.iter().enumerate() {
-        if nulls[position / 8] >> (position % 8) & 1 == 0 {
-            let value = column.bytes(images)?;
-            if position == STATE.1 {
-                applied = Some(Offset::new(Bytes(&value).number(8)?));
+/// What a claim says of the computed columns.
+fn claimed(table: &Table, rows: &Rows<'_>) -> Result<Computed, Unreadable> {
+    let [_, said] = updated(table, rows, BATCH.1)?;
+    let claimed: Claimed = serde_json::from_slice(&said.ok_or(Unreadable::Claim)?).map_err(|_| Unreadable::Claim)?;
+    Ok(claimed.computed)
+}
+
+/// The value of one column before and after, of the only row that was updated.
+fn updated<'r>(table: &Table, rows: &'r Rows<'_>, column: usize) -> Result<[Option<Cow<'r, [u8]>>; 2], Unreadable> {
+    let mut images = Bytes(&rows.images);
+    let mut found = [None, None];
+    for (layout, found) in layouts(table, rows)?.iter().zip(&mut found) {
+        layout.each(&mut images, |position, value| {
+            if position == column {
+                *found = value;
             }
-        }
+        })?;
     }
-    Ok(applied)
+    Ok(found)
 }

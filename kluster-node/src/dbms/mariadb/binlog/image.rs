@@ -4,10 +4,12 @@
 //! `sql/field.h` and `sql/rpl_utility.cc`.
 //!
 //! Invariant: equal values have equal forms whatever the column's greatest length is, so a column that one node's table has wider does not make
-//! rows differ. Signs and character sets are not in the log and not needed: nodes are compared column by column.
+//! rows differ. Signs and character sets are not in the log and not needed: nodes are compared column by column. Columns whose values the server
+//! computes are left out: MariaDB 11.8 has them in some images of a row and not in others.
 
 use super::Unreadable;
 use super::bytes::Bytes;
+use super::computed::ComputedColumns;
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 use kluster_protocol::ChangedRow;
 use std::borrow::Cow;
@@ -87,16 +89,56 @@ fn decimal(digits: u64) -> usize {
     digits as usize / 9 * 4 + REST[digits as usize % 9]
 }
 
-/// Reads one image from the front of `images` into `row`.
-pub fn read(row: &mut ChangedRow, columns: &[Column], images: &mut Bytes<'_>) -> Result<(), Unreadable> {
-    let nulls = images.take(columns.len().div_ceil(8))?;
-    for (position, column) in columns.iter().enumerate() {
-        match nulls[position / 8] >> (position % 8) & 1 {
-            0 => row.blob(&column.bytes(images)?),
-            _ => row.null(),
-        };
+/// The columns of a table, and which of them an image holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout<'a> {
+    /// All columns, by position.
+    pub columns: &'a [Column],
+    /// A bit for each: it is in the image.
+    pub present: &'a [u8],
+}
+
+impl Layout<'_> {
+    fn has(&self, position: usize) -> bool {
+        self.present[position / 8] >> (position % 8) & 1 == 1
     }
-    Ok(())
+
+    /// Reads one image from the front of `images`, and says each value in the order of columns; NULL is none.
+    pub fn each<'i>(
+        &self,
+        images: &mut Bytes<'i>,
+        mut value: impl FnMut(usize, Option<Cow<'i, [u8]>>),
+    ) -> Result<(), Unreadable> {
+        let present = (0..self.columns.len()).filter(|position| self.has(*position));
+        // Only columns that are in the image have a bit.
+        let nulls = images.take(present.clone().count().div_ceil(8))?;
+        for (bit, position) in present.enumerate() {
+            let found = match nulls[bit / 8] >> (bit % 8) & 1 {
+                0 => Some(self.columns[position].bytes(images)?),
+                _ => None,
+            };
+            value(position, found);
+        }
+        Ok(())
+    }
+}
+
+/// Reads one image from the front of `images` into `row`, without the columns that are computed.
+pub fn read(
+    row: &mut ChangedRow,
+    layout: Layout<'_>,
+    computed: Option<&ComputedColumns>,
+    images: &mut Bytes<'_>,
+) -> Result<(), Unreadable> {
+    let is_computed = |position| computed.is_some_and(|columns| columns.holds(position));
+    if (0..layout.columns.len()).any(|position| !layout.has(position) && !is_computed(position)) {
+        return Err(Unreadable::Partial);
+    }
+    layout.each(images, |position, value| match value {
+        _ if is_computed(position) => {}
+        Some(value) => drop(row.blob(&value)),
+        None => drop(row.null()),
+    })
 }
 
 /// A value of a column that compresses: a byte that says how, the length in so many bytes, and the stream; or a zero and the value.
