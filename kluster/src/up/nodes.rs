@@ -155,7 +155,7 @@ impl Nodes {
     }
 
     /// Takes a node that is not started any more out of the members, where `plan` allows it.
-    pub(crate) async fn take_out(&self, node: &NodeId, plan: &Plan, log: &Log) -> Result<(), KlusterError> {
+    pub(crate) async fn take_out(&mut self, node: &NodeId, plan: &Plan, log: &Log) -> Result<(), KlusterError> {
         let Some(first) = self.started.first() else { return Ok(()) };
         let mut changes = first.status.watch();
         let mut asked_at = None;
@@ -172,8 +172,17 @@ impl Nodes {
                 log.append(Topic::All, None, membership::control(&leave)).await?;
                 asked_at = Some(members.version);
             }
-            // The status lives as long as `self`.
-            let _ = changes.changed().await;
+            tokio::select! {
+                biased;
+                Some(ended) = self.running.join_next() => return Err(ended_early(ended)),
+                why = stops(first) => return Err(KlusterError::Node(why)),
+                // The status lives as long as `self`.
+                changed = tokio::time::timeout(STILL, changes.changed()) => {
+                    if changed.is_err() {
+                        eprintln!("kluster: waiting until {node} is no member any more");
+                    }
+                }
+            }
         }
     }
 
