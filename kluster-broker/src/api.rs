@@ -1,13 +1,17 @@
 //! Kafka's APIs: which are served, in which versions, and who answers. One file each: decode, do, encode.
 //!
-//! The table is the whole of it. A request of a key or version that is not in it is answered as Kafka does: an ApiVersions that is too new gets
-//! the table in the oldest form, anything else ends the connection. Versions reach as far down as `kafka-protocol` decodes (that is, Kafka 2.1
-//! and what came before it in each API), so that old clients are served, and as far up as the clients of Kafka 4 ask.
+//! The table is what ApiVersions tells. An ApiVersions that is too new gets the table in the oldest form. A request whose key is not in the
+//! table is answered with UNSUPPORTED_VERSION where that can be written (`unlisted`); another, and one whose version is not in the table, ends
+//! the connection, as with Kafka. Versions reach as far down as `kafka-protocol` decodes (that is, Kafka 2.1 and what came before it in each
+//! API), so that old clients are served, and as far up as the clients of Kafka 4 ask.
 //!
-//! Not in the table on purpose: transactions (a transactional producer is told so by InitProducerId), the new group protocol and share groups,
-//! what brokers say to each other, ACLs, quotas and tokens. A client that asks for the table takes another way or says what is missing.
+//! In the table, and answered with nothing or a refusal, is what Apache Kafka also tells of when it is switched off there: the newer group
+//! protocol, ACLs, credentials, tokens, quotas, transactions by name. Tools and consoles go on from there. Not in the table on purpose: what a
+//! transactional producer does after FindCoordinator and InitProducerId, which refuse it; share groups; clients' metrics; what brokers say to
+//! each other. A client that asks for the table takes another way or says what is missing.
 
 mod alter_configs;
+mod consumer_protocol;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -16,7 +20,9 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -24,32 +30,45 @@ mod init_producer_id;
 mod join_group;
 mod leader_epoch;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod log_dirs;
 mod member;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod peer;
 mod produce;
+mod quotas;
+mod reassignments;
 mod refuse;
 mod room;
+mod security;
 mod shapes;
 mod sync_group;
+mod unlisted;
 mod versions;
 mod wire;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest,
+    AlterUserScramCredentialsRequest, ApiKey, ApiVersionsRequest, ConsumerGroupDescribeRequest,
+    ConsumerGroupHeartbeatRequest, CreateAclsRequest, CreateDelegationTokenRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteAclsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeAclsRequest, DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeDelegationTokenRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTopicPartitionsRequest, DescribeTransactionsRequest, DescribeUserScramCredentialsRequest,
+    ElectLeadersRequest, ExpireDelegationTokenRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    ListTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, RenewDelegationTokenRequest, SaslAuthenticateRequest,
+    SaslHandshakeRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request};
 use tokio::sync::OwnedSemaphorePermit;
@@ -61,6 +80,7 @@ use crate::frame::shape::{Malformed, Shape};
 use refuse::Refuse;
 
 pub(crate) use fetch::LARGEST_ANSWER;
+pub(crate) use peer::Peer;
 
 /// A request that is about to be answered: everything about it but its body.
 pub(crate) struct Call {
@@ -69,7 +89,7 @@ pub(crate) struct Call {
     pub(crate) version: i16,
     /// What the client calls itself; "" when it does not.
     pub(crate) client_id: String,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Arc<Peer>,
     /// Of all arrays in its body.
     pub(crate) elements: usize,
     /// Of the whole request.
@@ -152,7 +172,7 @@ macro_rules! apis {
                     let request = decode::<$request>(call, body)?;
                     encode::<$request>(call, $answer(call, request).await.into())
                 })*
-                _ => Err(CallError::Key(call.key as i16)),
+                _ => unlisted::answer(call),
             }
         }
 
@@ -163,7 +183,7 @@ macro_rules! apis {
                     let request = decode::<$request>(call, body)?;
                     encode::<$request>(call, request.refuse(code, call.version))
                 })*
-                _ => Err(CallError::Key(call.key as i16)),
+                _ => unlisted::answer(call),
             }
         }
     };
@@ -199,6 +219,30 @@ apis! {
     ListGroups              0..=5  LIST_GROUPS               ListGroupsRequest              list_groups::answer;
     DeleteGroups            0..=2  DELETE_GROUPS             DeleteGroupsRequest            delete_groups::answer;
     OffsetDelete            0..=0  OFFSET_DELETE             OffsetDeleteRequest            offset_delete::answer;
+    ConsumerGroupHeartbeat  0..=1  CONSUMER_GROUP_HEARTBEAT  ConsumerGroupHeartbeatRequest  consumer_protocol::heartbeat;
+    ConsumerGroupDescribe   0..=1  CONSUMER_GROUP_DESCRIBE   ConsumerGroupDescribeRequest   consumer_protocol::describe;
+    DescribeLogDirs         1..=4  DESCRIBE_LOG_DIRS         DescribeLogDirsRequest         log_dirs::describe;
+    AlterReplicaLogDirs     1..=2  ALTER_REPLICA_LOG_DIRS    AlterReplicaLogDirsRequest     log_dirs::alter;
+    ElectLeaders            0..=2  ELECT_LEADERS             ElectLeadersRequest            reassignments::elect;
+    AlterPartitionReassignments 0..=1 ALTER_PARTITION_REASSIGNMENTS AlterPartitionReassignmentsRequest reassignments::alter;
+    ListPartitionReassignments  0..=0 LIST_PARTITION_REASSIGNMENTS  ListPartitionReassignmentsRequest  reassignments::list;
+    DescribeProducers       0..=0  DESCRIBE_PRODUCERS        DescribeProducersRequest       describe_producers::answer;
+    DescribeTransactions    0..=0  DESCRIBE_TRANSACTIONS     DescribeTransactionsRequest    describe_transactions::describe;
+    ListTransactions        0..=2  LIST_TRANSACTIONS         ListTransactionsRequest        describe_transactions::list;
+    ListConfigResources     0..=1  LIST_CONFIG_RESOURCES     ListConfigResourcesRequest     list_config_resources::answer;
+    DescribeClientQuotas    0..=1  DESCRIBE_CLIENT_QUOTAS    DescribeClientQuotasRequest    quotas::describe;
+    AlterClientQuotas       0..=1  ALTER_CLIENT_QUOTAS       AlterClientQuotasRequest       quotas::alter;
+    DescribeAcls            1..=3  DESCRIBE_ACLS             DescribeAclsRequest            security::describe_acls;
+    CreateAcls              1..=3  CREATE_ACLS               CreateAclsRequest              security::create_acls;
+    DeleteAcls              1..=3  DELETE_ACLS               DeleteAclsRequest              security::delete_acls;
+    SaslHandshake           0..=1  SASL_HANDSHAKE            SaslHandshakeRequest           security::sasl_handshake;
+    SaslAuthenticate        0..=2  SASL_AUTHENTICATE         SaslAuthenticateRequest        security::sasl_authenticate;
+    CreateDelegationToken   1..=3  CREATE_DELEGATION_TOKEN   CreateDelegationTokenRequest   security::create_token;
+    RenewDelegationToken    1..=2  RENEW_DELEGATION_TOKEN    RenewDelegationTokenRequest    security::renew_token;
+    ExpireDelegationToken   1..=2  EXPIRE_DELEGATION_TOKEN   ExpireDelegationTokenRequest   security::expire_token;
+    DescribeDelegationToken 1..=3  DESCRIBE_DELEGATION_TOKEN DescribeDelegationTokenRequest security::describe_tokens;
+    DescribeUserScramCredentials 0..=0 DESCRIBE_USER_SCRAM_CREDENTIALS DescribeUserScramCredentialsRequest security::describe_scram;
+    AlterUserScramCredentials    0..=0 ALTER_USER_SCRAM_CREDENTIALS    AlterUserScramCredentialsRequest    security::alter_scram;
 }
 
 /// Decodes a request, has it answered, encodes the answer, which keeps the memory that it takes until it is written.
@@ -212,22 +256,24 @@ impl Call {
     ///
     /// # Errors
     /// When it can't be read, names what is not served, or claims what is not there.
-    pub(crate) fn open(shared: &Arc<Shared>, peer: SocketAddr, frame: &mut Bytes) -> Result<Self, CallError> {
+    pub(crate) fn open(shared: &Arc<Shared>, peer: &Arc<Peer>, frame: &mut Bytes) -> Result<Self, CallError> {
         let head = Head::read(frame).map_err(CallError::Header)?;
         let key = ApiKey::try_from(head.api_key).map_err(|()| CallError::Key(head.api_key))?;
-        let served = SERVED.iter().find(|served| served.key == key).ok_or(CallError::Key(head.api_key))?;
-        let Served { min, max, .. } = *served;
         let version = head.version;
         let mut call = Self {
             shared: Arc::clone(shared),
             key,
             version,
             client_id: String::new(),
-            peer,
+            peer: Arc::clone(peer),
             elements: 0,
             bytes: frame.len(),
             correlation_id: head.correlation_id,
         };
+        let Some(served) = SERVED.iter().find(|served| served.key == key) else {
+            return if unlisted::can_answer(key, version) { Ok(call) } else { Err(CallError::Key(head.api_key)) };
+        };
+        let Served { min, max, .. } = *served;
         if (min..=max).contains(&version) {
             call.client_id = head.take_off(key, frame).map_err(CallError::Header)?;
             call.elements = served.shape.walk(frame, version).map_err(|reason| call.malformed(reason))?.elements;

@@ -24,7 +24,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
-use crate::api::{self, Call, CallError, Reply};
+use crate::api::{self, Call, CallError, Peer, Reply};
 use crate::broker::Shared;
 use crate::fault::Effect;
 use crate::frame::shape::SMALL_ELEMENTS;
@@ -62,7 +62,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
 
 struct Connection {
     shared: Arc<Shared>,
-    peer: SocketAddr,
+    peer: Arc<Peer>,
     frames: Frames<OwnedReadHalf>,
     writer: OwnedWriteHalf,
 }
@@ -86,7 +86,7 @@ impl Connection {
         let settings = &shared.settings;
         let frames =
             Frames::new(reader, settings.max_frame_bytes, settings.patience(), Arc::clone(&shared.request_memory));
-        Self { shared, peer, frames, writer }
+        Self { shared, peer: Arc::new(Peer::at(peer)), frames, writer }
     }
 
     async fn run(mut self) -> Result<(), Closed> {
@@ -119,7 +119,7 @@ impl Connection {
     }
 
     fn open(&self, mut frame: Frame) -> Result<Next, CallError> {
-        let call = Call::open(&self.shared, self.peer, &mut frame.bytes)?;
+        let call = Call::open(&self.shared, &self.peer, &mut frame.bytes)?;
         Ok(Next { call, frame })
     }
 

@@ -33,6 +33,7 @@ mod state;
 pub use error::{AppendError, DeleteError, PartitionError, ReadError};
 pub(crate) use flush::Flushers;
 pub(crate) use log::MOST_FILES;
+pub(crate) use producers::Produced;
 
 use crate::batch;
 use crate::disk::{Disk, DiskFile};
@@ -252,6 +253,16 @@ impl Partition {
     pub(crate) fn reconfigure(&self, config: TopicConfig) {
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         self.0.backing.upkeep.grown.notify_one();
+    }
+
+    /// How many idempotent producers are remembered.
+    pub(crate) fn count_producers(&self) -> usize {
+        self.log().producers.count()
+    }
+
+    /// The idempotent producers that are remembered.
+    pub(crate) fn producers(&self) -> Vec<Produced> {
+        self.log().producers.describe()
     }
 
     /// Bytes of the log on disk.

@@ -86,6 +86,11 @@ impl Topics {
         Ok(Self(Arc::new(Shared { dir: dir.to_owned(), backing, cluster_id, most_partitions, stored, topics })))
     }
 
+    /// The data directory, as it was named at the start.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// Whether the disk is full, now and from now on.
     pub fn disk_full(&self) -> watch::Receiver<bool> {
         self.0.backing.disk.full()

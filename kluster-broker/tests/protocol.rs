@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "protocol/absent.rs"]
+mod absent;
 #[path = "protocol/bounds.rs"]
 mod bounds;
 #[path = "protocol/client.rs"]
@@ -11,6 +13,8 @@ mod client;
 mod configs;
 #[path = "protocol/connections.rs"]
 mod connections;
+#[path = "protocol/consoles.rs"]
+mod consoles;
 #[path = "protocol/consumers.rs"]
 mod consumers;
 #[path = "protocol/cooperative.rs"]

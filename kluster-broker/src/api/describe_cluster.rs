@@ -12,7 +12,9 @@ const BROKERS: i8 = 1;
 
 pub(super) async fn answer(call: &Call, request: DescribeClusterRequest) -> DescribeClusterResponse {
     let endpoint = if call.version >= 1 { request.endpoint_type } else { BROKERS };
+    let operations = wire::operations(request.include_cluster_authorized_operations, wire::CLUSTER_OPERATIONS);
     let response = DescribeClusterResponse::default()
+        .with_cluster_authorized_operations(operations)
         .with_endpoint_type(endpoint)
         .with_cluster_id(wire::text(&call.shared.topics.cluster_id()));
     if endpoint != BROKERS {

@@ -16,6 +16,9 @@ use crate::topic_config::{ConfigEntry, ConfigKind, TopicConfig};
 // What a resource is (Kafka's ConfigResource.Type).
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
+pub(super) const BROKER_LOGGER: i8 = 8;
+pub(super) const CLIENT_METRICS: i8 = 16;
+pub(super) const GROUP: i8 = 32;
 
 // Where a value comes from (Kafka's ConfigSource).
 const SET_FOR_TOPIC: i8 = 1;
@@ -85,6 +88,8 @@ fn entries(
             // The empty name asks for what was set for all brokers while they run; that can't be done here.
             Ok(if name.is_empty() { Vec::new() } else { of_broker(call, detail) })
         }
+        // They are there and have no settings of their own here.
+        BROKER_LOGGER | CLIENT_METRICS | GROUP => Ok(Vec::new()),
         other => {
             let words = format!("settings of topics (2) and brokers (4) are told, not of type {other}");
             Err(Refusal::of(ResponseError::InvalidRequest, words))

@@ -11,14 +11,10 @@ use crate::coordinator::{Described, DescribedMember};
 
 /// From this version on a group that is not there is an error; before, it is described as dead.
 const NOT_FOUND: i16 = 6;
-/// All that can be done to a group, as bits: read (3), delete (6), describe (8). This broker has no other rights than everybody's.
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
-/// Nobody asked.
-const NO_OPERATIONS: i32 = i32::MIN;
 
 pub(super) async fn answer(call: &Call, request: DescribeGroupsRequest) -> Answer<DescribeGroupsResponse> {
     let version = call.version;
-    let operations = if request.include_authorized_operations { ALL_OPERATIONS } else { NO_OPERATIONS };
+    let operations = wire::operations(request.include_authorized_operations, wire::GROUP_OPERATIONS);
     let describe = |group: GroupId| {
         let described = match call.shared.coordinator.describe(&group) {
             Some(described) => known(&described),

@@ -66,6 +66,7 @@ fn row(topic: &TopicInfo, first: i32, last: i32) -> TopicRow {
     TopicRow::default()
         .with_name(Some(wire::topic_name(&topic.name)))
         .with_topic_id(topic.topic_id)
+        .with_topic_authorized_operations(wire::TOPIC_OPERATIONS)
         .with_is_internal(wire::is_internal(&topic.name))
         .with_partitions((first..last).map(partition).collect())
 }

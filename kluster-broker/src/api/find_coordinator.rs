@@ -1,4 +1,9 @@
 //! FindCoordinator: this broker coordinates every group. Transactions it does not have, nor share groups.
+//!
+//! Where each client best learns that there are no transactions was tried out. InitProducerId's UNSUPPORTED_VERSION is final for all of them but
+//! librdkafka, and their words for it are plain; so they find this broker here. kafkajs and sarama make "no group coordinator" or seconds of
+//! waiting of any refusal here. librdkafka takes that code for a passing one, wherever it comes from, and asks again until its time is out;
+//! final for it are codes about authorization only, and here it prints the broker's words beside.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
@@ -18,6 +23,7 @@ const TRANSACTION: i8 = 1;
 pub(super) async fn answer(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let found = match request.key_type {
         GROUP => Ok(()),
+        TRANSACTION if !call.peer.is_librdkafka() => Ok(()),
         TRANSACTION => Err(Refusal::of(ResponseError::TransactionalIdAuthorizationFailed, wire::NO_TRANSACTIONS)),
         other => {
             Err(Refusal::of(ResponseError::InvalidRequest, format!("there is no coordinator of key type {other}")))

@@ -1,4 +1,5 @@
-//! InitProducerId: a number for an idempotent producer that no other ever had. A transactional producer is refused.
+//! InitProducerId: a number for an idempotent producer that no other ever had. A transactional producer is refused
+//! (`find_coordinator` says why so).
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
@@ -16,7 +17,7 @@ pub(super) async fn answer(call: &Call, request: InitProducerIdRequest) -> InitP
             .with_producer_epoch(-1)
     };
     if request.transactional_id.is_some() {
-        return refused(ResponseError::TransactionalIdAuthorizationFailed);
+        return refused(ResponseError::UnsupportedVersion);
     }
     match wire::on_disk(call, Topics::next_producer_id).await {
         Ok(id) => response.with_producer_id(ProducerId(id)).with_producer_epoch(0),

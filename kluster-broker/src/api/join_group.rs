@@ -30,7 +30,7 @@ fn join(call: &Call, request: JoinGroupRequest) -> Join {
     Join {
         who: identity(&request.member_id, request.group_instance_id.as_ref()),
         client_id: call.client_id.clone(),
-        client_host: format!("/{}", call.peer.ip()),
+        client_host: format!("/{}", call.peer.address.ip()),
         session_timeout,
         rebalance_timeout: if has_own { milliseconds(request.rebalance_timeout_ms) } else { session_timeout },
         protocol_type: request.protocol_type.to_string(),

@@ -16,7 +16,8 @@ use crate::topics::{TopicInfo, Topics};
 pub(super) async fn answer(call: &Call, request: MetadataRequest) -> MetadataResponse {
     let auto_create =
         call.shared.settings.auto_create_topics && (call.version < 4 || request.allow_auto_topic_creation);
-    let topics = match request.topics {
+    let operations = wire::operations(request.include_topic_authorized_operations, wire::TOPIC_OPERATIONS);
+    let topics: Vec<MetadataResponseTopic> = match request.topics {
         // Version 0 has no null: there an empty list asks for all.
         None => all(call),
         Some(named) if named.is_empty() && call.version == 0 => all(call),
@@ -29,12 +30,16 @@ pub(super) async fn answer(call: &Call, request: MetadataRequest) -> MetadataRes
             if auto_create { wire::on_disk(call, find).await } else { find(&call.shared.topics) }
         }
     };
+    let allowed = |topic: MetadataResponseTopic| topic.with_topic_authorized_operations(operations);
+    let topics = topics.into_iter().map(allowed).collect();
+    let of_cluster = request.include_cluster_authorized_operations;
     let (host, port) = call.shared.advertised();
     let broker = MetadataResponseBroker::default().with_node_id(NODE_ID).with_host(wire::text(host)).with_port(port);
     MetadataResponse::default()
         .with_brokers(vec![broker])
         .with_cluster_id(Some(wire::text(&call.shared.topics.cluster_id())))
         .with_controller_id(NODE_ID)
+        .with_cluster_authorized_operations(wire::operations(of_cluster, wire::CLUSTER_OPERATIONS))
         .with_topics(topics)
 }
 

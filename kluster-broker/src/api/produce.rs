@@ -37,7 +37,7 @@ pub(super) async fn answer(call: &Call, request: ProduceRequest) -> Answer<Produ
 /// What is wrong with the whole request.
 fn refusal(request: &ProduceRequest) -> Option<Refusal> {
     if request.transactional_id.is_some() {
-        return Some(Refusal::of(ResponseError::TransactionalIdAuthorizationFailed, wire::NO_TRANSACTIONS));
+        return Some(Refusal::of(ResponseError::UnsupportedVersion, wire::NO_TRANSACTIONS));
     }
     let known = (-1..=1).contains(&request.acks);
     (!known).then(|| Refusal::of(ResponseError::InvalidRequiredAcks, "acks must be -1 (all), 0 or 1"))

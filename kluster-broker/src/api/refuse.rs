@@ -40,6 +40,14 @@ with_one_code! {
     ApiVersionsRequest => ApiVersionsResponse,
     InitProducerIdRequest => InitProducerIdResponse,
     DescribeClusterRequest => DescribeClusterResponse,
+    ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse,
+    ListConfigResourcesRequest => ListConfigResourcesResponse,
+    ListTransactionsRequest => ListTransactionsResponse,
+    SaslHandshakeRequest => SaslHandshakeResponse,
+    CreateDelegationTokenRequest => CreateDelegationTokenResponse,
+    RenewDelegationTokenRequest => RenewDelegationTokenResponse,
+    ExpireDelegationTokenRequest => ExpireDelegationTokenResponse,
+    DescribeDelegationTokenRequest => DescribeDelegationTokenResponse,
 }
 
 impl Refuse for ProduceRequest {

@@ -44,7 +44,9 @@ pub(super) fn with_memory<R>(response: R, memory: Option<OwnedSemaphorePermit>) 
 pub(super) fn most(call: &Call) -> usize {
     let shared = &call.shared;
     match call.key {
-        ApiKey::Metadata | ApiKey::DescribeTopicPartitions => shared.topics.count_partitions() * PARTITION_BYTES,
+        ApiKey::Metadata | ApiKey::DescribeTopicPartitions | ApiKey::DescribeLogDirs | ApiKey::ListConfigResources => {
+            shared.topics.count_partitions() * PARTITION_BYTES
+        }
         ApiKey::DescribeConfigs => call.elements.min(shared.topics.count_partitions() + 1) * CONFIG_BYTES,
         ApiKey::ListGroups => shared.coordinator.list_bytes(GROUP_BYTES),
         _ => 0,

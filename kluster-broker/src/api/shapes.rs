@@ -79,3 +79,32 @@ pub(super) const DESCRIBE_GROUPS: Shape = shape(5, &[TEXTS, fixed(1).since(3)]);
 pub(super) const LIST_GROUPS: Shape = shape(3, &[TEXTS.since(4), TEXTS.since(5)]);
 pub(super) const DELETE_GROUPS: Shape = shape(2, &[TEXTS]);
 pub(super) const OFFSET_DELETE: Shape = shape(NEVER, &[TEXT, rows(&[TEXT, rows(&[fixed(4)])])]);
+pub(super) const SASL_HANDSHAKE: Shape = shape(NEVER, &[TEXT]);
+pub(super) const SASL_AUTHENTICATE: Shape = shape(2, &[BYTES]);
+pub(super) const DESCRIBE_ACLS: Shape = shape(2, &[fixed(1), TEXT, fixed(1), TEXT, TEXT, fixed(1), fixed(1)]);
+pub(super) const CREATE_ACLS: Shape = shape(2, &[rows(&[fixed(1), TEXT, fixed(1), TEXT, TEXT, fixed(1), fixed(1)])]);
+pub(super) const DELETE_ACLS: Shape = shape(2, &[rows(&[fixed(1), TEXT, fixed(1), TEXT, TEXT, fixed(1), fixed(1)])]);
+pub(super) const ALTER_REPLICA_LOG_DIRS: Shape = shape(2, &[rows(&[TEXT, rows(&[TEXT, list(4)])])]);
+pub(super) const DESCRIBE_LOG_DIRS: Shape = shape(2, &[rows(&[TEXT, list(4)])]);
+pub(super) const CREATE_DELEGATION_TOKEN: Shape =
+    shape(2, &[TEXT.since(3), TEXT.since(3), rows(&[TEXT, TEXT]), fixed(8)]);
+pub(super) const RENEW_DELEGATION_TOKEN: Shape = shape(2, &[BYTES, fixed(8)]);
+pub(super) const EXPIRE_DELEGATION_TOKEN: Shape = shape(2, &[BYTES, fixed(8)]);
+pub(super) const DESCRIBE_DELEGATION_TOKEN: Shape = shape(2, &[rows(&[TEXT, TEXT])]);
+pub(super) const ELECT_LEADERS: Shape = shape(2, &[fixed(1).since(1), rows(&[TEXT, list(4)]), fixed(4)]);
+pub(super) const ALTER_PARTITION_REASSIGNMENTS: Shape =
+    shape(0, &[fixed(4), fixed(1).since(1), rows(&[TEXT, rows(&[fixed(4), list(4)])])]);
+pub(super) const LIST_PARTITION_REASSIGNMENTS: Shape = shape(0, &[fixed(4), rows(&[TEXT, list(4)])]);
+pub(super) const DESCRIBE_CLIENT_QUOTAS: Shape = shape(1, &[rows(&[TEXT, fixed(1), TEXT]), fixed(1)]);
+pub(super) const ALTER_CLIENT_QUOTAS: Shape =
+    shape(1, &[rows(&[rows(&[TEXT, TEXT]), rows(&[TEXT, fixed(8), fixed(1)])]), fixed(1)]);
+pub(super) const DESCRIBE_USER_SCRAM_CREDENTIALS: Shape = shape(0, &[rows(&[TEXT])]);
+pub(super) const ALTER_USER_SCRAM_CREDENTIALS: Shape =
+    shape(0, &[rows(&[TEXT, fixed(1)]), rows(&[TEXT, fixed(1), fixed(4), BYTES, BYTES])]);
+pub(super) const DESCRIBE_PRODUCERS: Shape = shape(0, &[rows(&[TEXT, list(4)])]);
+pub(super) const DESCRIBE_TRANSACTIONS: Shape = shape(0, &[TEXTS]);
+pub(super) const LIST_TRANSACTIONS: Shape = shape(0, &[TEXTS, list(8), fixed(8).since(1), TEXT.since(2)]);
+pub(super) const CONSUMER_GROUP_HEARTBEAT: Shape =
+    shape(0, &[TEXT, TEXT, fixed(4), TEXT, TEXT, fixed(4), TEXTS, TEXT.since(1), TEXT, rows(&[fixed(16), list(4)])]);
+pub(super) const CONSUMER_GROUP_DESCRIBE: Shape = shape(0, &[TEXTS, fixed(1)]);
+pub(super) const LIST_CONFIG_RESOURCES: Shape = shape(0, &[list(1).since(1)]);

@@ -9,7 +9,8 @@ use super::{Call, SERVED};
 /// Stands for a version of ApiVersions that is newer than ours: the one request that is answered without being understood.
 pub(super) const UNKNOWN: i16 = -1;
 
-pub(super) async fn answer(call: &Call, _request: ApiVersionsRequest) -> ApiVersionsResponse {
+pub(super) async fn answer(call: &Call, request: ApiVersionsRequest) -> ApiVersionsResponse {
+    call.peer.told(&request);
     let told = |served: &super::Served| {
         ApiVersion::default().with_api_key(served.key as i16).with_min_version(served.min).with_max_version(served.max)
     };

@@ -17,6 +17,22 @@ pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 pub(super) const NO_TRANSACTIONS: &str =
     "this broker has no transactions; leave transactional.id unset, or use Apache Kafka";
 
+/// All that everybody may do to a topic, as bits of Kafka's AclOperation: read (3), write, create, delete, alter, describe (8), describe
+/// settings (10), alter settings (11).
+pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// All that everybody may do to the cluster: create (5), alter (7), describe, act as a broker, describe settings, alter settings, write
+/// idempotently (12).
+pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+/// All that everybody may do to a group: read (3), delete (6), describe (8), describe settings (10), alter settings (11).
+pub(super) const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
+/// Nobody asked what may be done.
+pub(super) const NO_OPERATIONS: i32 = i32::MIN;
+
+/// What may be done, where somebody asked.
+pub(super) fn operations(asked: bool, all: i32) -> i32 {
+    if asked { all } else { NO_OPERATIONS }
+}
+
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }

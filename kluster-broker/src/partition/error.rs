@@ -66,7 +66,7 @@ impl AppendError {
             Self::Batch(BatchError::Magic(_)) => ResponseError::UnsupportedForMessageFormat,
             Self::Control | Self::Batch(BatchError::Invalid(_)) => ResponseError::InvalidRecord,
             Self::Batch(BatchError::Truncated { .. } | BatchError::Checksum { .. }) => ResponseError::CorruptMessage,
-            Self::Transactional => ResponseError::TransactionalIdAuthorizationFailed,
+            Self::Transactional => ResponseError::UnsupportedVersion,
             Self::TooLarge { .. } => ResponseError::MessageTooLarge,
             Self::Timestamp(_) => ResponseError::InvalidTimestamp,
             Self::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,

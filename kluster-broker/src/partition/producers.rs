@@ -39,6 +39,17 @@ struct Producer {
     batches: VecDeque<Stored>,
 }
 
+/// What a partition remembers of an idempotent producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Produced {
+    pub producer_id: i64,
+    pub epoch: i16,
+    /// Of its last record.
+    pub last_sequence: Option<i32>,
+    /// The largest of its last batch, in milliseconds.
+    pub last_timestamp: i64,
+}
+
 /// The producers of one partition, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Producers(HashMap<i64, Producer>);
@@ -136,6 +147,22 @@ impl Producers {
     /// Forgets those that have been silent for a day.
     pub fn expire(&mut self, now_ms: i64) {
         self.0.retain(|_, producer| now_ms.saturating_sub(producer.last_seen) < EXPIRES_AFTER_MS);
+    }
+
+    /// All of them, by rising id.
+    pub fn describe(&self) -> Vec<Produced> {
+        let described = self.0.iter().map(|(producer_id, producer)| {
+            let last = producer.batches.back();
+            Produced {
+                producer_id: *producer_id,
+                epoch: producer.epoch,
+                last_sequence: last.map(|stored| stored.last_sequence),
+                last_timestamp: last.map_or(producer.last_seen, |stored| stored.timestamp),
+            }
+        });
+        let mut described: Vec<_> = described.collect();
+        described.sort_unstable_by_key(|produced| produced.producer_id);
+        described
     }
 
     /// How many are remembered.

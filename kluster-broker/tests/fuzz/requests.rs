@@ -37,6 +37,8 @@ pub fn valid(world: &World) -> Vec<Vec<u8>> {
     frames.of_settings();
     frames.of_members();
     frames.of_offsets();
+    frames.of_consoles();
+    frames.of_security();
     frames.assert_all();
     frames.frames
 }
@@ -200,5 +202,59 @@ impl Frames<'_> {
             .with_name(topic())
             .with_partitions(vec![deleted]);
         self.add(OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![deleted]));
+    }
+
+    fn of_consoles(&mut self) {
+        let dirs =
+            describe_log_dirs_request::DescribableLogDirTopic::default().with_topic(topic()).with_partitions(vec![0]);
+        self.add(DescribeLogDirsRequest::default().with_topics(Some(vec![dirs])));
+        let moved = alter_replica_log_dirs_request::AlterReplicaLogDirTopic::default()
+            .with_name(topic())
+            .with_partitions(vec![0]);
+        let dir = alter_replica_log_dirs_request::AlterReplicaLogDir::default().with_topics(vec![moved]);
+        self.add(AlterReplicaLogDirsRequest::default().with_dirs(vec![dir.with_path(text("/nowhere"))]));
+        let elected = elect_leaders_request::TopicPartitions::default().with_topic(topic()).with_partitions(vec![0, 1]);
+        self.add(ElectLeadersRequest::default().with_topic_partitions(Some(vec![elected])));
+        let partition =
+            alter_partition_reassignments_request::ReassignablePartition::default().with_replicas(Some(vec![2.into()]));
+        let reassigned = alter_partition_reassignments_request::ReassignableTopic::default()
+            .with_name(topic())
+            .with_partitions(vec![partition]);
+        self.add(AlterPartitionReassignmentsRequest::default().with_topics(vec![reassigned]));
+        let listed = list_partition_reassignments_request::ListPartitionReassignmentsTopics::default()
+            .with_name(topic())
+            .with_partition_indexes(vec![0]);
+        self.add(ListPartitionReassignmentsRequest::default().with_topics(Some(vec![listed])));
+        let producers =
+            describe_producers_request::TopicRequest::default().with_name(topic()).with_partition_indexes(vec![0]);
+        self.add(DescribeProducersRequest::default().with_topics(vec![producers]));
+        self.add(DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(text("t"))]));
+        self.add(ListTransactionsRequest::default().with_state_filters(vec![text("Ongoing")]));
+        self.add(ListConfigResourcesRequest::default());
+        let component = describe_client_quotas_request::ComponentData::default().with_entity_type(text("user"));
+        self.add(DescribeClientQuotasRequest::default().with_components(vec![component]));
+        let entity = alter_client_quotas_request::EntityData::default().with_entity_type(text("user"));
+        let op = alter_client_quotas_request::OpData::default().with_key(text("producer_byte_rate"));
+        let entry = alter_client_quotas_request::EntryData::default().with_entity(vec![entity]).with_ops(vec![op]);
+        self.add(AlterClientQuotasRequest::default().with_entries(vec![entry]));
+        let beat = ConsumerGroupHeartbeatRequest::default().with_group_id(group());
+        self.add(beat.with_subscribed_topic_names(Some(vec![topic()])));
+        self.add(ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]));
+    }
+
+    fn of_security(&mut self) {
+        self.add(DescribeAclsRequest::default());
+        self.add(CreateAclsRequest::default().with_creations(vec![Default::default()]));
+        self.add(DeleteAclsRequest::default().with_filters(vec![Default::default()]));
+        self.add(SaslHandshakeRequest::default().with_mechanism(text("PLAIN")));
+        self.add(SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(b"\0a\0b")));
+        self.add(CreateDelegationTokenRequest::default());
+        self.add(RenewDelegationTokenRequest::default());
+        self.add(ExpireDelegationTokenRequest::default());
+        self.add(DescribeDelegationTokenRequest::default());
+        let user = describe_user_scram_credentials_request::UserName::default().with_name(text("u"));
+        self.add(DescribeUserScramCredentialsRequest::default().with_users(Some(vec![user])));
+        let upsertion = alter_user_scram_credentials_request::ScramCredentialUpsertion::default().with_name(text("u"));
+        self.add(AlterUserScramCredentialsRequest::default().with_upsertions(vec![upsertion]));
     }
 }

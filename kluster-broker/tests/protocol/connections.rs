@@ -56,7 +56,7 @@ async fn what_is_not_served_ends_its_own_connection() {
     let mut other = served.client().await;
     let metadata = MetadataRequest::default();
     let unknown_key = head(9999, 0);
-    let not_offered = head(ApiKey::EndTxn as i16, 0);
+    let not_offered = head(ApiKey::WriteTxnMarkers as i16, 1);
     let too_new = head(ApiKey::Metadata as i16, 99);
     let negative = head(ApiKey::Metadata as i16, -1);
     let too_old = head(ApiKey::Produce as i16, 2);

@@ -10,9 +10,9 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
+    ApiVersionsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
 };
 use kluster_broker::fault::Faults;
 
@@ -117,7 +117,7 @@ pub async fn committed(client: &mut Client, group: &str) -> Vec<(String, i32, i6
 }
 
 #[tokio::test]
-async fn this_broker_coordinates_every_group_and_no_transaction() {
+async fn this_broker_coordinates_every_group_and_tells_librdkafka_of_transactions() {
     let served = serve().await;
     let mut client = served.client().await;
     let port = i32::from(served.broker.address().port());
@@ -138,6 +138,14 @@ async fn this_broker_coordinates_every_group_and_no_transaction() {
             assert!(found.coordinators.iter().all(|found| (found.error_code, found.port) == (0, port)));
         }
         if version >= 1 {
+            let software =
+                ["kgo", "librdkafka"].map(|name| ApiVersionsRequest::default().with_client_software_name(text(name)));
+            let [other, librdkafka] = software;
+            client.call(3, other).await;
+            let found = client.call(version, ask(1)).await;
+            let codes = found.coordinators.iter().map(|found| found.error_code).chain([found.error_code]);
+            assert!(codes.into_iter().all(|code| code == 0), "InitProducerId refuses the others: {found:?}");
+            client.call(3, librdkafka).await;
             let refused = client.call(version, ask(1)).await;
             let (code, words) = match refused.coordinators.first() {
                 Some(first) => (first.error_code, first.error_message.clone()),
@@ -329,7 +337,7 @@ async fn groups_are_listed_and_described_in_every_version() {
         assert_eq!((&member.member_metadata[..], &member.member_assignment[..]), (&b"about me"[..], &b"all of it"[..]));
         assert_eq!(member.group_instance_id.as_deref(), (version >= 4).then_some("instance"));
         assert_eq!((&*described[0].protocol_type, &*described[0].protocol_data), ("consumer", "range"));
-        assert_eq!(described[0].authorized_operations, if version >= 3 { 0b1_0100_1000 } else { i32::MIN });
+        assert_eq!(described[0].authorized_operations, if version >= 3 { 3400 } else { i32::MIN });
     }
 }
 

@@ -108,7 +108,7 @@ async fn whole_requests_are_refused_in_the_lowest_and_the_highest_version() {
         let transactional =
             produce_request("refused", 0, batch(&["x"])).with_transactional_id(Some(TransactionalId(text("bank"))));
         let answer = client.call(version, transactional).await;
-        let refused = code(ResponseError::TransactionalIdAuthorizationFailed);
+        let refused = code(ResponseError::UnsupportedVersion);
         assert_eq!(answer.responses[0].partition_responses[0].error_code, refused);
     }
     let mut unknown = produce_request("", 0, batch(&["x"]));
@@ -154,7 +154,7 @@ async fn an_idempotent_producer_gets_an_id_and_repeats_are_stored_once() {
         given.push(*answer.producer_id);
         let transactional = InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text("bank"))));
         let refused = client.call(version, transactional).await;
-        assert_eq!(refused.error_code, code(ResponseError::TransactionalIdAuthorizationFailed));
+        assert_eq!(refused.error_code, code(ResponseError::UnsupportedVersion));
         assert_eq!(refused.producer_id, ProducerId(-1));
     }
     let id = given[0];

@@ -109,7 +109,7 @@ fn transactions_control_records_and_claims_of_the_broker_are_refused() {
     let it = Store::new(&[]);
     let good = batch(&["a"]);
     let attribute = |bit: u8| changed(&good, |batch| batch[22] |= bit);
-    assert_eq!(refused(&it, attribute(1 << 4)), ResponseError::TransactionalIdAuthorizationFailed);
+    assert_eq!(refused(&it, attribute(1 << 4)), ResponseError::UnsupportedVersion);
     assert_eq!(refused(&it, attribute(1 << 5)), ResponseError::InvalidRecord);
     assert_eq!(refused(&it, attribute(1 << 6)), ResponseError::InvalidRecord);
     assert_eq!(refused(&it, attribute(1 << 3)), ResponseError::InvalidTimestamp);
