@@ -8,9 +8,8 @@
 use kluster_client::Client;
 use kluster_log::{Created, Log, LogSettings, NewRecord, TopicSettings};
 use kluster_protocol::{Offset, Topic};
-use kluster_test_servers::{KafkaOptions, KafkaServer, record_skip, require};
-use kluster_tests::cluster::{Cluster, Database, Kind, PATIENCE};
-use std::path::Path;
+use kluster_test_servers::{record_skip, require};
+use kluster_tests::cluster::{Cluster, Database, Kind, PATIENCE, copy_directory};
 use tokio::task::JoinSet;
 
 /// The exit code of a node whose ALL lane has stopped.
@@ -75,11 +74,7 @@ async fn all_trimmed_beyond_the_place_of_a_node_that_was_held() {
     cluster.nodes.iter().for_each(|node| node.signal("STOP"));
     fill_beyond(cluster.log(), end).await;
     let start = cluster.log().range(Topic::All, 0).await.unwrap().end.get() - 1;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let places =
-        serde_json::json!({"version": 1, "partitions": [{"topic": all(&cluster), "partition": 0, "offset": start}]});
-    std::fs::write(file.path(), places.to_string()).unwrap();
-    tool(cluster.kafka(), "kafka-delete-records", &["--offset-json-file", file.path().to_str().unwrap()]).await;
+    cluster.trim(start).await;
     cluster.nodes.iter().for_each(|node| node.signal("CONT"));
     all_stop_having(&mut cluster, "it begins at", |_| true).await;
 }
@@ -88,17 +83,17 @@ async fn all_trimmed_beyond_the_place_of_a_node_that_was_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tail_that_was_lost_and_grew_anew() {
     require!(Kafka);
-    let kafka: &KafkaServer = Box::leak(Box::new(KafkaServer::start(KafkaOptions::default()).await.unwrap()));
+    let mut cluster = Cluster::on_a_log_of_its_own().await;
+    let kafka = cluster.kafka();
     let Some(broker) = kafka.log() else { return record_skip("the broker's files must be files of this machine") };
     let broker = broker.parent().expect("the log lies in the broker's directory");
     let before = tempfile::tempdir().unwrap();
-    let mut cluster = Cluster::on(kafka).await;
     cluster.add(Database::create(Kind::Sqlite).await);
     cluster.ready().await;
     create_table(&cluster.client().await).await;
     cluster.caught_up().await;
     kafka.kill9().await.unwrap();
-    copy(broker, before.path()).await;
+    copy_directory(broker, before.path()).await;
     kafka.restart().await.unwrap();
     let client = cluster.client().await;
     for id in 0..5 {
@@ -107,7 +102,7 @@ async fn a_tail_that_was_lost_and_grew_anew() {
     let end = cluster.caught_up().await;
     cluster.nodes[0].signal("STOP");
     kafka.kill9().await.unwrap();
-    copy(before.path(), broker).await;
+    copy_directory(before.path(), broker).await;
     kafka.restart().await.unwrap();
     fill_beyond(&fresh(&cluster).await, end).await;
     cluster.nodes[0].signal("CONT");
@@ -127,7 +122,7 @@ async fn create_table(client: &Client) {
 
 /// Deletes ALL and makes it again.
 async fn make_again(cluster: &Cluster) {
-    tool(cluster.kafka(), "kafka-topics", &["--delete", "--topic", &all(cluster)]).await;
+    cluster.tool("kafka-topics", &["--delete", "--topic", &cluster.all()]).await;
     let again = async {
         // Until the broker has noticed, the old one is found.
         while cluster.log().create_topics(&TopicSettings::development()).await.unwrap()[0] != (Topic::All, Created::New)
@@ -172,24 +167,4 @@ async fn all_stop_having(cluster: &mut Cluster, words: &str, rows: impl Fn(&str)
         let found = node.database().sql("select count(*) from foreign_rows").await;
         assert!(rows(found.trim()), "{} applied {found} foreign rows: {}", node.name(), node.last_words());
     }
-}
-
-/// The name of the topic ALL.
-fn all(cluster: &Cluster) -> String {
-    cluster.log().names().name(Topic::All)
-}
-
-/// One of Kafka's own tools, run to its success.
-async fn tool(kafka: &KafkaServer, name: &str, arguments: &[&str]) {
-    let mut tool = tokio::process::Command::from(kafka.tool(name, arguments).unwrap());
-    let done = tool.output().await.unwrap();
-    assert!(done.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// Makes the content of one directory that of another.
-async fn copy(from: &Path, to: &Path) {
-    let script = "find \"$2\" -mindepth 1 -delete && cp -a \"$1\"/. \"$2\"";
-    let mut copy = tokio::process::Command::new("sh");
-    copy.args(["-c", script, "copy"]).args([from, to]);
-    assert!(copy.status().await.unwrap().success());
 }

@@ -6,13 +6,11 @@
 #![cfg(test)]
 
 use kluster_node::step::Step;
-use kluster_test_servers::{KafkaOptions, KafkaServer, require, until};
-use kluster_tests::cluster::{Cluster, Database, Kind, Load, NodeProcess};
+use kluster_test_servers::{require, until};
+use kluster_tests::cluster::{Cluster, Database, Kind, Load, NodeProcess, readyz};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::os::unix::process::ExitStatusExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const KILLS: usize = 8;
 const SIGKILL: i32 = 9;
@@ -228,14 +226,8 @@ async fn exactly_once_through_restarts_of_the_server(kind: Kind) {
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_through_kills_of_the_log() {
     require!(Kafka);
-    let kafka = KafkaServer::start(KafkaOptions::default()).await.expect("a log of the test's own starts");
-    let mut cluster = Cluster::on(Box::leak(Box::new(kafka))).await;
-    for _ in 0..3 {
-        cluster.add(Database::create(Kind::Sqlite).await);
-    }
-    cluster.ready().await;
-    let ports = cluster.heartbeats_until(|beats| beats.len() == 3).await;
-    let ports: Vec<String> = ports.into_values().map(|beat| beat.http.expect("it has a port")).collect();
+    let mut cluster = Cluster::of_nodes_on_a_log_of_its_own(3).await;
+    let ports = cluster.ports().await;
     let processes: Vec<u32> = cluster.nodes.iter().map(NodeProcess::id).collect();
     let mut load = Load::start(&cluster, 8).await;
     for _ in 0..4 {
@@ -260,14 +252,4 @@ async fn exactly_once_through_kills_of_the_log() {
         until("a node is ready again", async || readyz(port).await.ends_with("\r\n\r\nready\n")).await;
     }
     assert_eq!(cluster.nodes.iter().map(NodeProcess::id).collect::<Vec<_>>(), processes);
-}
-
-/// What a node says of its readiness.
-async fn readyz(port: &str) -> String {
-    let mut stream = TcpStream::connect(port).await.expect("the node listens");
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {port}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut said = String::new();
-    stream.read_to_string(&mut said).await.expect("it answers");
-    said
 }

@@ -5,11 +5,9 @@
 //! `KLUSTER_NEMESIS_ROUNDS` (default 2: one of each) says how often; `make nemesis` runs the long form.
 #![cfg(test)]
 
-use kluster_test_servers::{KafkaOptions, KafkaServer, require, until};
-use kluster_tests::cluster::{Cluster, Database, Kind, Load, NodeProcess};
+use kluster_test_servers::{require, until};
+use kluster_tests::cluster::{Cluster, Load, NodeProcess, readyz};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// For how long the broker is held in a round, and for how long it runs behind each. Its session ends after 9 s.
 fn holds(round: u64) -> Vec<(Duration, Duration)> {
@@ -25,14 +23,8 @@ async fn nodes_recover_from_a_broker_that_was_held_twice() {
     require!(Kafka);
     let rounds =
         std::env::var("KLUSTER_NEMESIS_ROUNDS").map_or(2, |rounds| rounds.parse().expect("a number of rounds"));
-    let kafka = KafkaServer::start(KafkaOptions::default()).await.expect("a log of the test's own starts");
-    let mut cluster = Cluster::on(Box::leak(Box::new(kafka))).await;
-    for _ in 0..3 {
-        cluster.add(Database::create(Kind::Sqlite).await);
-    }
-    cluster.ready().await;
-    let beats = cluster.heartbeats_until(|beats| beats.len() == 3).await;
-    let ports: Vec<String> = beats.into_values().map(|beat| beat.http.expect("it has a port")).collect();
+    let mut cluster = Cluster::of_nodes_on_a_log_of_its_own(3).await;
+    let ports = cluster.ports().await;
     let processes: Vec<u32> = cluster.nodes.iter().map(NodeProcess::id).collect();
     let mut load = Load::start(&cluster, 8).await;
     for round in 1..=rounds {
@@ -63,10 +55,7 @@ async fn nodes_recover_from_a_broker_that_was_held_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_ends_in_time_while_the_log_takes_nothing() {
     require!(Kafka);
-    let kafka = KafkaServer::start(KafkaOptions::default()).await.expect("a log of the test's own starts");
-    let mut cluster = Cluster::on(Box::leak(Box::new(kafka))).await;
-    cluster.add(Database::create(Kind::Sqlite).await);
-    cluster.ready().await;
+    let mut cluster = Cluster::of_nodes_on_a_log_of_its_own(1).await;
     let mut load = Load::start(&cluster, 8).await;
     load.goes_on(50).await;
     cluster.kafka().stop().await.expect("it can be held");
@@ -79,14 +68,4 @@ async fn a_node_ends_in_time_while_the_log_takes_nothing() {
     cluster.nodes[0].restart(&[]);
     load.goes_on(50).await;
     load.compare(&mut cluster).await;
-}
-
-/// What a node says of its readiness.
-async fn readyz(port: &str) -> String {
-    let mut stream = TcpStream::connect(port).await.expect("the node listens");
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {port}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut said = String::new();
-    stream.read_to_string(&mut said).await.expect("it answers");
-    said
 }

@@ -7,9 +7,8 @@
 use kluster_client::Client;
 use kluster_log::{Created, TopicSettings};
 use kluster_protocol::{SystemError, Topic};
-use kluster_test_servers::{KafkaOptions, KafkaServer, record_skip, require};
-use kluster_tests::cluster::{Cluster, Database, Kind, NodeProcess, PATIENCE};
-use std::path::Path;
+use kluster_test_servers::{record_skip, require};
+use kluster_tests::cluster::{Cluster, Database, Kind, NodeProcess, PATIENCE, copy_directory};
 
 /// The log or its topics cannot be used.
 const TOPICS: i32 = 3;
@@ -20,7 +19,7 @@ const STOPPED: i32 = 5;
 async fn two_partitions_of_all() {
     require!(Kafka, KafkaTools);
     let cluster = Cluster::without_nodes().await;
-    tool(cluster.kafka(), "kafka-topics", &["--alter", "--topic", &all(&cluster), "--partitions", "2"]).await;
+    cluster.tool("kafka-topics", &["--alter", "--topic", &cluster.all(), "--partitions", "2"]).await;
     let mut node = NodeProcess::start("n1", Database::create(Kind::Sqlite).await, &cluster.flags(), &[]);
     ends(&mut node, TOPICS, &["partition count is 2, must be 1", "To mend: "]).await;
 }
@@ -49,9 +48,9 @@ async fn settings_of_all_that_lose_or_misdate_records() {
 }
 
 async fn alter(cluster: &Cluster, settings: &str) {
-    let topic = all(cluster);
+    let topic = cluster.all();
     let arguments = ["--alter", "--entity-type", "topics", "--entity-name", &topic, "--add-config", settings];
-    tool(cluster.kafka(), "kafka-configs", &arguments).await;
+    cluster.tool("kafka-configs", &arguments).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,11 +60,7 @@ async fn a_log_trimmed_beyond_the_applied_offset() {
     cluster.nodes[0].kill();
     log(&client, 4).await;
     let start = cluster.log().range(Topic::All, 0).await.unwrap().end.get() - 1;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let places =
-        serde_json::json!({"version": 1, "partitions": [{"topic": all(&cluster), "partition": 0, "offset": start}]});
-    std::fs::write(file.path(), places.to_string()).unwrap();
-    tool(cluster.kafka(), "kafka-delete-records", &["--offset-json-file", file.path().to_str().unwrap()]).await;
+    cluster.trim(start).await;
     cluster.nodes[0].restart(&[]);
     let found = format!("the log begins at offset {start}, but this database has applied only");
     ends(&mut cluster.nodes[0], STOPPED, &[&found, "restore this node from a newer snapshot"]).await;
@@ -85,7 +80,7 @@ async fn a_log_made_anew() {
     require!(Kafka, KafkaTools);
     let (mut cluster, _client) = a_node_with_data().await;
     cluster.nodes[0].kill();
-    tool(cluster.kafka(), "kafka-topics", &["--delete", "--topic", &all(&cluster)]).await;
+    cluster.tool("kafka-topics", &["--delete", "--topic", &cluster.all()]).await;
     let anew = async {
         // Until the broker has noticed, the old one is found.
         while cluster.log().create_topics(&TopicSettings::development()).await.unwrap()[0] != (Topic::All, Created::New)
@@ -115,9 +110,9 @@ async fn another_nodes_database() {
 async fn another_kafka_and_one_that_lost_its_tail() {
     require!(Kafka);
     let (mut cluster, _client) = a_node_with_data().await;
-    let kafka: &KafkaServer = Box::leak(Box::new(KafkaServer::start(KafkaOptions::default()).await.unwrap()));
+    let mut other = Cluster::on_a_log_of_its_own().await;
+    let kafka = other.kafka();
     cluster.nodes[0].kill();
-    let mut other = Cluster::on(kafka).await;
     let mut strayed = NodeProcess::start("n1", cluster.nodes[0].database().clone(), &other.flags(), &[]);
     ends(&mut strayed, STOPPED, &["this database follows the log of Kafka cluster", "correct --bootstrap"]).await;
 
@@ -130,14 +125,14 @@ async fn another_kafka_and_one_that_lost_its_tail() {
     fill(&client).await;
     other.nodes[0].kill();
     kafka.kill9().await.unwrap();
-    copy(broker, before.path()).await;
+    copy_directory(broker, before.path()).await;
     kafka.restart().await.unwrap();
     log(&other.client().await, 5).await;
     other.nodes[0].restart(&[]);
     other.caught_up().await;
     other.nodes[0].kill();
     kafka.kill9().await.unwrap();
-    copy(before.path(), broker).await;
+    copy_directory(before.path(), broker).await;
     kafka.restart().await.unwrap();
     other.nodes[0].restart(&[]);
     ends(
@@ -149,26 +144,6 @@ async fn another_kafka_and_one_that_lost_its_tail() {
     log(&other.client().await, 8).await;
     other.nodes[0].restart(&[]);
     ends(&mut other.nodes[0], STOPPED, &["is not the one that this database applied", "restore"]).await;
-}
-
-/// Makes the content of one directory that of another.
-async fn copy(from: &Path, to: &Path) {
-    let script = "find \"$2\" -mindepth 1 -delete && cp -a \"$1\"/. \"$2\"";
-    let mut copy = tokio::process::Command::new("sh");
-    copy.args(["-c", script, "copy"]).args([from, to]);
-    assert!(copy.status().await.unwrap().success());
-}
-
-/// One of Kafka's own tools, run to its success.
-async fn tool(kafka: &KafkaServer, name: &str, arguments: &[&str]) {
-    let mut tool = tokio::process::Command::from(kafka.tool(name, arguments).unwrap());
-    let done = tool.output().await.unwrap();
-    assert!(done.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// The name of the topic ALL.
-fn all(cluster: &Cluster) -> String {
-    cluster.log().names().name(Topic::All)
 }
 
 async fn a_node_with_data() -> (Cluster, Client) {

@@ -5,12 +5,14 @@
 
 mod database;
 mod load;
+mod own_log;
 mod plain_load;
 mod process;
 mod relay;
 
 pub use database::{Database, Kind};
 pub use load::Load;
+pub use own_log::{copy_directory, readyz};
 pub use plain_load::load_past_kluster;
 pub use process::{NodeProcess, binary, signal};
 pub use relay::Relay;
