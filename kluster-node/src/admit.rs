@@ -172,7 +172,8 @@ fn work(dialect: Dialect, offset: Offset, request: &Request) -> Result<(Work, bo
         };
         admitted.push(WorkStatement { sql, params, expect_rows, cells: request.cells, edits, wants });
     }
-    Ok((Work { offset, how, statements: admitted, max_result_bytes: MAX_RESULT_BYTES }, reads))
+    // Its time is the log's, which only the state of the records before knows.
+    Ok((Work { offset, time_ms: 0, how, statements: admitted, max_result_bytes: MAX_RESULT_BYTES }, reads))
 }
 
 /// A rule's refusal in the words of the protocol.

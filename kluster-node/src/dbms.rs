@@ -97,6 +97,9 @@ pub enum OpenError {
 pub struct Work {
     /// Its place in ALL; names its savepoint.
     pub offset: Offset,
+    /// The time of the log at its record, in milliseconds since 1970. It never falls from one offset to the next. MariaDB's columns that fill
+    /// themselves get it.
+    pub time_ms: i64,
     /// Whether it may share a transaction with others.
     pub how: How,
     /// The statements, executed in order; the first that fails refuses the whole request.

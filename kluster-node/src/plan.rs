@@ -80,7 +80,9 @@ impl Plan {
     ) -> Result<Self, Fault> {
         let mut plan = Self { entries: Vec::new(), works: Vec::new() };
         let mut planned: HashMap<(String, String), (Offset, String)> = HashMap::new();
+        let mut time_ms = state.clock_ms;
         for record in records {
+            time_ms = time_ms.max(record.timestamp_ms);
             let decided = decisions.error(record.offset);
             // A decided offset is a batch of its own: a database that had begun it must be able to say so.
             if decided.is_some() && !plan.entries.is_empty() {
@@ -102,7 +104,7 @@ impl Plan {
                     }
                     None if plan.fits(&work, max) => {
                         planned.insert(name(&ask.key), (record.offset, ask.key.body.clone()));
-                        plan.works.push(work);
+                        plan.works.push(Work { time_ms, ..work });
                         Decided::Execute(ask)
                     }
                     None => break,
@@ -380,5 +382,33 @@ pub fn members(state: &State) -> Members {
         version: state.membership.version,
         voter: state.membership.role(&state.node_id) == Some(Role::Voter),
         voters: state.membership.voters.len() as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(offset: u64, timestamp_ms: i64) -> Record {
+        let offset = Offset::new(offset);
+        let request = format!(r#"{{"messageId":"m{offset}","clientId":"c","sqlString":"insert into t values (1)"}}"#);
+        Record { partition: 0, offset, timestamp_ms, key: None, headers: vec![], value: Some(request.into()) }
+    }
+
+    #[test]
+    fn a_work_has_the_logs_time_wherever_the_batch_before_it_ended() {
+        let records = [insert(1, 30), insert(2, 20), insert(3, 50), insert(4, 10)];
+        for max in [1, 2, 60] {
+            let mut state = State::empty("n1".into(), "k".into(), "t".into());
+            let mut times = Vec::new();
+            while let Some(first) = records.iter().position(|record| record.offset > state.applied) {
+                let (window, decisions) = (Window::default(), Decisions::default());
+                let plan = Plan::cut(Dialect::MariaDb, &state, &window, &decisions, &records[first..], max).unwrap();
+                times.extend(plan.works.iter().map(|work| work.time_ms));
+                let refused = || Err(Refusal::new(ErrorCode::UniqueViolation, "there is one"));
+                state = plan.settle(&state, plan.works.iter().map(|_| refused()).collect()).state;
+            }
+            assert_eq!(times, [30, 30, 50, 50], "batches of {max}");
+        }
     }
 }

@@ -114,6 +114,12 @@ printf '@INCLUDE Default\\nnow 0\\ntoday 0\\ntomorrow 0\\nyesterday 0\\n' > \"$(
 
 Without the file such a statement may store another time on each node. Nodes find that where effects are compared.
 
+## The clock of MariaDB, bound
+MariaDB fills some columns from its clock without a word in the statement: a `timestamp not null` that is given NULL
+(whatever `explicit_defaults_for_timestamp` says), and the DEFAULT and ON UPDATE of a table that was made elsewhere and
+imported. They get the time of the request's record in ALL, which is the same on every node. It has milliseconds, never
+falls, and ends at 2038-01-19 03:14:07. `sysdate()` is not covered; the node names such columns when it starts.
+
 ## Limits
 | what | most |
 |---|---|

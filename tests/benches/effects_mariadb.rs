@@ -116,7 +116,7 @@ fn work(offset: u64, how: How, sql: &str, params: &[serde_json::Value]) -> Work 
         wants: Default::default(),
         cells: Default::default(),
     };
-    Work { offset: Offset::new(offset), how, statements: vec![statement], max_result_bytes: 1 << 20 }
+    Work { offset: Offset::new(offset), time_ms: 0, how, statements: vec![statement], max_result_bytes: 1 << 20 }
 }
 
 async fn apply(db: &mut Dbms, predecessor: Option<u64>, works: &[Work]) {

@@ -98,7 +98,7 @@ fn work(offset: u64, how: How, sql: &str, params: &[serde_json::Value]) -> Work 
         edits: Default::default(),
         wants: Vec::new(),
     };
-    Work { offset: Offset::new(offset), how, statements: vec![statement], max_result_bytes: 1 << 20 }
+    Work { offset: Offset::new(offset), time_ms: 0, how, statements: vec![statement], max_result_bytes: 1 << 20 }
 }
 
 async fn apply(db: &mut Dbms, predecessor: Option<u64>, works: &[Work], trail: &EffectsTrail) {

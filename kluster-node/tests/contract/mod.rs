@@ -106,7 +106,7 @@ pub fn bound(offset: u64, sql: &str, params: Value) -> Work {
 
 /// A work of these statements.
 pub fn work_of(offset: u64, statements: Vec<WorkStatement>) -> Work {
-    Work { offset: at(offset), how: How::Batched, statements, max_result_bytes: 1 << 30 }
+    Work { offset: at(offset), time_ms: 0, how: How::Batched, statements, max_result_bytes: 1 << 30 }
 }
 
 /// A work that changes the schema.

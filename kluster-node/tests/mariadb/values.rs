@@ -2,7 +2,7 @@
 
 use crate::contract::*;
 use crate::{alone, shared};
-use kluster_node::dbms::{Dbms, ReadEvent};
+use kluster_node::dbms::{Dbms, How, ReadEvent, Work};
 use serde_json::{Value, json};
 
 const TABLE: &str = "create table v (
@@ -185,5 +185,51 @@ async fn nothing_of_a_work_that_ran_alone_is_left_in_the_session() {
     assert_eq!(ended, Ok(()));
     let (events, _) = read(&db.reads(), &read_of("select @a as a")).await;
     assert!(events.iter().any(|event| matches!(event, ReadEvent::Row(row) if row.get() == r#"{"a":null}"#)));
+    db.close().await;
+}
+
+/// The time of 2001-02-03 04:05:06.789.
+const TIME_MS: i64 = 981_173_106_789;
+
+fn timed(offset: u64, sql: &str) -> Work {
+    Work { time_ms: TIME_MS + offset as i64, ..work(offset, sql) }
+}
+
+#[tokio::test]
+async fn columns_that_fill_themselves_get_the_time_of_the_record() {
+    let place = shared().await;
+    // As an import may leave it behind; texts that say this are refused.
+    place
+        .sql("create table made (id int primary key, at timestamp(3) not null default now(3) on update now(3), n int)")
+        .await;
+    let mut db = open(&place).await;
+    let create = "create table filled (id int, at timestamp(3) not null, due timestamp not null default '2020-01-01')";
+    let create = ddl(&db, 1, create);
+    one(&mut db, create).await.unwrap();
+    // Of one batch, each its own; and the batch decides nothing.
+    let works = [
+        timed(2, "insert into filled values (1, null, null)"),
+        timed(3, "insert into made (id) values (1), (2)"),
+        timed(4, "update made set n = 1 where id = 2"),
+        timed(5, "insert into filled select 2, null, nullif(1, 1)"),
+    ];
+    for ran in apply(&mut db, &works).await {
+        ran.unwrap();
+    }
+    let alone = Work { how: How::Alone, ..timed(6, "insert into filled values (3, null, null)") };
+    one(&mut db, alone).await.unwrap();
+    let copy = "create table copy (at timestamp(3) not null) as select 1 as id, cast(null as datetime) as at";
+    let copy = Work { time_ms: TIME_MS, ..ddl(&db, 7, copy) };
+    one(&mut db, copy).await.unwrap();
+    let due = "2001-02-03T04:05:06Z";
+    let filled = |id: u64, at: &str| json!({"id": id, "at": at, "due": due});
+    let found = query(&mut db, 8, "select * from filled order by id").await;
+    let times = ["2001-02-03T04:05:06.791Z", "2001-02-03T04:05:06.794Z", "2001-02-03T04:05:06.795Z"];
+    assert_eq!(found, [filled(1, times[0]), filled(2, times[1]), filled(3, times[2])]);
+    let found = query(&mut db, 9, "select id, at from made order by id").await;
+    let made = [("2001-02-03T04:05:06.792Z", 1), ("2001-02-03T04:05:06.793Z", 2)];
+    assert_eq!(found, made.map(|(at, id)| json!({"id": id, "at": at})));
+    let found = query(&mut db, 10, "select at from copy").await;
+    assert_eq!(found, [json!({"at": "2001-02-03T04:05:06.789Z"})]);
     db.close().await;
 }

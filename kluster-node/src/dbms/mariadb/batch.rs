@@ -67,7 +67,8 @@ impl Batch {
         for work in works {
             // One round trip ends the savepoint of the work before and makes the one of this.
             let savepoint = savepoint_name(work.offset);
-            ours(session.run(format!("{release}savepoint {savepoint}")).await)?;
+            let clock = clock(work.time_ms);
+            ours(session.run(format!("{release}{clock};savepoint {savepoint}")).await)?;
             let result = statements(session, work, alone).await;
             if matches!(result, Err(Stop::Refused(_))) {
                 ours(session.run(format!("rollback to savepoint {savepoint}")).await)?;
@@ -138,6 +139,15 @@ pub fn at(stop: Stop, index: usize, statements: usize) -> Stop {
         }
         stop => stop,
     }
+}
+
+/// Sets the session's clock to the time of the work's record. Texts that read the clock are refused before they come here; what fills itself
+/// gets this time, the same on every node: a `timestamp not null` that is given NULL, a DEFAULT of a table that was made elsewhere.
+pub fn clock(time_ms: i64) -> String {
+    // What every version can store. Zero would mean the server's own clock.
+    let time_ms = time_ms.clamp(1000, i64::from(i32::MAX) * 1000);
+    // Half a microsecond is added, for the server reads a binary fraction and cuts it.
+    format!("set session timestamp = {}.{:03}0005", time_ms / 1000, time_ms % 1000)
 }
 
 /// The name of the savepoint of the work at `offset`.

@@ -12,7 +12,7 @@
 //! Neighbours: [`super::app`] calls [`run`]. Invariant: the session that may have been executing the statement is gone before the
 //! fingerprint is compared; opening and recovering see to that.
 
-use super::batch::{Batch, savepoint_name};
+use super::batch::{Batch, clock, savepoint_name};
 use super::errors::{self, Stop};
 use super::execution;
 use super::owner::Owner;
@@ -141,6 +141,7 @@ async fn execute(session: &mut Session, work: &Work) -> Result<Ran, Fault> {
     let Some(statement) = work.statements.first() else {
         return Ok(Ok(Vec::new()));
     };
+    session.run(clock(work.time_ms)).await.map_err(errors::fault)?;
     match execution::collect(session, statement, &mut budget, true).await {
         Ok(_) => Ok(Ok(vec![Rows::affected(0)])),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),

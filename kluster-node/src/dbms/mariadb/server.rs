@@ -92,13 +92,12 @@ pub async fn check_tables(session: &mut Session, names: &Names) -> Result<(), Op
         )));
     }
     let own_values = "select distinct concat(table_name, '.', column_name) from information_schema.columns where table_schema = ? \
-                      and (extra like '%auto_increment%' or extra like '%on update current_timestamp%' \
-                           or column_default regexp 'current_timestamp|curdate|curtime|now\\\\(|rand\\\\(|uuid') order by 1";
+                      and (extra like '%auto_increment%' or column_default regexp 'sysdate|rand\\\\(|uuid') order by 1";
     let columns = listed(session, own_values, names).await.map_err(|e| unusable("list its columns", e))?;
     if !columns.is_empty() {
         tracing::warn!(
             columns = columns.join(", "),
-            "columns that the server fills by a counter, its clock or chance: bind their values, else nodes come to differ"
+            "columns that the server fills by a counter, its own clock or chance: bind their values, else nodes come to differ"
         );
     }
     Ok(())

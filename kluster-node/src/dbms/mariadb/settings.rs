@@ -77,10 +77,6 @@ const SESSION: &[(&str, &str)] = &[
     ("net_read_timeout", "600"),
 ];
 
-/// User SQL of ALL has no clock: texts that read it are refused before they come here. What a table or routine made elsewhere reads all the
-/// same (an imported `DEFAULT current_timestamp`) is this instant, 1970-01-01 00:00:01, on every node, and never each node's own time.
-const CLOCK: &str = "set session timestamp = 1";
-
 /// What is set in a session, as statements.
 #[derive(Debug, Clone)]
 pub struct Settings(Vec<String>);
@@ -102,9 +98,6 @@ impl Settings {
             format!("set session {}", pairs.join(", ")),
             format!("set session transaction isolation level {isolation}"),
         ];
-        if purpose == For::App {
-            statements.push(CLOCK.to_owned());
-        }
         if purpose != For::Owner {
             statements.push(format!("use {}", identifier(&names.database)));
         }

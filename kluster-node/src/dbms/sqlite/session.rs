@@ -221,8 +221,13 @@ mod tests {
             edits: Default::default(),
             wants: Vec::new(),
         };
-        let work =
-            Work { offset: Offset::ZERO, how: How::Batched, statements: vec![statement], max_result_bytes: 1 << 20 };
+        let work = Work {
+            offset: Offset::ZERO,
+            time_ms: 0,
+            how: How::Batched,
+            statements: vec![statement],
+            max_result_bytes: 1 << 20,
+        };
         session.claim(None).unwrap();
         let fault = session.execute(None, &[work]).unwrap_err();
         assert!(matches!(fault, Fault::DiskFull(_)), "{fault}");
