@@ -48,6 +48,15 @@ impl EffectsBy {
 /// Follows the database's own log for as long as the node runs, and tells the [`EffectsTrail`] what it finds.
 pub type EffectsFollower = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A run of a node's process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The node.
+    pub node: NodeId,
+    /// Differs between runs.
+    pub instance_id: String,
+}
+
 /// The digests as far as they are known. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct EffectsTrail(Arc<Mutex<Trail>>);
@@ -141,9 +150,9 @@ impl EffectsTrail {
         trail.counted.as_ref().map(|counted| (trail.dbms, counted.means, counted.since))
     }
 
-    /// The effects of each offset behind `after` up to `through`, as far as they are remembered.
-    pub fn detail(&self, node: &NodeId, after: Option<Offset>, through: Offset) -> Option<EffectsDetail> {
-        self.lock().detail(node, after, through)
+    /// The effects of each offset behind `after` up to `through`, as far as they are remembered, as this run of `node` publishes them.
+    pub fn detail(&self, by: &Run, after: Option<Offset>, through: Offset) -> Option<EffectsDetail> {
+        self.lock().detail(by, after, through)
     }
 
     fn lock(&self) -> MutexGuard<'_, Trail> {
@@ -201,16 +210,24 @@ impl Trail {
         counted.points.iter().find(|point| point.offset == offset).map(|point| point.running)
     }
 
-    fn detail(&self, node: &NodeId, after: Option<Offset>, through: Offset) -> Option<EffectsDetail> {
-        let (floor, _) = self.floor?;
-        let (after, known) = (after.max(floor), self.counted.as_ref()?.at?);
+    fn detail(&self, by: &Run, after: Option<Offset>, through: Offset) -> Option<EffectsDetail> {
+        let ((floor, _), counted) = (self.floor?, self.counted.as_ref()?);
+        let (after, known) = (after.max(floor), counted.at?);
         let within = self.each.iter().filter(|counted| Some(counted.offset) > after && counted.offset <= through);
         let each: Vec<_> = within.take(EffectsDetail::MOST).map(|counted| (counted.offset, counted.effects)).collect();
         let through = match each.len() == EffectsDetail::MOST {
             true => each[EffectsDetail::MOST - 1].0,
             false => through.min(known),
         };
-        Some(EffectsDetail { effects_of: node.clone(), after, through, each })
+        Some(EffectsDetail {
+            node_id: by.node.clone(),
+            instance_id: by.instance_id.clone(),
+            means: counted.means,
+            since: counted.since,
+            after,
+            through,
+            each,
+        })
     }
 }
 
@@ -260,7 +277,8 @@ mod tests {
         };
         trail.through(at(last), &all);
         assert_eq!((trail.at(at(16384)), trail.at(at(16383))), (early, None));
-        let detail = trail.detail(&"n1".into(), None, at(last)).unwrap();
+        let run = Run { node: "n1".into(), instance_id: "i".into() };
+        let detail = trail.detail(&run, None, at(last)).unwrap();
         assert_eq!((detail.after, detail.each.len()), (Some(at(last - REMEMBERED as u64)), EffectsDetail::MOST));
         assert_eq!(detail.through, at(last - REMEMBERED as u64 + EffectsDetail::MOST as u64));
     }

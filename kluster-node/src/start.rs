@@ -60,6 +60,8 @@ pub async fn load(dbms: &mut Dbms, node: &NodeId, identity: &LogIdentity, window
         return Ok(Held { state, fresh: true, window: Window::default() });
     };
     state.effects = by.resume(state.effects.take(), Some(state.applied));
+    // Whoever begins to apply was found to agree with the others after all.
+    state.diverged = None;
     let mut window = Window::default();
     let floor = state.floor(state.applied.next());
     let span = state.applied.next().get().saturating_sub(floor.get());

@@ -3,7 +3,7 @@
 //! Neighbours: the ALL lane moves it on record by record; `outcome` and the window hang on its low water.
 //!
 //! Invariants
-//! 1. But for `node_id`, `halt`, `losses` and `effects`, the state at an offset is a function of the log up to it, so the same on every node.
+//! 1. But for `node_id`, `halt`, `losses`, `effects` and `diverged`, the state at an offset is a function of the log up to it, so the same on every node.
 //!    `effects` depend on the means as well, and on when the node began to count.
 //! 2. `applied` and `low_water` only rise.
 
@@ -54,6 +54,20 @@ pub struct State {
     /// The database server was lost while it executed the offset behind `applied`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub losses: Option<Losses>,
+    /// The node stopped because what it holds is not what the others hold. It does not continue on this database before that is resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged: Option<Diverged>,
+}
+
+/// Why a node stopped that differed from the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diverged {
+    /// The first offset known to differ.
+    pub offset: Offset,
+    /// The running digest with which it stopped, where its effects differed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<RunningEffects>,
 }
 
 /// How often in a row the database server was lost while it executed one request alone.
@@ -85,6 +99,7 @@ impl State {
             halt: None,
             losses: None,
             effects: None,
+            diverged: None,
         }
     }
 

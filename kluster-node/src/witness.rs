@@ -5,18 +5,22 @@
 
 mod finding;
 mod growth;
+pub mod mark;
+mod narrow;
 #[cfg(test)]
 mod tests;
 pub mod watch;
 
 pub use finding::{Finding, Verdict};
 
+use crate::effects::Run;
 use crate::status::Status;
 use finding::{Difference, Differing, Said};
 use growth::Growth;
 use kluster_protocol::{
-    Chain, Chains, DIVERGED, EffectsReport, Heartbeat, Membership, NodeId, NodeState, Offset, Shared,
+    Chains, EffectsDetail, EffectsReport, Heartbeat, Membership, NodeId, NodeState, Offset, RunningEffects, Shared,
 };
+use mark::Marked;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -46,7 +50,7 @@ const GONE_BEATS: u64 = 5;
 ///   there may be no shared offset left by which to tell.
 #[derive(Debug)]
 pub struct Witness {
-    node: NodeId,
+    run: Run,
     topic_id: String,
     others: BTreeMap<NodeId, Other>,
     /// The newest membership heard of.
@@ -54,16 +58,12 @@ pub struct Witness {
     /// How many heartbeats of this node came back.
     own_beats: u64,
     listening: Heard,
-    mark: Option<Mark>,
-}
-
-/// Where, and with which chain, this node stopped before it was started again.
-#[derive(Debug, Clone)]
-struct Mark {
-    at: Offset,
-    chain: Chain,
-    /// Its effects, where it was for these that it stopped.
-    effects: Option<EffectsReport>,
+    /// Why this node stopped before it was started again: by its state row, and by its own last heartbeat.
+    marks: (Option<Marked>, Option<Marked>),
+    /// What other nodes published of each offset.
+    details: BTreeMap<NodeId, EffectsDetail>,
+    /// From where on this node counts, and of which range it published its effects.
+    published: Option<(Option<Offset>, Option<Offset>, Offset)>,
 }
 
 /// When something was heard: by time, and in heartbeats of this node.
@@ -76,6 +76,7 @@ struct Heard {
 /// Another node.
 #[derive(Debug)]
 struct Other {
+    instance_id: String,
     chains: Chains,
     applied: Option<Offset>,
     stopped: bool,
@@ -103,16 +104,18 @@ enum By {
 }
 
 impl Witness {
-    /// What `node` hears from now on, beside others that follow this topic ALL.
-    pub fn new(node: NodeId, topic_id: String, now: Instant) -> Self {
+    /// What this run of a node hears from now on, beside others that follow this topic ALL.
+    pub fn new(run: Run, topic_id: String, now: Instant) -> Self {
         Self {
-            node,
+            run,
             topic_id,
             others: BTreeMap::new(),
             membership: Membership::default(),
             own_beats: 0,
             listening: Heard { at: now, beats: 0 },
-            mark: None,
+            marks: (None, None),
+            details: BTreeMap::new(),
+            published: None,
         }
     }
 
@@ -126,7 +129,7 @@ impl Witness {
         if heartbeat.membership.version > self.membership.version {
             self.membership = heartbeat.membership;
         }
-        if heartbeat.node_id == self.node {
+        if heartbeat.node_id == self.run.node {
             self.own_beats += 1;
             return;
         }
@@ -141,25 +144,15 @@ impl Witness {
         let growth = growth.of(&heartbeat.dbms);
         let stopped = matches!(heartbeat.state, NodeState::Stopped { .. });
         let (applied, effects) = (heartbeat.applied, heartbeat.effects);
-        let other = Other { chains, applied, stopped, heard, by_chain, by_effects, effects, growth };
+        let instance_id = heartbeat.instance_id;
+        let other = Other { instance_id, chains, applied, stopped, heard, by_chain, by_effects, effects, growth };
         self.others.insert(heartbeat.node_id, other);
-    }
-
-    /// What this node itself said last before it was started.
-    pub fn remember_own(&mut self, heartbeat: &Heartbeat) {
-        let stopped = matches!(&heartbeat.state, NodeState::Stopped { code, .. } if code == DIVERGED);
-        self.mark = match stopped && self.follows_same(heartbeat) {
-            true => heartbeat.applied.zip(heartbeat.chain).map(|(at, chain)| {
-                let effects = heartbeat.effects.clone().filter(|effects| effects.differs_at.is_some());
-                Mark { at, chain, effects }
-            }),
-            false => None,
-        };
     }
 
     /// The node's record was taken out of NODES.
     pub fn forget(&mut self, node: &NodeId) {
         self.others.remove(node);
+        self.details.remove(node);
     }
 
     /// Whether this node, whose chains and effects are in `status`, may go on.
@@ -189,7 +182,7 @@ impl Witness {
         let (mut sharing, mut gone, mut awaited) = (Vec::new(), Vec::new(), Vec::new());
         for name in membership.voters.iter().filter(|name| !differs(name)) {
             match self.others.get(name) {
-                _ if *name == self.node => sharing.push(name.clone()),
+                _ if *name == self.run.node => sharing.push(name.clone()),
                 Some(other) if other.compared(by).agreed >= Some(at) => sharing.push(name.clone()),
                 Some(other) if by == By::Effects && !other.says_effects(status) => gone.push(name.clone()),
                 other if self.is_gone(other, status, now) => gone.push(name.clone()),
@@ -197,33 +190,13 @@ impl Witness {
             }
         }
         let voters = membership.voters.len();
-        let finding = Finding { at, voters, differing, sharing, gone, awaited };
+        let first = differing.iter().filter_map(|differing| self.first(&differing.node, status)).min();
+        let finding = Finding { at, first, voters, differing, sharing, gone, awaited };
         match () {
             () if !finding.is_majority(finding.sharing.len() + finding.awaited.len()) => Verdict::Stop(finding),
             () if !finding.is_majority(finding.sharing.len()) => Verdict::Open(finding),
             () => Verdict::Outvoted(finding),
         }
-    }
-
-    /// This node stopped because it differed, is a member still, and its database is where it was then: its offset and chain. A strict majority
-    /// of voters that is there with the same chain, and effects where it was for these, or was further on with them clears the node.
-    pub fn marked(&mut self, status: &Status) -> Option<(Offset, Chain)> {
-        let Mark { at, chain, effects } = self.mark.as_ref()?;
-        let (at, chain) = (*at, *chain);
-        let now = status.now();
-        let membership = self.newest(status);
-        if now.applied != Some(at) || now.chain != Some(chain) || membership.role(&self.node).is_none() {
-            return None;
-        }
-        let shares = |name: &&NodeId| match self.others.get(*name) {
-            Some(other) => {
-                let by_chain = other.chains.get(&at) == Some(&chain) || other.by_chain.agreed >= Some(at);
-                by_chain && effects.as_ref().is_none_or(|ours| other.shares_effects(ours))
-            }
-            None => **name == self.node,
-        };
-        let sharing = membership.voters.iter().filter(shares).count();
-        (sharing * 2 <= membership.voters.len()).then_some((at, chain))
     }
 
     /// The newest membership that any node says.
@@ -239,7 +212,7 @@ impl Witness {
 
     /// The voter says nothing any more, or has stopped no further on than this node is.
     pub fn has_gone(&self, node: &NodeId, status: &Status, now: Instant) -> bool {
-        *node != self.node && self.is_gone(self.others.get(node), status, now)
+        *node != self.run.node && self.is_gone(self.others.get(node), status, now)
     }
 
     /// It will not say any more which chain it has where this node differs.
@@ -280,13 +253,13 @@ impl Other {
     }
 
     /// It says the running digest with which this node stopped.
-    fn shares_effects(&self, ours: &EffectsReport) -> bool {
+    fn shares_effects(&self, ours: &RunningEffects) -> bool {
         let Some(theirs) =
             self.effects.as_ref().filter(|theirs| (theirs.means, theirs.since) == (ours.means, ours.since))
         else {
             return false;
         };
-        theirs.digests().any(|point| Some(point.offset) == ours.at && Some(point.running) == ours.running)
+        theirs.digests().any(|point| Some(point.offset) == ours.at && point.running == ours.running)
     }
 }
 

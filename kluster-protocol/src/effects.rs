@@ -9,7 +9,11 @@
 //!    same rows changed by another request are another running digest.
 //! 3. Two nodes that began to count at different offsets compare how much the running digest grew between two offsets.
 
-use crate::{NodeId, Offset};
+mod detail;
+
+pub use detail::EffectsDetail;
+
+use crate::Offset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -384,44 +388,6 @@ impl EffectsReport {
     }
 }
 
-/// The effects of each offset in a range, as one node has them: a record of NODES under [`EffectsDetail::key`], said once when two nodes differ, so that
-/// the first offset at which they do can be named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EffectsDetail {
-    /// Whose.
-    pub effects_of: NodeId,
-    /// Behind this offset; absent: from the log's first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Offset>,
-    /// Up to this offset.
-    pub through: Offset,
-    /// Each offset that had effects, and which, in rising order.
-    pub each: Vec<(Offset, Effects)>,
-}
-
-impl EffectsDetail {
-    /// At most this many offsets are said, the oldest of the range.
-    pub const MOST: usize = 4096;
-
-    /// The key of such a record of `node`: no node's own name, which holds no `/`.
-    pub fn key(node: &NodeId) -> String {
-        format!("{node}/effects")
-    }
-
-    /// The first offset at which two nodes' effects differ, in the range that both say; none: they say the same there.
-    pub fn first_difference(&self, other: &Self) -> Option<Offset> {
-        let after = self.after.max(other.after);
-        let through = self.through.min(other.through);
-        let said = |one: &Self| -> std::collections::BTreeMap<Offset, Effects> {
-            let within = |(offset, _): &&(Offset, Effects)| Some(*offset) > after && *offset <= through;
-            one.each.iter().filter(within).copied().collect()
-        };
-        let (ours, theirs) = (said(self), said(other));
-        ours.keys().chain(theirs.keys()).filter(|offset| ours.get(offset) != theirs.get(offset)).min().copied()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -496,23 +462,6 @@ mod tests {
         let leap = run(None, &[3, (1 << 40) + 300], (1 << 40) + 600);
         assert_eq!(places(&leap)[..2], [(1 << 40) + 512, (1 << 40) + 256]);
         assert!(leap.points.len() <= 66);
-    }
-
-    #[test]
-    fn the_first_difference_is_named_within_what_both_say() {
-        let said = |after: Option<u64>, through, each: &[(u64, u128)]| EffectsDetail {
-            effects_of: "n1".into(),
-            after: after.map(at),
-            through: at(through),
-            each: each.iter().map(|(offset, effects)| (at(*offset), Effects::from(*effects))).collect(),
-        };
-        let ours = said(None, 9, &[(1, 1), (3, 3), (5, 5)]);
-        let first = |theirs: &EffectsDetail| ours.first_difference(theirs).map(Offset::get);
-        assert_eq!(first(&said(None, 9, &[(1, 1), (3, 4), (5, 6)])), Some(3));
-        assert_eq!(first(&said(None, 9, &[(1, 1), (5, 5)])), Some(3), "what one lacks differs");
-        assert_eq!(first(&said(None, 9, &[(1, 1), (2, 2), (3, 3), (5, 5)])), Some(2));
-        assert_eq!(first(&said(Some(3), 9, &[(5, 5)])), None);
-        assert_eq!(first(&said(None, 4, &[(1, 1), (3, 3)])), None);
     }
 
     #[test]

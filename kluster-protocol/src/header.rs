@@ -28,6 +28,9 @@ impl Kind {
     /// The header's value for reports of checks, in NODES. What has no such header there is a heartbeat.
     pub const CHECK: &'static str = "check";
 
+    /// The header's value for the effects of each offset ([`crate::EffectsDetail`]), in NODES.
+    pub const EFFECTS: &'static str = "effects";
+
     /// Reads the value of the header [`KIND`].
     pub fn from_header(value: Option<&[u8]>) -> Self {
         match value {

@@ -49,7 +49,11 @@ impl Seat {
     fn n1() -> Self {
         let mut council = Council::new("n1".into(), "t".into(), "SQLite".into());
         council.hear(report("n1", 1, 1), true);
-        let witness = Witness::new("n1".into(), "t".into(), Instant::now());
+        let witness = Witness::new(
+            crate::effects::Run { node: "n1".into(), instance_id: "i".into() },
+            "t".into(),
+            Instant::now(),
+        );
         Self { council, witness, status: status() }
     }
 

@@ -10,17 +10,20 @@ use crate::check::{Checker, Checks, LaneChecks, Proposer};
 use crate::clerk::{Clerk, Hearing};
 use crate::dbms::Dbms;
 use crate::decisions::{Follower, Following};
+use crate::effects::Run;
 use crate::fault::{Cause, Fault};
 use crate::heartbeat::Pulse;
 use crate::membership::Joiner;
 use crate::one_lane::OneLane;
 use crate::report::Reporter;
 use crate::start;
+use crate::state::Diverged;
 use crate::status::{Away, Status};
 use crate::waiting::Waiting;
-use crate::witness::watch::{Hears, Watch};
-use kluster_log::LogError;
-use kluster_protocol::{DIVERGED, ErrorClass, NodeState, Offset, Role};
+use crate::witness::mark;
+use crate::witness::watch::{Differs, Hears, Watch};
+use kluster_log::{LogError, LogIdentity};
+use kluster_protocol::{DIVERGED, ErrorClass, NodeId, NodeState, Offset, Role};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -42,12 +45,14 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The tasks of a node, each ended when dropped.
 pub(super) struct Lanes {
+    name: NodeId,
+    identity: LogIdentity,
     status: Status,
     reporter: Reporter,
     all: (JoinSet<Result<Dbms, Stopped>>, CancellationToken),
     answers: JoinSet<Result<(), LogError>>,
     one: (JoinSet<()>, CancellationToken),
-    watch: JoinSet<Stopped>,
+    watch: JoinSet<Differs>,
     /// Follows DECISIONS, and writes what is agreed on.
     deciding: JoinSet<Infallible>,
     _following: JoinSet<()>,
@@ -125,6 +130,10 @@ fn all_lane(
 
 /// Compares this node with what the others said last, before it serves. Some: it must not.
 async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing, checks: Checks) -> (Watch, Option<Stopped>) {
+    let topic_id = node.identity.topic_id.clone();
+    let run = Run { node: node.settings.node_id.clone(), instance_id: node.settings.instance_id.clone() };
+    let hears = Hears { reporter, hearing, checks };
+    let mut watch = Watch::new(run, topic_id, node.log.clone(), node.status.clone(), hears);
     let (name, status, identity) = (&node.settings.node_id, &node.status, &node.identity);
     // What can't be read now is said by the ALL lane, which reads it again.
     if let Ok(stored) = start::stored(&mut node.dbms, name, identity).await {
@@ -133,13 +142,27 @@ async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing, checks: 
         status.effects().holds(node.dbms.info().name, &by, counted.as_ref());
         if let Some(state) = stored {
             status.applied(&state);
+            watch.holds(&state);
         }
     }
-    let topic_id = identity.topic_id.clone();
-    let hears = Hears { reporter, hearing, checks };
-    let mut watch = Watch::new(name.clone(), topic_id, node.log.clone(), status.clone(), hears);
-    let stopped = watch.begin().await;
-    (watch, stopped)
+    match watch.begin().await {
+        None => (watch, None),
+        Some(differs) => {
+            let (name, status, identity) = (&node.settings.node_id, &node.status, &node.identity);
+            note(&mut node.dbms, name, identity, status, differs.diverged).await;
+            (watch, Some(differs.stopped))
+        }
+    }
+}
+
+/// Puts into the database that the node has stopped because it differs. Where that fails, its last heartbeat tells it when it is started again.
+async fn note(dbms: &mut Dbms, name: &NodeId, identity: &LogIdentity, status: &Status, diverged: Option<Diverged>) {
+    let Some(diverged) = diverged else { return };
+    match tokio::time::timeout(LAST_BATCH, mark::write(dbms, name, identity, status, diverged)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::warn!(node = %name, %fault, "that this node differs is not in its database"),
+        Err(_) => tracing::warn!(node = %name, "that this node differs is not in its database: it does not answer"),
+    }
 }
 
 fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinSet<T> {
@@ -157,7 +180,7 @@ fn spawn_if(wanted: bool, one: OneLane, drain: CancellationToken) -> (JoinSet<()
 }
 
 /// Follows NODES. The first task ends when this node must stop, the second hears on.
-fn follow(watch: Watch) -> (JoinSet<Stopped>, JoinSet<()>) {
+fn follow(watch: Watch) -> (JoinSet<Differs>, JoinSet<()>) {
     let (stops, stopped) = oneshot::channel();
     let stopped = async { stopped.await.expect("whoever follows NODES ends only with the node") };
     (spawn(stopped), spawn(watch.run(stops)))
@@ -169,7 +192,7 @@ enum Ended {
     /// Without a report of its own.
     Broken(Cause),
     One(Result<(), JoinError>),
-    Differs(Stopped),
+    Differs(Differs),
     Checker(JoinError),
     Drained,
 }
@@ -188,6 +211,7 @@ impl Lanes {
         let (one, pulse) = (one_lane(&node, sender.clone(), reporter.clone()), pulse(&node));
         let (voter, steps) = (node.settings.role == Role::Voter, node.settings.dbms.steps.clone());
         let group = log.names().group_of_all(&name);
+        let identity = node.identity.clone();
         let http = std::mem::take(&mut node.http.1);
         let mut effects = JoinSet::new();
         if let Some(follower) = node.dbms.effects_follower(status.effects().clone()).filter(|_| serves) {
@@ -222,6 +246,8 @@ impl Lanes {
             _effects: effects,
             _pulse: spawn(pulse.run(log, status.clone())),
             _http: http,
+            name,
+            identity,
             status,
             reporter,
         }
@@ -253,7 +279,7 @@ impl Lanes {
                     self.status.reads_are(Some(Away { since_ms, code: cause.code.clone() }));
                     self.reporter.say(ErrorClass::Alarm, None, &cause, None).await;
                 }
-                Ended::Differs(stopped) => return self.differs(stopped, drain).await,
+                Ended::Differs(differs) => return self.differs(differs, drain).await,
                 Ended::Checker(panic) => {
                     let cause = panicked("checks", &panic);
                     self.reporter.say(ErrorClass::Alarm, None, &cause, None).await;
@@ -264,11 +290,15 @@ impl Lanes {
     }
 
     /// This node's chain is not that of the others: nothing more is served.
-    async fn differs(mut self, stopped: Stopped, drain: CancellationToken) -> Result<(), NodeError> {
+    async fn differs(mut self, differs: Differs, drain: CancellationToken) -> Result<(), NodeError> {
+        let Differs { stopped, diverged } = differs;
         self.one.1.cancel();
         self.all.1.cancel();
         match tokio::time::timeout(LAST_BATCH, self.all.0.join_next()).await {
-            Ok(Some(Ok(Ok(dbms)))) => dbms.close().await,
+            Ok(Some(Ok(Ok(mut dbms)))) => {
+                note(&mut dbms, &self.name, &self.identity, &self.status, diverged).await;
+                dbms.close().await;
+            }
             Ok(_) => {}
             Err(_) => self.all.0.abort_all(),
         }

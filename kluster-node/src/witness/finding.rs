@@ -1,6 +1,8 @@
 //! Finding: who differs from this node, and what follows for it, in words that a person can act on.
 
+use super::mark::Marked;
 use crate::fault::Cause;
+use crate::state::Diverged;
 use kluster_protocol::{Chain, DIVERGED, Effects, NodeId, Offset};
 use std::fmt;
 
@@ -22,6 +24,8 @@ pub enum Verdict {
 pub struct Finding {
     /// The newest offset of those below: everyone who differs, differs there.
     pub at: Offset,
+    /// The first offset at which this node's requests changed other rows than those of a voter below, once both have published their detail.
+    pub first: Option<Offset>,
     /// How many voters there are.
     pub voters: usize,
     /// Voters with another chain, or other effects.
@@ -87,6 +91,17 @@ impl Finding {
         count * 2 > self.voters
     }
 
+    /// The offset by which the difference is named: the first that is known.
+    pub fn named(&self) -> Offset {
+        let shared = self.differing.iter().map(|differing| differing.difference.at).min();
+        self.first.or(shared).unwrap_or(self.at)
+    }
+
+    /// The rows that requests changed are what differs.
+    pub fn is_of_effects(&self) -> bool {
+        self.differing.iter().any(|differing| matches!(differing.difference.ours, Said::Effects(_)))
+    }
+
     /// What a node that stops for this says.
     pub fn stops(&self) -> Cause {
         let what = match self.is_majority(self.differing.len()) {
@@ -117,6 +132,9 @@ impl Finding {
             format!("at offset {at} this node has {} {ours}, {node} has {theirs}", ours.word())
         });
         let mut message = each.collect::<Vec<_>>().join("; ");
+        if let Some(first) = self.first {
+            message.push_str(&format!("; the first request that changed other rows is the one at offset {first}"));
+        }
         let same = format!("with the same {}", self.word());
         for (who, what) in [(&self.sharing, same.as_str()), (&self.gone, "gone")] {
             if !who.is_empty() {
@@ -128,11 +146,19 @@ impl Finding {
 }
 
 /// What a node says that was started again on the database with which it had stopped.
-pub(super) fn still(at: Offset, chain: Chain) -> Cause {
+pub(super) fn still(marked: &Marked) -> Cause {
+    let Marked { at, chain, diverged } = marked;
+    let what = match diverged {
+        Some(Diverged { offset, effects: Some(_) }) => {
+            format!("its requests from offset {offset} on had changed other rows than those of the others")
+        }
+        Some(Diverged { offset, effects: None }) => format!("its chain was not that of the others at offset {offset}"),
+        None => "its chain was not that of the others".to_owned(),
+    };
     Cause::new(
         DIVERGED,
         format!(
-            "this node stopped before because its chain was not that of the others, and its database is still the one of then (chain {chain} at offset {at}): it stays stopped. {} If it is this database that is right, take the node out by kluster-admin leave before it is started again",
+            "this node stopped before because {what}, and its database is still the one of then (chain {chain} at offset {at}): it stays stopped. {} If it is this database that is right, take the node out by kluster-admin leave before it is started again",
             remedy()
         ),
     )

@@ -15,6 +15,8 @@ pub(super) struct Growth {
     /// From where on each counts: when one begins anew, what was known says nothing any more.
     counting: Option<(EffectsMeans, Option<Offset>, Option<Offset>)>,
     ahead: Option<Effects>,
+    /// The shared offset from which on the two are compared, where they began to count at different ones.
+    base: Option<Offset>,
 }
 
 impl Growth {
@@ -42,10 +44,17 @@ impl Growth {
         let goes_on = counting == self.counting;
         if !goes_on {
             self.counting = counting;
+            self.base = None;
             // Who began at the same offset has the same sum.
             self.ahead = counting.filter(|(_, ours, theirs)| ours == theirs).map(|_| Effects::NONE);
         }
         goes_on
+    }
+
+    /// What the two changed up to here is the same, or is not compared; absent: nothing is known to be so.
+    pub fn base(&self) -> Option<Offset> {
+        let (_, ours, theirs) = self.counting?;
+        self.base.max(ours).max(theirs)
     }
 
     /// Where the two agree and where they first differ, and what each has there.
@@ -57,7 +66,7 @@ impl Growth {
         {
             let Some(own) = ours.at(offset) else { continue };
             match self.ahead {
-                None => self.ahead = Some(own - running),
+                None => (self.ahead, self.base) = (Some(own - running), Some(offset)),
                 Some(ahead) if own - running == ahead => shared.newest_equal = Some(offset),
                 Some(_) if shared.oldest_other.is_none() => {
                     shared.oldest_other = Some(offset);

@@ -1,11 +1,14 @@
+mod effects;
+
 use super::watch::{Hears, Watch};
 use super::*;
 use crate::effects::EffectsBy;
 use crate::report::Reporter;
-use crate::state::State;
+use crate::state::{Diverged, State};
 use kluster_log::{Log, MemoryLog, NewRecord};
 use kluster_protocol::{
-    Came, ChainPoint, Effects, EffectsMeans, ErrorClass, RecordHash, RunningEffects, SystemError, Topic,
+    Came, Chain, ChainPoint, DIVERGED, Effects, EffectsMeans, ErrorClass, RecordHash, RunningEffects, SystemError,
+    Topic,
 };
 use std::sync::Arc;
 
@@ -23,6 +26,10 @@ fn wrong(offset: u64) -> Chain {
 
 fn members(version: u64, voters: &[&str]) -> Membership {
     Membership { version, voters: voters.iter().map(|name| NodeId::from(*name)).collect(), observers: vec![] }
+}
+
+fn run(node: &str) -> Run {
+    Run { node: node.into(), instance_id: "i".into() }
 }
 
 const THREE: [&str; 3] = ["n1", "n2", "n3"];
@@ -48,7 +55,7 @@ struct Seat {
 impl Seat {
     fn of(node: &str, voters: &[&str]) -> Self {
         let now = Instant::now();
-        let witness = Witness::new(node.into(), "topic".into(), now);
+        let witness = Witness::new(run(node), "topic".into(), now);
         let state = State::empty(node.into(), "kafka".into(), "topic".into());
         Self { witness, status: Status::default(), state: State { membership: members(3, voters), ..state }, now }
     }
@@ -75,7 +82,7 @@ impl Seat {
     fn beats(&mut self, times: u32) -> &'static str {
         for _ in 0..times {
             self.now += SECOND;
-            self.witness.hear(beat(self.witness.node.as_str(), 0, right(0)), self.now);
+            self.witness.hear(beat(self.witness.run.node.as_str(), 0, right(0)), self.now);
         }
         self.verdict()
     }
@@ -139,82 +146,6 @@ async fn of_three_the_one_that_differs_stops_and_two_go_on() {
     // What was shared stays shared, whoever goes or starts again behind.
     assert_eq!(n1.beats(10), "outvoted");
     assert_eq!(n1.hears(starting("n3")), "outvoted");
-}
-
-/// A heartbeat that agrees by chain, with these effects.
-fn changed(node: &str, at: u64, effects: &RunningEffects) -> Heartbeat {
-    let report = Some(EffectsReport::of(effects));
-    Heartbeat { effects: report, dbms: "PostgreSQL".into(), ..beat(node, at, right(at)) }
-}
-
-#[tokio::test(start_paused = true)]
-async fn equal_chains_and_other_effects_stop_the_minority() {
-    let (all, lost) = (&[(3, 3), (5, 5), (6, 6)][..], &[(3, 3), (5, 4), (6, 6)][..]);
-    let mut n3 = Seat::of("n3", &THREE);
-    n3.applies(7, right(7));
-    n3.changed(None, lost, 7);
-    assert_eq!(n3.hears(changed("n1", 7, &effects(None, all, 4))), "agrees", "up to 4 they do");
-    assert_eq!(n3.hears(changed("n1", 7, &effects(None, all, 7))), "open");
-    assert_eq!(n3.hears(changed("n2", 7, &effects(None, all, 6))), "stops");
-    let mut n1 = Seat::of("n1", &THREE);
-    n1.applies(7, right(7));
-    n1.changed(None, all, 7);
-    assert_eq!(n1.hears(changed("n3", 7, &effects(None, lost, 7))), "open");
-    assert_eq!(n1.hears(changed("n2", 7, &effects(None, all, 7))), "outvoted");
-}
-
-#[tokio::test(start_paused = true)]
-async fn nodes_that_began_to_count_at_unlike_offsets_compare_what_came_since() {
-    let mut n1 = Seat::of("n1", &THREE);
-    n1.applies(2000, right(2000));
-    n1.changed(None, &[(3, 3), (1500, 15), (1900, 19)], 2000);
-    let said = |each: &[(u64, u128)], through| changed("n2", through, &effects(Some(1000), each, through));
-    assert_eq!(n1.hears(said(&[(1500, 15)], 1600)), "agrees");
-    assert_eq!(n1.hears(said(&[(1500, 15), (1900, 19)], 1950)), "agrees");
-    assert_eq!(n1.hears(said(&[(1500, 15), (1900, 18)], 1950)), "open");
-    // It began anew, behind what differed: what was known of it says nothing any more.
-    assert_eq!(n1.hears(changed("n2", 2000, &effects(Some(1950), &[], 2000))), "agrees");
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_began_later_is_compared_from_its_first_shared_point_on() {
-    let mut n1 = Seat::of("n1", &THREE);
-    n1.applies(2000, right(2000));
-    n1.changed(None, &[(3, 3), (1100, 11), (1500, 15)], 2000);
-    // Both 1280 and 1536 are in its points, and what it had at 1500 lies between.
-    assert_eq!(n1.hears(changed("n2", 1600, &effects(Some(1200), &[(1500, 14)], 1600))), "open");
-    assert_eq!(n1.hears(changed("n3", 1600, &effects(Some(1200), &[(1500, 15)], 1600))), "outvoted");
-}
-
-#[tokio::test(start_paused = true)]
-async fn effects_of_another_kind_are_not_compared_and_have_no_say() {
-    let mut n1 = Seat::of("n1", &THREE);
-    n1.applies(7, right(7));
-    n1.changed(None, &[(3, 3)], 7);
-    let other_dbms = Heartbeat { dbms: "MariaDB".into(), ..changed("n2", 7, &effects(None, &[(3, 4)], 7)) };
-    assert_eq!(n1.hears(other_dbms), "agrees");
-    let mut other_means = effects(None, &[(3, 4)], 7);
-    other_means.means = EffectsMeans::Wrapped;
-    assert_eq!(n1.hears(changed("n2", 7, &other_means)), "agrees");
-    assert_eq!(n1.hears(beat("n2", 7, right(7))), "agrees", "n2 says none");
-    assert_eq!(n1.hears(changed("n3", 7, &effects(None, &[(3, 4)], 7))), "stops", "nobody can say who is right");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_stopped_for_its_effects_stays_so_on_the_same_database() {
-    let all = &[(3, 3)][..];
-    let lost = effects(None, &[(3, 4)], 7);
-    let report = EffectsReport { differs_at: Some(Offset::new(3)), ..EffectsReport::of(&lost) };
-    let own = Heartbeat { effects: Some(report), ..stopped("n3", 7, right(7), DIVERGED) };
-    for (theirs, marked) in [(effects(None, all, 7), true), (lost, false)] {
-        let mut n3 = Seat::of("n3", &THREE);
-        n3.applies(7, right(7));
-        n3.witness.remember_own(&own);
-        for node in ["n1", "n2"] {
-            n3.witness.hear(changed(node, 7, &theirs), n3.now);
-        }
-        assert_eq!(n3.witness.marked(&n3.status).is_some(), marked, "equal chains clear no other effects");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -376,7 +307,7 @@ fn astray(memory: &MemoryLog) -> Watch {
     let reporter = Reporter::new(log.clone(), "n2".into(), Arc::new(|| 0));
     let hearing = crate::clerk::Hearing::new("n2".into(), "topic".into());
     let checks = crate::check::Checks::new("n2".into(), "topic".into(), "SQLite".into());
-    Watch::new("n2".into(), "topic".into(), log, n2.status, Hears { reporter, hearing, checks })
+    Watch::new(run("n2"), "topic".into(), log, n2.status, Hears { reporter, hearing, checks })
 }
 
 async fn say(memory: &MemoryLog, heartbeat: &Heartbeat) {
@@ -390,14 +321,14 @@ async fn before_it_serves_it_is_compared_with_what_each_node_said_last() {
     for node in ["n1", "n3"] {
         say(&memory, &beat(node, 7, right(7))).await;
     }
-    let stopped = astray(&memory).begin().await.unwrap();
+    let stopped = astray(&memory).begin().await.unwrap().stopped;
     assert_eq!((stopped.offset.get(), stopped.fault.cause().code.as_str()), (8, "diverged"));
     let error = memory.records(Topic::Errors, 0).pop().unwrap().value.unwrap();
     let error: SystemError = serde_json::from_slice(&error).unwrap();
     assert_eq!((error.class, error.offset, error.request_id), (ErrorClass::Fatal, Some(Offset::new(7)), None));
     // Emptied since: what lies further back in NODES is no fact any more.
     say(&memory, &starting("n3")).await;
-    assert_eq!(astray(&memory).begin().await, None);
+    assert!(astray(&memory).begin().await.is_none());
     say(&memory, &stopped_here()).await;
     assert!(astray(&memory).begin().await.is_some(), "it stopped for that before");
 }
@@ -411,7 +342,7 @@ async fn trouble_of_the_log_does_not_end_the_watch() {
     let memory = MemoryLog::new();
     say(&memory, &beat("n1", 6, right(6))).await;
     let mut watch = astray(&memory);
-    assert_eq!(watch.begin().await, None);
+    assert!(watch.begin().await.is_none());
     let (stops, stopped) = tokio::sync::oneshot::channel();
     let watching = tokio::spawn(watch.run(stops));
     memory.recreate(Topic::Nodes);
@@ -419,7 +350,7 @@ async fn trouble_of_the_log_does_not_end_the_watch() {
         tokio::time::advance(SECOND).await;
         say(&memory, &beat(node, 7, right(7))).await;
     }
-    let stopped = tokio::time::timeout(60 * SECOND, stopped).await.expect("it reads anew").unwrap();
+    let stopped = tokio::time::timeout(60 * SECOND, stopped).await.expect("it reads anew").unwrap().stopped;
     assert_eq!(stopped.fault.cause().code, "diverged");
     assert!(!watching.is_finished(), "it hears on");
     watching.abort();
@@ -429,7 +360,7 @@ async fn trouble_of_the_log_does_not_end_the_watch() {
 async fn while_it_is_open_who_is_right_it_goes_on_and_says_so_once() {
     let memory = MemoryLog::new();
     let mut watch = astray(&memory);
-    assert_eq!(watch.begin().await, None);
+    assert!(watch.begin().await.is_none());
     let (stops, mut stopped) = tokio::sync::oneshot::channel();
     let watching = tokio::spawn(watch.run(stops));
     for _ in 0..3 {

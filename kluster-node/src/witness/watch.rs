@@ -6,19 +6,22 @@
 //! silence says nothing of anybody.
 
 use super::finding::{Finding, Verdict, still};
+use super::mark::Marked;
 use super::{GONE_AFTER, Witness};
 use crate::all_lane::Stopped;
 use crate::check::{Checks, Difference, is_report};
 use crate::clerk::Hearing;
+use crate::effects::Run;
 use crate::fault::{Cause, Fault};
 use crate::report::Reporter;
+use crate::state::{Diverged, State};
 use crate::status::Status;
-use kluster_log::{Log, LogError, Reader, Record};
-use kluster_protocol::{ErrorClass, Heartbeat, NodeId, Offset, Topic};
+use kluster_log::{Log, LogError, NewRecord, Reader, Record};
+use kluster_protocol::{EffectsDetail, ErrorClass, Heartbeat, Kind, NodeId, Offset, Topic, header};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Records taken at once.
 const BATCH: usize = 1000;
@@ -26,6 +29,9 @@ const BATCH: usize = 1000;
 const QUIET: Duration = Duration::from_secs(2);
 /// A node that cannot read the past of NODES for so long serves all the same, and compares as soon as it can.
 const PAST: Duration = GONE_AFTER;
+/// So long a node that must stop for its effects waits for another node's detail, which names the first offset: as long as a heartbeat. A node that is there
+/// replies at once.
+const NAMED_WITHIN: Duration = Duration::from_secs(1);
 /// Before NODES is read anew after an error.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -35,6 +41,15 @@ enum Found {
     Chain(Finding),
     /// A check found other tables.
     Tables(Difference),
+}
+
+/// This node must stop.
+#[derive(Debug)]
+pub struct Differs {
+    /// Where, and why.
+    pub stopped: Stopped,
+    /// What the state row has to say of it; none: it says so already, or a check's report does.
+    pub diverged: Option<Diverged>,
 }
 
 /// Who hears of what a watch finds.
@@ -52,7 +67,7 @@ pub struct Watch {
     node: NodeId,
     witness: Witness,
     log: Log,
-    status: Status,
+    pub(super) status: Status,
     reporter: Reporter,
     checks: Checks,
     /// Behind what was read before the node began to serve.
@@ -60,19 +75,27 @@ pub struct Watch {
     /// Who else wants to hear.
     hearing: Hearing,
     /// What was said last on ERRORS: whether it is open, and who differs.
-    said: Option<(bool, BTreeSet<NodeId>)>,
+    said: Option<(bool, Option<Offset>, BTreeSet<NodeId>)>,
+    /// Until when a stop waits for the name of the first offset.
+    names_until: Option<Instant>,
 }
 
 impl Watch {
-    /// A watch for `node`, whose chains are in `status`.
-    pub fn new(node: NodeId, topic_id: String, log: Log, status: Status, hears: Hears) -> Self {
-        let witness = Witness::new(node.clone(), topic_id, Instant::now());
+    /// A watch for this run of a node, whose chains are in `status`.
+    pub fn new(run: Run, topic_id: String, log: Log, status: Status, hears: Hears) -> Self {
+        let node = run.node.clone();
+        let witness = Witness::new(run, topic_id, Instant::now());
         let Hears { reporter, hearing, checks } = hears;
-        Self { node, witness, log, status, reporter, checks, reader: None, hearing, said: None }
+        Self { node, witness, log, status, reporter, checks, reader: None, hearing, said: None, names_until: None }
+    }
+
+    /// The node's database holds this state.
+    pub fn holds(&mut self, state: &State) {
+        self.witness.remember_state(state);
     }
 
     /// Reads what NODES holds, and compares: before the node serves or says anything itself. Some: it must not.
-    pub async fn begin(&mut self) -> Option<Stopped> {
+    pub async fn begin(&mut self) -> Option<Differs> {
         let began = Instant::now();
         match timeout(PAST, self.past()).await {
             Ok(Ok((reader, newest))) => {
@@ -85,30 +108,40 @@ impl Watch {
             }
             Err(_) => tracing::warn!(node = %self.node, "NODES does not answer yet: serving without having compared"),
         }
-        if let Some((at, chain)) = self.witness.marked(&self.status) {
-            return Some(self.stop(at, still(at, chain)).await);
+        if let Some(marked) = self.witness.marked(&self.status) {
+            return Some(self.stays_stopped(marked).await);
         }
         if let Some(found) = self.checks.marked(&self.status) {
-            return Some(self.stop(found.at, found.cause).await);
+            let stopped = self.stop(found.at, found.cause).await;
+            return Some(Differs { stopped, diverged: None });
         }
         self.checks.forget_former(&self.log, &self.status).await;
-        match self.judge().await {
+        match self.judge(false).await {
             Some(found) => Some(self.stop_for(found).await),
             None => None,
         }
     }
 
+    async fn stays_stopped(&self, marked: Marked) -> Differs {
+        let named = marked.diverged.as_ref().map(|diverged| diverged.offset);
+        if let Some(Diverged { offset, effects: Some(_) }) = &marked.diverged {
+            self.status.effects().differ_at(*offset);
+        }
+        let stopped = self.stop(named.unwrap_or(marked.at), still(&marked)).await;
+        Differs { stopped, diverged: marked.diverged }
+    }
+
     /// Follows NODES, reads anew after trouble, and says by `stops` when this node must stop. From then on it only hears: what differs is still
     /// narrowed to its rows.
-    pub async fn run(mut self, stops: oneshot::Sender<Stopped>) {
+    pub async fn run(mut self, stops: oneshot::Sender<Differs>) {
         let mut stops = Some(stops);
         loop {
             match self.follow(stops.is_some()).await {
                 Ok(found) => {
-                    let stopped = self.stop_for(found).await;
+                    let differs = self.stop_for(found).await;
                     if let Some(stops) = stops.take() {
                         // Nobody waits only where the node ends already.
-                        let _ = stops.send(stopped);
+                        let _ = stops.send(differs);
                     }
                 }
                 Err(error) => {
@@ -129,13 +162,32 @@ impl Watch {
             }
         };
         loop {
-            if judges && let Some(found) = self.judge().await {
+            if judges && let Some(found) = self.judge(true).await {
                 self.reader = Some(reader);
                 return Ok(found);
             }
-            for record in reader.next_batch(BATCH).await? {
+            self.publish_detail().await;
+            let records = match self.names_until.filter(|_| judges) {
+                None => reader.next_batch(BATCH).await?,
+                Some(until) => timeout_at(until, reader.next_batch(BATCH)).await.unwrap_or(Ok(Vec::new()))?,
+            };
+            for record in records {
                 self.hear(&record, false);
             }
+        }
+    }
+
+    /// Publishes this node's effects of each offset where somebody's differ.
+    async fn publish_detail(&mut self) {
+        let Some(detail) = self.witness.detail(&self.status) else { return };
+        let value = serde_json::to_vec(&detail).expect("a detail can be written as JSON");
+        let record = NewRecord::of(value).keyed(EffectsDetail::key(&self.node)).header(header::KIND, Kind::EFFECTS);
+        match timeout(NAMED_WITHIN, self.log.append(Topic::Nodes, None, record)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(node = %self.node, %error, "the effects of each offset were not taken by the log")
+            }
+            Err(_) => tracing::warn!(node = %self.node, "the effects of each offset have not reached NODES yet"),
         }
     }
 
@@ -173,6 +225,9 @@ impl Watch {
         if is_report(record) {
             return self.checks.hear(record, before);
         }
+        if record.header(header::KIND) == Some(Kind::EFFECTS.as_bytes()) {
+            return self.hear_detail(record);
+        }
         let Some(value) = &record.value else {
             let name = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let name = NodeId::new(name);
@@ -190,9 +245,19 @@ impl Watch {
         }
     }
 
-    /// Some: this node must stop. What else there is to say is said once.
-    async fn judge(&mut self) -> Option<Found> {
-        if let Some(found) = self.judge_chains().await {
+    fn hear_detail(&mut self, record: &Record) {
+        let Some(value) = &record.value else { return };
+        match serde_json::from_slice::<EffectsDetail>(value) {
+            Ok(detail) => self.witness.hear_detail(detail),
+            Err(error) => {
+                tracing::debug!(offset = %record.offset, %error, "the effects of each offset of a node cannot be read")
+            }
+        }
+    }
+
+    /// Some: this node must stop. What else there is to say is said once. `follows`: what others reply comes.
+    async fn judge(&mut self, follows: bool) -> Option<Found> {
+        if let Some(found) = self.judge_chains(follows).await {
             return Some(Found::Chain(found));
         }
         let difference = self.checks.judge(&self.witness, &self.status, Instant::now())?;
@@ -203,32 +268,50 @@ impl Watch {
         None
     }
 
-    async fn judge_chains(&mut self) -> Option<Finding> {
-        let (open, finding) = match self.witness.judge(&self.status, Instant::now()) {
+    async fn judge_chains(&mut self, follows: bool) -> Option<Finding> {
+        let now = Instant::now();
+        let (open, finding) = match self.witness.judge(&self.status, now) {
             Verdict::Agrees => {
                 self.said = None;
                 return None;
             }
-            Verdict::Stop(finding) => return Some(finding),
+            Verdict::Stop(finding) => {
+                let until = *self.names_until.get_or_insert(now + NAMED_WITHIN);
+                let waits = follows && now < until && self.witness.awaits_detail(&finding);
+                return (!waits).then_some(finding);
+            }
             Verdict::Open(finding) => (true, finding),
             Verdict::Outvoted(finding) => (false, finding),
         };
-        let saying = Some((open, finding.differing.iter().map(|differing| differing.node.clone()).collect()));
+        self.names_until = None;
+        let differing = finding.differing.iter().map(|differing| differing.node.clone()).collect();
+        let saying = Some((open, finding.first, differing));
         if self.said != saying {
             self.said = saying;
-            self.reporter.say(ErrorClass::Alarm, Some((finding.at, String::new())), &finding.goes_on(), None).await;
+            let at = (finding.named(), String::new());
+            self.reporter.say(ErrorClass::Alarm, Some(at), &finding.goes_on(), None).await;
         }
         None
     }
 
-    async fn stop_for(&self, found: Found) -> Stopped {
+    async fn stop_for(&self, found: Found) -> Differs {
         match found {
-            Found::Chain(finding) => self.stop(finding.at, finding.stops()).await,
+            Found::Chain(finding) => {
+                let offset = finding.named();
+                let by_effects = finding.is_of_effects() || finding.first.is_some();
+                if by_effects {
+                    self.status.effects().differ_at(offset);
+                }
+                let stopped = self.stop(offset, finding.stops()).await;
+                let effects = self.status.effects().counted().filter(|_| by_effects);
+                Differs { stopped, diverged: Some(Diverged { offset, effects }) }
+            }
             Found::Tables(difference) => {
                 if let Ok(Err(error)) = timeout(QUIET, self.checks.say_stopped(&self.log)).await {
                     tracing::warn!(node = %self.node, %error, "that this node has stopped for its tables was not taken by the log");
                 }
-                self.stop(difference.at, difference.cause).await
+                let stopped = self.stop(difference.at, difference.cause).await;
+                Differs { stopped, diverged: None }
             }
         }
     }

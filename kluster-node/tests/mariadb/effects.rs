@@ -4,7 +4,7 @@
 use crate::contract::*;
 use crate::server::settings;
 use kluster_node::dbms::{Dbms, DbmsSettings, How, Work};
-use kluster_node::effects::{EffectsBy, EffectsTrail};
+use kluster_node::effects::{EffectsBy, EffectsTrail, Run};
 use kluster_node::step::{Step, Steps, Watch};
 use kluster_protocol::{Effects, EffectsMeans, Offset, RunningEffects};
 use kluster_test_servers::{MariaDbOptions, MariaDbServer, shared_mariadb, shared_mariadb_with_binary_log, until};
@@ -76,7 +76,7 @@ impl Node {
     /// The effects of each offset up to `last`.
     async fn each(&self, last: u64) -> Vec<(u64, Effects)> {
         self.knows(last).await;
-        let detail = self.trail.detail(&"n1".into(), None, at(last)).unwrap();
+        let detail = self.trail.detail(&run(), None, at(last)).unwrap();
         detail.each.iter().map(|(offset, effects)| (offset.get(), *effects)).collect()
     }
 
@@ -259,6 +259,10 @@ fn thrifty() -> MariaDbOptions {
     options
 }
 
+fn run() -> Run {
+    Run { node: "n1".into(), instance_id: "i".into() }
+}
+
 /// A job queue, and a trigger that keeps a total of it.
 const QUEUE: &[&str] = &[
     "!create table total (n int, whole varchar(200))",
@@ -290,7 +294,7 @@ async fn the_order_of_rows_matters_only_where_it_is_stored() {
     }
     let [mut one, mut other] = <[Node; 2]>::try_from(nodes).ok().unwrap();
     let last = both(&mut one, &mut other, QUEUE, 3).await;
-    let detail = |node: &Node| node.trail.detail(&"n".into(), None, at(last)).unwrap();
+    let detail = |node: &Node| node.trail.detail(&run(), None, at(last)).unwrap();
     assert_eq!(offsets(&one.each(last).await), [4, 5, 7, 8, 10, 11]);
     assert_eq!(detail(&one).first_difference(&detail(&other)), Some(at(7)), "numbered over ties");
     let each = (one.each(last).await, other.each(last).await);
@@ -415,7 +419,7 @@ async fn a_log_that_was_cut_or_made_anew_is_no_difference() {
         let since = other.trail.counted().unwrap().since;
         let kept = !disturbance.starts_with("reset") && !disturbance.starts_with("purged");
         assert_eq!(since == whole, kept, "{disturbance}: {since:?}");
-        let from = other.trail.detail(&"n".into(), None, at(last)).unwrap().after.unwrap_or(at(0));
+        let from = other.trail.detail(&run(), None, at(last)).unwrap().after.unwrap_or(at(0));
         assert!(from < at(last - 3), "{disturbance}: {from}");
         assert!(!growth(&one, from, last).is_none(), "{disturbance}");
         assert_eq!(growth(&one, from, last), growth(&other, from, last), "{disturbance}");

@@ -4,7 +4,7 @@
 use crate::alone;
 use crate::contract::*;
 use kluster_node::dbms::{Dbms, Finish, Ran, Work};
-use kluster_node::effects::EffectsTrail;
+use kluster_node::effects::{EffectsTrail, Run};
 use kluster_protocol::{Effects, EffectsDetail, EffectsMeans, Offset, RunningEffects};
 use kluster_test_servers::{PostgresOptions, PostgresServer, until};
 use serde_json::json;
@@ -84,7 +84,8 @@ impl Node {
             self.trail.known_through() >= Some(at(offset))
         })
         .await;
-        self.trail.detail(&"n".into(), None, at(offset)).unwrap()
+        let run = Run { node: "n1".into(), instance_id: "i".into() };
+        self.trail.detail(&run, None, at(offset)).unwrap()
     }
 
     async fn close(self) {

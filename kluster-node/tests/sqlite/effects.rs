@@ -67,6 +67,33 @@ async fn the_same_rows_have_the_same_effects_in_any_order_and_shape() {
 }
 
 #[tokio::test]
+async fn the_order_of_rows_matters_only_where_it_is_stored() {
+    let mut each = Vec::new();
+    for rows in ["(1, 1), (1, 2), (1, 3), (2, 4)", "(2, 4), (1, 3), (1, 2), (1, 1)"] {
+        let place = threaded().await;
+        let mut db = open(&place).await;
+        defines(&mut db, 1, "create table queue (k int, v int)").await;
+        defines(&mut db, 2, "create table copy (k int, v int, place int)").await;
+        defines(&mut db, 3, "create table total (n int)").await;
+        let counts = "create trigger counts after insert on copy begin update total set n = n + new.v * n; end";
+        defines(&mut db, 4, counts).await;
+        effects(&mut db, 5, "insert into total values (1)").await;
+        let queue = effects(&mut db, 6, &format!("insert into queue values {rows}")).await;
+        let copied = effects(&mut db, 7, "insert into copy (k, v) select k, v from queue").await;
+        let places = "create trigger places after insert on copy begin update copy set place = (select count(*) from copy) where rowid = new.rowid; end";
+        defines(&mut db, 8, places).await;
+        let placed = effects(&mut db, 9, "insert into copy (k, v) select k, v from queue").await;
+        // What came and went again within a request is no effect.
+        let nothing = effects(&mut db, 10, "update total set n = n").await;
+        each.push((queue, copied, placed, nothing));
+    }
+    let (one, other) = (each[0], each[1]);
+    assert_eq!((one.0, one.1), (other.0, other.1), "a total kept by a trigger, row by row");
+    assert_ne!(one.2, other.2, "numbered in the order of rows");
+    assert!(one.3.is_none() && !one.1.is_none());
+}
+
+#[tokio::test]
 async fn a_table_made_of_a_select_counts_its_rows_and_one_that_is_there_none() {
     let place = threaded().await;
     let mut db = open(&place).await;

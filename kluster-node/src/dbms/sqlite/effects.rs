@@ -3,6 +3,10 @@
 //!
 //! Neighbours: `execute` asks before and after each statement.
 //!
+//! What is counted is what a statement makes of its tables: each new row adds its digest, each old row takes its digest away. So what a row was for a
+//! moment cancels out, such as the totals in between of a trigger that meets the rows in another order; and whoever has the rows of a table before and
+//! after knows the digest.
+//!
 //! What the hook does not see: the rows that CREATE TABLE … AS SELECT writes, which `execute` reads back, and SQLite's own tables. The hidden rowid of a
 //! table without an INTEGER PRIMARY KEY is not counted: VACUUM may renumber it, and who writes it into a row shows it there.
 
@@ -13,6 +17,7 @@ use crate::fault::Cause;
 use kluster_protocol::{ChangedRow, Effects};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result, Row};
+use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Kluster's own tables begin with this, as their names are written.
@@ -81,26 +86,20 @@ impl Counted {
         Ok(())
     }
 
-    fn form(&mut self, table: &str, change: &Change<'_>) -> Result<()> {
+    fn change<'c>(&mut self, table: &str, change: &'c Change<'_>) -> Result<()> {
         let row = &mut self.row;
-        match change.kind {
-            ChangeKind::Insert => row.inserted(table),
-            ChangeKind::Delete => row.deleted(table),
-            ChangeKind::Update => row.updated(table),
-        };
-        let columns = 0..change.columns();
-        if change.kind != ChangeKind::Insert {
-            for column in columns.clone() {
-                value(row, change.before(column)?);
+        let mut of = |read: &dyn Fn(c_int) -> Result<ValueRef<'c>>| -> Result<Effects> {
+            row.inserted(table);
+            for column in 0..change.columns() {
+                value(row, read(column)?);
             }
-        }
-        if change.kind == ChangeKind::Update {
-            row.becomes();
+            Ok(row.effects())
+        };
+        if change.kind != ChangeKind::Insert {
+            self.sum = self.sum - of(&|column| change.before(column))?;
         }
         if change.kind != ChangeKind::Delete {
-            for column in columns {
-                value(row, change.after(column)?);
-            }
+            self.sum += of(&|column| change.after(column))?;
         }
         Ok(())
     }
@@ -112,9 +111,8 @@ impl Changes for Mutex<Counted> {
             return;
         }
         let counted = &mut *self.lock().unwrap_or_else(PoisonError::into_inner);
-        match counted.form(&String::from_utf8_lossy(table), change) {
-            Ok(()) => counted.sum += counted.row.effects(),
-            Err(error) => counted.failed = Some(error),
+        if let Err(error) = counted.change(&String::from_utf8_lossy(table), change) {
+            counted.failed = Some(error);
         }
     }
 }
