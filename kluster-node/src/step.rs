@@ -69,6 +69,12 @@ pub trait Watch: Send + Sync {
     /// Called when the ALL lane meets a fault.
     fn met(&self, _fault: &Fault) {}
 
+    /// Called when the ALL lane is about to execute a batch, with the text of each of its statements; a text given here is executed in its place, so
+    /// that a node does something else than it was told, and does not know it.
+    fn bends(&self, _text: &str) -> Option<String> {
+        None
+    }
+
     /// Called when the ALL lane has executed a batch, with the text of each of its statements; a fault given here takes the place of what they
     /// came to.
     fn fails(&self, _texts: &[&str]) -> Option<Fault> {
@@ -91,6 +97,20 @@ impl Steps {
         if let Some(watch) = &self.0 {
             watch.reached(step).await;
         }
+    }
+
+    /// The works that a test wants in the place of these; none: these.
+    pub fn bend(&self, works: &[crate::dbms::Work]) -> Option<Vec<crate::dbms::Work>> {
+        let watch = self.0.as_ref()?;
+        let mut bent = None;
+        for (work, statement) in
+            works.iter().enumerate().flat_map(|(n, work)| (0..work.statements.len()).map(move |s| (n, s)))
+        {
+            if let Some(text) = watch.bends(&works[work].statements[statement].sql) {
+                bent.get_or_insert_with(|| works.to_vec())[work].statements[statement].sql = text;
+            }
+        }
+        bent
     }
 
     /// What a test wants these works to fail by.

@@ -1,11 +1,12 @@
 //! What holds on every kind of database alike, each on a real cluster of three nodes: the operator's tool, the examples of the client, batches cut
-//! anywhere, and answers.
+//! anywhere, answers, wrong effects, and checks.
 
 #![cfg(test)]
 
 mod admin;
 mod answers;
 mod borders;
+mod effects;
 mod examples;
 mod verify;
 
@@ -52,6 +53,7 @@ on_each_kind! {
     borders::batch_borders_decide_nothing,
     answers::large_results_of_lists_come_in_parts,
     answers::refusals_say_where_and_why,
+    effects::a_wrong_effect_is_found_within_one_heartbeat_and_named,
     verify::equal_tables_are_equal_however_their_rows_lie,
     verify::a_changed_row_is_found_named_and_shown,
     verify::the_nodes_check_by_themselves_and_who_differs_stays_stopped,

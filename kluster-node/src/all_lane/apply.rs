@@ -58,10 +58,12 @@ impl AllLane {
         plan: &Plan,
     ) -> Result<Option<Vec<Ran>>, Fault> {
         let mut long = Long::new(plan, &self.reporter);
+        let bent = self.steps.bend(&plan.works);
+        let works = bent.as_deref().unwrap_or(&plan.works);
         let mut ends = false;
         let Self { dbms, waiting, decisions, status, reporter, sure, interrupt, split, .. } = self;
         let ran = {
-            let call = waiting.over(plan.first(), dbms.run(predecessor, &plan.works));
+            let call = waiting.over(plan.first(), dbms.run(predecessor, works));
             tokio::pin!(call);
             loop {
                 tokio::select! {

@@ -2,6 +2,7 @@
 //!
 //! `KLUSTER_TEST_STEP=Committing:3:stop`: at the third `Committing` the process stops itself as by SIGSTOP; `kill`: as by SIGKILL.
 //! `KLUSTER_TEST_FAULT=XX999:stumble`: a statement whose text holds the word `stumble` fails by the unknown code `XX999`.
+//! `KLUSTER_TEST_EFFECT=n + 1=>n + 2`: in the place of a statement's text `n + 1` the node executes `n + 2`, a wrong effect.
 //! `KLUSTER_TEST_BATCH=7`: at most seven works in a batch; `seed:17`: from 1 to as many as there may be, drawn anew for each batch.
 
 use super::{Step, Steps, Watch};
@@ -20,6 +21,8 @@ struct Asked {
     halt: Option<Halt>,
     /// Code and word.
     fault: Option<(String, String)>,
+    /// What stands in the place of what.
+    effect: Option<(String, String)>,
 }
 
 struct Halt {
@@ -39,7 +42,11 @@ impl Steps {
             let fault = text.split_once(':').map(|(code, word)| (code.to_owned(), word.to_owned()));
             asked.fault = Some(fault.ok_or_else(|| format!("KLUSTER_TEST_FAULT={text}: expected CODE:WORD"))?);
         }
-        match asked.halt.is_none() && asked.fault.is_none() {
+        if let Ok(text) = std::env::var("KLUSTER_TEST_EFFECT") {
+            let effect = text.split_once("=>").map(|(told, done)| (told.to_owned(), done.to_owned()));
+            asked.effect = Some(effect.ok_or_else(|| format!("KLUSTER_TEST_EFFECT={text}: expected TOLD=>DONE"))?);
+        }
+        match asked.halt.is_none() && asked.fault.is_none() && asked.effect.is_none() {
             true => Ok(Self::default()),
             false => Ok(Self::watched(Arc::new(asked))),
         }
@@ -88,6 +95,11 @@ impl Watch for Asked {
                 let _ = kill_process(getpid(), halt.signal);
             }
         })
+    }
+
+    fn bends(&self, text: &str) -> Option<String> {
+        let (told, done) = self.effect.as_ref()?;
+        text.contains(told).then(|| text.replace(told, done))
     }
 
     fn fails(&self, texts: &[&str]) -> Option<Fault> {
