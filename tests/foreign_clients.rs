@@ -1,9 +1,10 @@
-//! Clients that are not ours, each with a protocol stack of its own, do with the log's server what their users do: Kafka's Java tools, kcat
-//! (librdkafka), kafka-python, franz-go. The same on Apache Kafka and on the embedded broker.
+//! Clients that are not ours do with the log's server what their users do, and what they print is looked at closely: Kafka's Java tools and kcat
+//! (librdkafka). The same on Apache Kafka and on the embedded broker.
+//!
+//! Neighbours: `kafka_clients.rs` runs many more clients and command lines, and only asks how they end.
 
-use kluster_test_servers::{KafkaServer, record_beyond_setup, record_skip, require, shared_kafka};
+use kluster_test_servers::{KafkaServer, require, shared_kafka};
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -120,39 +121,6 @@ async fn kcat_lists_writes_reads_asks_and_joins() {
     assert_eq!(kcat(&tools, &join, ""), "1\n2\n3\n");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn kafka_python_works() {
-    require!(Kafka);
-    let python = root().join(".cache/venv/bin/python");
-    if !python.is_file() {
-        return missing("there is no .cache/venv");
-    }
-    let mut command = Command::new(python);
-    command.arg(root().join("tests/clients/kafka_python.py"));
-    tell_their_story(command).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn franz_go_works() {
-    require!(Kafka);
-    let program = root().join(".cache/clients/franz");
-    if !program.is_file() {
-        return record_beyond_setup(
-            "there is no .cache/clients/franz: install Go (https://go.dev/dl) and run scripts/setup",
-        );
-    }
-    tell_their_story(Command::new(program)).await;
-}
-
-/// Runs a program that takes a broker's address and a prefix for names, and ends well only when all it did worked.
-async fn tell_their_story(mut command: Command) {
-    let kafka = shared_kafka().await;
-    let output = command.args([kafka.bootstrap(), &new_name("client")]).output().expect("the program starts");
-    let (said, trouble) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{trouble}");
-    assert!(said.lines().filter(|line| line.starts_with("worked: ")).count() >= 10, "{said}");
-}
-
 /// Kafka's Java tools, pointed at the shared server, and a topic name of the test's own.
 struct Tools {
     kafka: &'static KafkaServer,
@@ -228,12 +196,4 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 
 fn new_name(test: &str) -> String {
     format!("{test}-{}", uuid::Uuid::new_v4().simple())
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn missing(why: &str) {
-    record_skip(&format!("{why}: run scripts/setup (make setup)"));
 }

@@ -1,12 +1,14 @@
 """What a user of kafka-python does with a broker: administration, an idempotent producer, a group that goes on where it stopped.
 
-Takes the broker's address and a prefix for names; prints a line for each thing that worked, and ends with an error at the first that did not.
+Takes the broker's address and a prefix for names; prints a line for each thing that worked and what became of a transaction, and ends with an
+error at the first thing that went wrong.
 """
 
 import sys
 import time
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 
 bootstrap, prefix = sys.argv[1], sys.argv[2]
@@ -84,6 +86,18 @@ looker.close()
 expect(group in str(admin.list_groups()), True, "the group is listed")
 admin.delete_groups([group])
 expect(group in str(admin.list_groups()), False, "an idle group is deleted")
+
+transactional = KafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"{prefix}python-id")
+try:
+    transactional.init_transactions()
+    transactional.begin_transaction()
+    transactional.send(topic, b"in a transaction")
+    transactional.commit_transaction()
+    print("transactions: work", flush=True)
+except KafkaError as error:
+    print("transactions:", error, flush=True)
+transactional.close()
+
 admin.delete_topics([topic])
 becomes(lambda: topic in admin.list_topics(), False, "the topic is deleted")
 admin.close()

@@ -206,3 +206,16 @@ async fn settings_are_replaced_all_at_once() {
         );
     }
 }
+
+#[tokio::test]
+async fn of_the_broker_only_settings_that_nobody_made_can_be_taken_away() {
+    let served = serve().await;
+    let mut client = served.client().await;
+    let throttle = |operation, value| ("leader.replication.throttled.rate", operation, value);
+    for version in client.versions::<IncrementalAlterConfigsRequest>().await {
+        let gone = change(&mut client, version, (BROKER, "1"), &[throttle(DELETE, None)], false).await;
+        assert_eq!(gone, 0, "kafka-reassign-partitions --verify does so");
+        let set = change(&mut client, version, (BROKER, "1"), &[throttle(SET, Some("1"))], false).await;
+        assert_eq!(set, ResponseError::InvalidRequest.code());
+    }
+}

@@ -34,7 +34,7 @@ func main() {
 	consumeTogether(bootstrap, topic, group)
 	goOn(client, bootstrap, topic, group)
 	look(admin, topic)
-	refuseTransactions(bootstrap, topic)
+	transact(bootstrap, topic)
 	cleanUp(admin, topic, group)
 }
 
@@ -158,14 +158,14 @@ func look(admin *kadm.Client, topic string) {
 }
 
 // Apache Kafka runs the transaction; a broker without transactions refuses its id at once, with Kafka's own error.
-func refuseTransactions(bootstrap, topic string) {
+func transact(bootstrap, topic string) {
 	client := connect(bootstrap, kgo.TransactionalID(topic+"-id"), kgo.DefaultProduceTopic(topic))
 	defer client.Close()
-	_, _, err := client.ProducerID(ctx)
-	if err != nil && !errors.Is(err, kerr.UnsupportedVersion) {
-		must(err)
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		fmt.Println("transactions:", err)
+	} else {
+		fmt.Println("transactions: work")
 	}
-	fmt.Printf("transactions: %v\n", err == nil)
 }
 
 func cleanUp(admin *kadm.Client, topic, group string) {
