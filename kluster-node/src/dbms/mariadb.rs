@@ -88,6 +88,10 @@ impl MariaDb {
         let (mut owner, app, reads) = enter(settings, &address, &reached, None).await?;
         let followed = owner.followed().await.map_err(|e| server::unusable("read the state", e))?;
         reached.stored(followed.as_deref());
+        let state = owner.state().await.map_err(|e| server::unusable("read the state", e))?;
+        if let Logging::Rows { end, .. } = &owner.logging {
+            reached.begin(end, state.map(|row| row.applied));
+        }
         Ok(Self {
             effects: effects_by(&owner.logging),
             reached,

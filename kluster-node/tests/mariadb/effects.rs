@@ -150,6 +150,19 @@ async fn batches_and_restarts_leave_effects_as_they_are() {
     one.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_comes_late_misses_nothing() {
+    let server = shared_mariadb_with_binary_log().await;
+    let (mut one, _) = Node::new(server).await;
+    one.follower.abort();
+    let all = works(&one.db, &["!create table t (a int)", "insert into t values (1)", "insert into t values (2)"]);
+    one.apply(&all, 1).await;
+    one.follower = tokio::spawn(one.db.effects_follower(one.trail.clone()).unwrap());
+    assert_eq!(offsets(&one.each(3).await), [2, 3]);
+    assert_eq!(one.trail.counted().unwrap().since, None);
+    one.close().await;
+}
+
 /// Applies the same works to both, `size` at once, and waits until both know their effects.
 async fn both(one: &mut Node, other: &mut Node, sql: &[&str], size: usize) -> u64 {
     let all = works(&one.db, sql);

@@ -173,7 +173,8 @@ async fn a_statements_own_mistake_is_an_answer_whatever_its_number() {
         ("select id from t where match(name) against ('x')", ErrorCode::InvalidStatement),
         ("select id from t partition (nowhere)", ErrorCode::InvalidStatement),
         ("select ntile(0) over (order by id) from t", ErrorCode::InvalidValue),
-        ("insert into t values (json_query('[1]', '$[0'), 'x')", ErrorCode::InvalidValue),
+        // json_query and json_value answer NULL on some versions.
+        ("insert into t values (json_extract('[1]', '$[0'), 'x')", ErrorCode::InvalidValue),
     ];
     one(&mut db, work(1, "insert into t values (1, 'a')")).await.unwrap();
     for (n, (sql, expected)) in refused.into_iter().enumerate() {

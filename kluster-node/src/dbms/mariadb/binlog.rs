@@ -110,6 +110,15 @@ impl Reached {
         self.set(text.and_then(|text| serde_json::from_str::<Claimed>(text).ok()?.place));
     }
 
+    /// Where nothing is stored: behind the end of the log, as it was when the database had applied up to `applied`. So the first batch is
+    /// seen, however late the follower asks for the log.
+    pub fn begin(&self, (file, position): &(String, u64), applied: Option<Offset>) {
+        // A position that does not fit the request for the log is no place.
+        if self.place().is_none() && *position <= u64::from(u32::MAX) {
+            self.set(Some(Place { file: file.clone(), position: *position, after: applied }));
+        }
+    }
+
     /// What a claim on a database with these computed columns writes.
     ///
     /// # Errors

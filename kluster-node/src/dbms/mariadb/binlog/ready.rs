@@ -17,6 +17,8 @@ pub enum Logging {
     Rows {
         /// Sessions that apply ALL call the procedure that sets [`SET`].
         set: bool,
+        /// The file that is written, and where it ended.
+        end: (String, u64),
     },
     /// It does not: why, and what to do.
     Unusable(String),
@@ -27,7 +29,7 @@ pub enum Logging {
 impl Logging {
     /// Sessions that apply ALL must have [`SET`] set.
     pub fn is_set(&self) -> bool {
-        matches!(self, Self::Rows { set: true })
+        matches!(self, Self::Rows { set: true, .. })
     }
 }
 
@@ -55,7 +57,7 @@ pub async fn logging(session: &mut Session, names: &Names) -> Result<Logging, sq
     let set = session.run(SET).await.is_ok();
     // At READ COMMITTED, InnoDB's rows are logged as rows under MIXED too.
     match set || (format != "STATEMENT" && image == "FULL") {
-        true => Ok(Logging::Rows { set }),
+        true => Ok(Logging::Rows { set, end: (status.try_get(0)?, status.try_get(1)?) }),
         false => unusable(
             "the server's binary log does not hold whole rows; SET GLOBAL binlog_format = ROW, GLOBAL binlog_row_image = FULL, or GRANT \
              BINLOG ADMIN ON *.* to the owner's login",
