@@ -34,8 +34,59 @@ func main() {
 	consumeTogether(bootstrap, topic, group)
 	goOn(client, bootstrap, topic, group)
 	look(admin, topic)
+	// Its own client too: some of these calls keep what they learn of topics, and later ones answer from that.
+	console := kadm.NewClient(connect(bootstrap))
+	lookAsConsolesDo(console, topic, group)
+	console.Close()
 	transact(bootstrap, topic)
 	cleanUp(admin, topic, group)
+}
+
+// What a console shows beside topics and records.
+func lookAsConsolesDo(admin *kadm.Client, topic, group string) {
+	wanted := kadm.TopicsSet{topic: {0: {}}}
+	dirs, err := admin.DescribeAllLogDirs(ctx, wanted)
+	must(err)
+	size := int64(-1)
+	dirs.Each(func(dir kadm.DescribedLogDir) { size = dir.Size() })
+	expect(size > 0, true, "the size of a partition is told")
+	producers, err := admin.DescribeProducers(ctx, wanted)
+	must(err)
+	written := 0
+	producers.EachProducer(func(producer kadm.DescribedProducer) {
+		if producer.ProducerID >= 0 && producer.LastSequence >= 0 {
+			written++
+		}
+	})
+	expect(written, 1, "the idempotent producer of a partition is told")
+	moving, err := admin.ListPartitionReassignments(ctx, wanted)
+	must(err)
+	expect(len(moving), 0, "no partition is on its way")
+	elected, err := admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, wanted)
+	must(err)
+	expect(errors.Is(elected[topic][0].Err, kerr.ElectionNotNeeded), true, "no leader is elected")
+	lags, err := admin.Lag(ctx, group)
+	must(err)
+	must(lags.Error())
+	expect(lags[group].Lag.Total(), int64(0), "the group lags behind nothing")
+	acls, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Allow().AllowHosts().Deny().DenyHosts().Operations().ResourcePatternType(kadm.ACLPatternAny))
+	must(err)
+	expect(len(acls) > 0 && errors.Is(acls[0].Err, kerr.SecurityDisabled), true, "there are no ACLs")
+	users, err := admin.DescribeUserSCRAMs(ctx, topic+"-nobody")
+	must(err)
+	expect(errors.Is(users[topic+"-nobody"].Err, kerr.ResourceNotFound), true, "nobody has credentials")
+	_, err = admin.DescribeClientQuotas(ctx, false, nil)
+	must(err)
+	_, err = admin.ListTransactions(ctx, nil, nil)
+	must(err)
+	described, err := admin.DescribeTransactions(ctx, topic+"-nobody")
+	must(err)
+	expect(errors.Is(described[topic+"-nobody"].Err, kerr.TransactionalIDNotFound), true, "an unknown transaction is not found")
+	brokers, err := admin.ListBrokers(ctx)
+	must(err)
+	configs, err := admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
+	must(err)
+	expect(len(configs), len(brokers), "the broker's settings are told")
 }
 
 func connect(bootstrap string, options ...kgo.Opt) *kgo.Client {
