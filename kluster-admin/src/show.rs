@@ -1,6 +1,6 @@
 //! Show: times, states and texts as people read them.
 
-use kluster_protocol::{NodeState, Role};
+use kluster_protocol::{Heartbeat, NodeState, Role};
 use std::time::Duration;
 
 /// What stands where there is nothing.
@@ -38,8 +38,20 @@ pub fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
-/// A node's state.
-pub fn state(state: &NodeState) -> String {
+/// What a node is doing.
+pub fn doing(beat: &Heartbeat) -> String {
+    match (&beat.state, &beat.halt) {
+        (NodeState::Stopped { .. }, Some(halt)) if halt.is_hold() => {
+            format!("holds {} back, round {}", halt.offset, halt.round)
+        }
+        (NodeState::Stopped { .. }, Some(halt)) => {
+            format!("waits at {}, round {} ({})", halt.offset, halt.round, halt.code)
+        }
+        (state, _) => self::state(state),
+    }
+}
+
+fn state(state: &NodeState) -> String {
     match state {
         NodeState::Starting => "starting".to_owned(),
         NodeState::CatchingUp => "catching up".to_owned(),

@@ -48,6 +48,8 @@ pub(crate) struct Heartbeats {
 struct Heard {
     at: Instant,
     state: NodeState,
+    /// It waits for a decision.
+    waits: bool,
 }
 
 impl Heartbeats {
@@ -62,7 +64,8 @@ impl Heartbeats {
         while self.lists.len() > VERSIONS {
             self.lists.pop_first();
         }
-        self.nodes.insert(heartbeat.node_id, Heard { at: now, state: heartbeat.state });
+        self.nodes
+            .insert(heartbeat.node_id, Heard { at: now, state: heartbeat.state, waits: heartbeat.halt.is_some() });
     }
 
     /// The node's record was taken out of the topic.
@@ -89,6 +92,9 @@ impl Heartbeats {
 
     fn why_gone(&self, heard: &Heard, now: Instant) -> Option<String> {
         match &heard.state {
+            NodeState::Stopped { offset, code, .. } if heard.waits => {
+                Some(format!("waits for a decision at offset {offset}: {code}"))
+            }
             NodeState::Stopped { offset, code, .. } => Some(format!("stopped at offset {offset}: {code}")),
             NodeState::Retrying { code, .. } => Some(format!("retrying: {code}")),
             NodeState::Starting => Some("starting".to_owned()),

@@ -8,6 +8,7 @@ use crate::check::CheckEvery;
 use crate::config::Config;
 use crate::dbms::DbmsSettings;
 use crate::node::{Node, NodeError, NodeSettings};
+use crate::status::Now;
 use crate::step::Steps;
 use kluster_protocol::Role;
 use std::io::IsTerminal;
@@ -62,7 +63,7 @@ async fn run(config: Config) -> Result<(), NodeError> {
     if exit_when_stopped {
         let (mut status, drain) = (node.status().watch(), drain.clone());
         tokio::spawn(async move {
-            let _ = status.wait_for(|now| matches!(now.state, kluster_protocol::NodeState::Stopped { .. })).await;
+            let _ = status.wait_for(Now::has_stopped).await;
             drain.cancel();
         });
     }

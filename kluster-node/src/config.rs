@@ -62,7 +62,7 @@ pub struct NodeConfig {
     /// Accept topics with one replica: for trying, and for a log on one machine
     #[arg(long, env = "KLUSTER_DEVELOPMENT")]
     pub development: bool,
-    /// End with exit code 5 when the ALL lane stops, instead of staying up to be asked why
+    /// End with exit code 5 when the ALL lane stops for good, instead of staying up to be asked why. A node that waits for a decision stays up, to hear of it
     #[arg(long, env = "KLUSTER_EXIT_WHEN_STOPPED")]
     pub exit_when_stopped: bool,
     /// Ask for a check of all tables after so many offsets, 0: never for this [default: 100000, a sixth of it where effects are not compared]. The shortest interval of any voter counts

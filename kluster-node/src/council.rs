@@ -30,6 +30,10 @@ pub struct Voice {
 /// Offset N is refused with a code when each live voter's newest heartbeat says that it is stopped at N in the open round r by that code, these
 /// voters are a strict majority of all, and no voter, live or gone, was ever heard of at N or beyond.
 ///
+/// So one voter that is all there are decides for itself. Who has no vote is not asked: observers, and live nodes that have not joined. They obey
+/// when they come to N; one that is beyond N already differs by point 4 below. Before the first join nobody votes, so a person decides, and waits
+/// for every live node.
+///
 /// # Why no live voter can then hold another outcome
 /// 1. A node that says "stopped at N, round r" has that in its database, with its place in ALL, and does not execute N again before round r is
 ///    decided, a restart included.

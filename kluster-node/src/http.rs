@@ -38,8 +38,9 @@ pub async fn serve(listener: TcpListener, node: NodeId, status: Status) -> std::
 
 /// 200 while the process runs and has not stopped for good; else 503 and why.
 async fn healthz(State(asked): State<Asked>) -> impl IntoResponse {
-    match asked.status.now().state {
-        NodeState::Stopped { offset, code, .. } => {
+    let now = asked.status.now();
+    match &now.state {
+        NodeState::Stopped { offset, code, .. } if now.has_stopped() => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("stopped at offset {offset}: {code}\n"))
         }
         _ => (StatusCode::OK, "ok\n".to_owned()),
@@ -59,6 +60,10 @@ async fn readyz(State(asked): State<Asked>) -> impl IntoResponse {
         (NodeState::Ready, None) => {
             let code = now.unheard.map(|away| away.code).unwrap_or_default();
             (StatusCode::SERVICE_UNAVAILABLE, format!("heartbeats are not taken: {code}\n"))
+        }
+        (NodeState::Stopped { offset, code, .. }, _) if !now.has_stopped() => {
+            let text = format!("waits for a decision at offset {offset}: {code}; see kluster-admin errors\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text)
         }
         (state @ (NodeState::Retrying { code, .. } | NodeState::Stopped { code, .. }), _) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {code}\n", word(state)))
@@ -86,12 +91,8 @@ async fn metrics(State(asked): State<Asked>) -> impl IntoResponse {
     );
     let ready = u64::from(now.is_ready());
     figure("ready", "gauge", "1 while the node is at the end of the log, answers reads and is heard.", ready);
-    figure(
-        "stopped",
-        "gauge",
-        "1 once the ALL lane has stopped.",
-        u64::from(matches!(now.state, NodeState::Stopped { .. })),
-    );
+    figure("stopped", "gauge", "1 once the ALL lane has stopped for good.", u64::from(now.has_stopped()));
+    figure("waiting", "gauge", "1 while the ALL lane waits for a decision.", u64::from(now.halt.is_some()));
     figure(
         "retrying",
         "gauge",

@@ -57,6 +57,11 @@ pub struct Away {
 }
 
 impl Now {
+    /// It has stopped by what no decision can mend. A node that waits for a decision has not: it must stay up to hear of it.
+    pub fn has_stopped(&self) -> bool {
+        matches!(self.state, NodeState::Stopped { .. }) && self.halt.is_none()
+    }
+
     /// It is at the end of the log, answers reads, and can be heard by the others.
     pub fn is_ready(&self) -> bool {
         self.state == NodeState::Ready && self.reads_away.is_none() && self.unheard.is_none()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Exit code of what was refused.
-const REFUSED: i32 = 5;
+pub const REFUSED: i32 = 5;
 
 /// How many rows the script writes one by one.
 const ROWS: usize = 300;
@@ -21,7 +21,7 @@ fn admin(cluster: &Cluster, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(cluster: &Cluster, arguments: &[&str]) -> Output {
+pub fn run(cluster: &Cluster, arguments: &[&str]) -> Output {
     admin(cluster, arguments).output().expect("kluster-admin starts")
 }
 
@@ -33,7 +33,7 @@ fn json_of(cluster: &Cluster, arguments: &[&str]) -> Value {
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"))
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

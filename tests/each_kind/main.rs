@@ -6,6 +6,7 @@
 mod admin;
 mod answers;
 mod borders;
+mod decisions;
 mod effects;
 mod examples;
 mod verify;
@@ -51,6 +52,8 @@ on_each_kind! {
     admin::offsets_tail_and_leave_tell_what_is_there,
     examples::every_example_runs,
     borders::batch_borders_decide_nothing,
+    decisions::an_unknown_error_of_all_is_refused_and_a_replay_obeys,
+    decisions::a_request_without_an_end_is_cancelled_on_all_nodes_alike,
     answers::large_results_of_lists_come_in_parts,
     answers::refusals_say_where_and_why,
     effects::a_wrong_effect_is_found_within_one_heartbeat_and_named,

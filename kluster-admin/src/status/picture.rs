@@ -140,7 +140,7 @@ impl Drawn {
 
     fn state(&self) -> (String, Tone) {
         let Some(beat) = &self.heartbeat else { return ("never heard of".to_owned(), Tone::Bad) };
-        let text = show::state(&beat.state);
+        let text = show::doing(beat);
         if self.gone {
             return (format!("gone, was {text}"), Tone::Bad);
         }

@@ -105,11 +105,10 @@ fn trouble(node: &Drawn) -> Option<String> {
         NodeState::Ready | NodeState::CatchingUp => None,
         NodeState::Starting => Some(format!("voter {name} is starting: its own log says what it waits for")),
         NodeState::Stopped { .. } if beat.halt.is_some() => {
-            let state = show::state(&beat.state);
-            Some(format!("voter {name} is {state} and waits: kluster-admin errors shows for what"))
+            Some(format!("voter {name} {}: kluster-admin errors shows what to do", show::doing(beat)))
         }
         NodeState::Retrying { .. } | NodeState::Stopped { .. } => {
-            let state = show::state(&beat.state);
+            let state = show::doing(beat);
             Some(format!("voter {name} is {state}: kluster-admin tail errors --from beginning says why"))
         }
     }

@@ -200,12 +200,8 @@ fn error(value: Option<&[u8]>) -> Option<Words> {
 
 fn heartbeat(value: Option<&[u8]>) -> Option<Words> {
     let beat: Heartbeat = serde_json::from_slice(value?).ok()?;
-    let what = format!(
-        "{}, applied {}, chain {}",
-        show::state(&beat.state),
-        show::or_none(beat.applied),
-        show::or_none(beat.chain)
-    );
+    let what =
+        format!("{}, applied {}, chain {}", show::doing(&beat), show::or_none(beat.applied), show::or_none(beat.chain));
     let tone = if beat.state.is_live() { Tone::Plain } else { Tone::Warning };
     Some(Words { tone, ..words(&beat.node_id, show::first(&beat.instance_id, 8), what) })
 }

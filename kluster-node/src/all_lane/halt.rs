@@ -63,10 +63,12 @@ impl AllLane {
         tracing::warn!(node = %self.node, %offset, round, code = halt.code, "waiting for a decision");
         let state = NodeState::Stopped { offset, round, code: halt.code.clone() };
         self.status.halts(Some(halt.clone()), state);
-        let decided = self.decided(held, offset, drain).await;
-        if !decided {
-            let fault = Fault::Unknown(Cause::new(halt.code, halt.message));
-            return Err(Stopped { offset, fault });
+        if !self.decided(held, offset, drain).await {
+            // What is held back is no trouble of this node's.
+            return match halt.is_hold() {
+                true => Ok(false),
+                false => Err(Stopped { offset, fault: Fault::Unknown(waiting(halt)) }),
+            };
         }
         self.status.halts(None, NodeState::CatchingUp);
         retry.begin_again();
@@ -214,6 +216,13 @@ impl AllLane {
             ))),
         }
     }
+}
+
+/// What a node that ends while it waits says of it.
+fn waiting(halt: Halt) -> Cause {
+    let message =
+        format!("{}; the node waited there for a decision and will wait again: see kluster-admin errors", halt.message);
+    Cause::new(halt.code, message)
 }
 
 fn server_lost(offset: Offset) -> Cause {

@@ -98,6 +98,29 @@ fn what_all_live_voters_say_alike_is_decided() {
 }
 
 #[test]
+fn one_voter_alone_decides_for_itself() {
+    let mut alone = council(&[(stopped("n1", 0, "54000"), false)]);
+    alone.membership = Membership { version: 1, voters: vec!["n1".into()], observers: Vec::new() };
+    assert_eq!(judge(&alone, &Decisions::default()), error(0, "54000", &["n1"]));
+}
+
+#[test]
+fn a_live_node_that_has_not_joined_is_not_asked_by_the_rule_but_by_a_person() {
+    let mut met = live(["n1", "n2", "n3"].map(|node| stopped(node, 0, "54000")));
+    // Wherever it is: before the offset, or beyond it.
+    for applied in [BEFORE, 9] {
+        met.voices.insert("new".into(), Voice { heartbeat: beat("new", applied), gone: false });
+        assert_eq!(judge(&met, &Decisions::default()), error(0, "54000", &["n1", "n2", "n3"]));
+    }
+    let wish = || Wish { offset: N, ruling: Ruling::Error, without: Vec::new(), by: "me".into() };
+    let refused = met.resolve(&Decisions::default(), wish()).unwrap_err();
+    assert!(refused.contains("new applied offset 7"), "{refused}");
+    met.voices.insert("new".into(), Voice { heartbeat: beat("new", BEFORE), gone: false });
+    let refused = met.resolve(&Decisions::default(), wish()).unwrap_err();
+    assert!(refused.contains("new is up and does not wait at offset 7"), "{refused}");
+}
+
+#[test]
 fn one_node_that_fails_alone_waits_and_nothing_is_decided() {
     let open = Decisions::default();
     let alone = live([stopped("n1", 0, "57P01"), beat("n2", 9), beat("n3", BEFORE)]);

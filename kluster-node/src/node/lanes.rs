@@ -325,11 +325,12 @@ impl Lanes {
 
     /// The ALL lane has stopped. Reads go on over the consistent prefix, unless this node alone is at fault; the node stays up to be asked why.
     async fn stopped(mut self, stopped: Stopped, drain: CancellationToken) -> Result<(), NodeError> {
-        if self.status.now().halt.is_none() {
-            self.status.is(state(&stopped));
-        }
         if matches!(stopped.fault, Fault::Fatal(_)) {
+            // No decision mends it, so it waits for none any more.
+            self.status.halts(None, state(&stopped));
             self.one.1.cancel();
+        } else if self.status.now().halt.is_none() {
+            self.status.is(state(&stopped));
         }
         drain.cancelled().await;
         finish(&mut self.answers).await;

@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// At most this many reads of ONE at once, in each node.
 const MAX_READS: usize = 4;
+/// Where people see what waits for them.
+const ERRORS: &str = "`kluster-admin errors` shows what to do";
 /// Whoever waits for nodes is told so often what for.
 const STILL: Duration = Duration::from_secs(3);
 
@@ -255,15 +257,30 @@ fn has_joined(now: &Now, names: &[NodeId]) -> bool {
     now.state == NodeState::Ready && names.iter().all(|name| now.membership.voters.contains(name))
 }
 
-/// Why a node does not go on, if so.
+/// Why a node does not go on, if so. One that waits for a decision goes on by it.
 fn stopped(now: &Now) -> Option<String> {
     match &now.state {
+        _ if !now.has_stopped() => None,
         NodeState::Stopped { offset, code, .. } if code == DIVERGED => Some(format!(
             "stopped at offset {offset} ({code}): its data are not what the others hold; empty its database, and it refills from the log"
         )),
         NodeState::Stopped { offset, code, .. } => Some(format!("stopped at offset {offset} ({code})")),
         _ => None,
     }
+}
+
+/// What a node waits for that people decide, and where they see it; or why it tries again.
+fn trouble(now: &Now) -> Option<String> {
+    let (offset, code) = match (&now.halt, &now.state) {
+        (Some(halt), _) if halt.is_hold() => {
+            let offset = halt.offset;
+            return Some(format!("holds offset {offset} back until it is decided whether it is cancelled: {ERRORS}"));
+        }
+        (Some(halt), _) => (halt.offset, &halt.code),
+        (None, NodeState::Retrying { code, .. }) => return Some(format!("tries again ({code}): the others go on")),
+        (None, _) => return None,
+    };
+    Some(format!("waits for a decision at offset {offset} ({code}): {ERRORS}"))
 }
 
 /// Waits until this node does not go on; who, and why.
@@ -279,38 +296,35 @@ async fn stops(node: &Running) -> String {
 }
 
 fn words(now: &Now) -> String {
-    let doing = kluster_node::http::word(&now.state);
+    let doing = trouble(now).unwrap_or_else(|| kluster_node::http::word(&now.state).to_owned());
     match now.applied {
         Some(applied) => format!("{doing}, offset {applied} is applied"),
-        None => doing.to_owned(),
+        None => doing,
     }
 }
 
 /// What a person is told of one node while it serves.
 async fn watch(id: &NodeId, status: Status) {
     let mut changes = status.watch();
-    let mut well = true;
+    let mut told = None;
     loop {
         let now = changes.borrow_and_update().clone();
-        match (&now.state, well) {
-            (NodeState::Stopped { .. }, _) => {
-                let why = stopped(&now).unwrap_or_default();
-                return eprintln!(
-                    "kluster: {id} {why}: the others go on. `kluster-admin tail` shows the reason; mend it and start again"
-                );
-            }
-            (NodeState::Retrying { code, .. }, true) => {
-                eprintln!("kluster: {id} tries again ({code}): the others go on");
-                well = false;
-            }
-            (NodeState::Ready, false) => {
-                eprintln!("kluster: {id} is well again");
-                well = true;
-            }
+        if let Some(why) = stopped(&now) {
+            return eprintln!(
+                "kluster: {id} {why}: the others go on. `kluster-admin tail` shows the reason; mend it and start again"
+            );
+        }
+        let trouble = trouble(&now);
+        match &trouble {
+            Some(trouble) if told.as_ref() != Some(trouble) => eprintln!("kluster: {id} {trouble}"),
+            None if told.is_some() && now.state == NodeState::Ready => eprintln!("kluster: {id} is well again"),
             _ => {}
         }
-        let state = now.state;
-        if changes.wait_for(|now| now.state != state).await.is_err() {
+        if trouble.is_some() || now.state == NodeState::Ready {
+            told = trouble;
+        }
+        let (state, halt) = (now.state, now.halt);
+        if changes.wait_for(|now| now.state != state || now.halt != halt).await.is_err() {
             return;
         }
     }
@@ -324,4 +338,33 @@ fn still_counts(node: &NodeId, plan: &Plan) -> KlusterError {
         count + plan.absent.len(),
         absent.join(" ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kluster_protocol::{HELD, Halt, Offset};
+
+    fn now(code: &str, waits: bool) -> Now {
+        let (offset, round, status) = (Offset::new(7), 0, Status::default());
+        let (message, request_id) = (String::new(), String::new());
+        let halt = Halt { offset, round, code: code.into(), message, request_id, since_ms: 0 };
+        status.halts(waits.then_some(halt), NodeState::Stopped { offset, round, code: code.into() });
+        status.now()
+    }
+
+    #[test]
+    fn held_waiting_and_stopped_are_told_apart() {
+        let held = now(HELD, true);
+        assert_eq!(stopped(&held), None);
+        let words =
+            "holds offset 7 back until it is decided whether it is cancelled: `kluster-admin errors` shows what to do";
+        assert_eq!(trouble(&held).unwrap(), words);
+        let waits = now("54000", true);
+        assert_eq!(stopped(&waits), None);
+        let words = "waits for a decision at offset 7 (54000): `kluster-admin errors` shows what to do";
+        assert_eq!(trouble(&waits).unwrap(), words);
+        let ended = now("54000", false);
+        assert_eq!((stopped(&ended).unwrap().as_str(), trouble(&ended)), ("stopped at offset 7 (54000)", None));
+    }
 }

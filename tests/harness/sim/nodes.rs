@@ -9,9 +9,9 @@ use kluster_node::all_lane::BatchLimit;
 use kluster_node::check::CheckEvery;
 use kluster_node::dbms::Dbms;
 use kluster_node::node::{Node, NodeSettings};
-use kluster_node::status::Status;
+use kluster_node::status::{Now, Status};
 use kluster_node::step::Steps;
-use kluster_protocol::{MAX_BATCH, NodeState};
+use kluster_protocol::MAX_BATCH;
 use rand::RngExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -174,5 +174,5 @@ impl Seat {
 /// It has stopped, and not to wait for a decision.
 async fn stops(status: &Status) {
     let mut watch = status.watch();
-    let _ = watch.wait_for(|now| matches!(now.state, NodeState::Stopped { .. }) && now.halt.is_none()).await;
+    let _ = watch.wait_for(Now::has_stopped).await;
 }
