@@ -9,16 +9,16 @@ use kluster_tests::cluster::{Cluster, Database, Kind, PATIENCE};
 use kluster_tests::scripts::Answers;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-async fn send(cluster: &Cluster, id: &str, sql: &str) -> Offset {
+pub async fn send(cluster: &Cluster, id: &str, sql: &str) -> Offset {
     let request = json!({"messageId": id, "clientId": "test", "sqlString": sql});
     cluster.log().append(Topic::All, None, NewRecord::of(request.to_string())).await.expect("ALL takes it").offset
 }
 
 /// Waits until `nodes` nodes have answered `id` alike: refused with `code`, or OK. What one of them says.
-async fn answered(answers: &mut Answers, id: &str, nodes: usize, code: Option<&str>) -> String {
+pub async fn answered(answers: &mut Answers, id: &str, nodes: usize, code: Option<&str>) -> String {
     let given = answers.of(id, nodes).await;
     let last: Vec<_> = given.values().filter_map(|parts| parts.last()).collect();
     for answer in &last {
@@ -31,13 +31,13 @@ async fn answered(answers: &mut Answers, id: &str, nodes: usize, code: Option<&s
 /// The third node begins again with an empty database, and comes to the chain and the tables of the others.
 async fn replays(cluster: &mut Cluster, kind: Kind) {
     let end = cluster.caught_up().await;
-    let before = cluster.heartbeats_until(|beats| beats.len() == 3).await["n3"].instance_id.clone();
     let node = &mut cluster.nodes[2];
     node.kill();
+    let killed_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_millis() as u64;
     node.empty(Database::create(kind).await);
     node.restart(&[]);
     // What it said before it was emptied is on NODES still.
-    let again = |beat: &Heartbeat| beat.instance_id != before && beat.applied >= Some(end);
+    let again = |beat: &Heartbeat| beat.at_ms >= killed_ms && beat.applied >= Some(end);
     let level = |beats: &BTreeMap<String, Heartbeat>| {
         beats.get("n3").is_some_and(|beat| again(beat) && beat.applied == beats["n1"].applied)
     };
