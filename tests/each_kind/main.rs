@@ -1,5 +1,5 @@
 //! What holds on every kind of database alike, each on a real cluster of three nodes: the operator's tool, the examples of the client, batches cut
-//! anywhere, answers, wrong effects, and checks.
+//! anywhere, answers, wrong effects, checks, requests that nobody can execute, and nodes that fail alone.
 
 #![cfg(test)]
 
@@ -9,6 +9,7 @@ mod borders;
 mod decisions;
 mod effects;
 mod examples;
+mod faulty;
 mod verify;
 
 use kluster_test_servers::require;
@@ -54,6 +55,7 @@ on_each_kind! {
     borders::batch_borders_decide_nothing,
     decisions::an_unknown_error_of_all_is_refused_and_a_replay_obeys,
     decisions::a_request_without_an_end_is_cancelled_on_all_nodes_alike,
+    faulty::one_node_with_a_full_disk_waits_and_the_others_go_on,
     answers::large_results_of_lists_come_in_parts,
     answers::refusals_say_where_and_why,
     effects::a_wrong_effect_is_found_within_one_heartbeat_and_named,

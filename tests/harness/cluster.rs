@@ -9,6 +9,7 @@ mod own_log;
 mod plain_load;
 mod process;
 mod relay;
+mod small_disk;
 
 pub use database::{Database, Kind};
 pub use load::Load;
@@ -16,6 +17,7 @@ pub use own_log::{copy_directory, readyz};
 pub use plain_load::load_past_kluster;
 pub use process::{NodeProcess, binary, signal};
 pub use relay::Relay;
+pub use small_disk::SmallDisk;
 
 use kluster_client::{Client, Options};
 use kluster_log::{Log, LogSettings, TopicSettings};

@@ -5,7 +5,7 @@ use kluster_test_servers::{
     shared_postgres,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The kinds of database.
@@ -55,14 +55,32 @@ impl Database {
 
     /// Creates one on a server of its own with these settings, which the test may disturb. The server lives as long as the test process.
     pub async fn create_private(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::create_private_in(None, kind, settings).await
+    }
+
+    /// Creates one whose files, and those of its server, lie in this directory.
+    pub async fn create_in(directory: &Path, kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => {
+                let directory = tempfile::tempdir_in(directory).expect("a directory can be created");
+                Self::Sqlite(directory.path().join("node.db"), Arc::new(directory))
+            }
+            kind => Self::create_private_in(Some(directory), kind, &[]).await,
+        }
+    }
+
+    async fn create_private_in(directory: Option<&Path>, kind: Kind, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let directory = directory.map(Path::to_path_buf);
         match kind {
             Kind::Postgres => {
-                let server = PostgresServer::start_with(PostgresOptions { settings, ..Default::default() }).await;
+                let server =
+                    PostgresServer::start_with(PostgresOptions { settings, directory, ..Default::default() }).await;
                 Self::on_postgres(Box::leak(Box::new(server.expect("PostgreSQL starts")))).await
             }
             Kind::MariaDb => {
-                let server = MariaDbServer::start_with(MariaDbOptions { settings, ..Default::default() }).await;
+                let server =
+                    MariaDbServer::start_with(MariaDbOptions { settings, directory, ..Default::default() }).await;
                 Self::on_mariadb(Box::leak(Box::new(server.expect("MariaDB starts")))).await
             }
             Kind::Sqlite => panic!("SQLite has no server"),
@@ -110,6 +128,29 @@ impl Database {
             Self::Postgres(server, _) => server.restart().await.expect("PostgreSQL comes back"),
             Self::MariaDb(server, _) => server.restart().await.expect("MariaDB comes back"),
             Self::Sqlite(..) => panic!("SQLite has no server"),
+        }
+    }
+
+    /// Ends every session of its node, as an administrator does; how many there were.
+    pub async fn end_sessions(&self) -> usize {
+        match self {
+            Self::Postgres(server, name) => {
+                let ended = format!(
+                    "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = '{name}' and backend_type = 'client backend'"
+                );
+                let count = server.sql("postgres", &ended).await.expect("psql runs");
+                count.trim().parse().expect("a count is a number")
+            }
+            Self::MariaDb(server, name) => {
+                let ids = format!("select id from information_schema.processlist where db = '{name}'");
+                let ids = server.sql("mysql", &ids).await.expect("mariadb runs");
+                for id in ids.lines() {
+                    // A session that has ended meanwhile is none that can be killed.
+                    let _ = server.sql("mysql", &format!("kill {id}")).await;
+                }
+                ids.lines().count()
+            }
+            Self::Sqlite(..) => panic!("SQLite has no sessions that others could end"),
         }
     }
 

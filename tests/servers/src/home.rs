@@ -13,7 +13,16 @@ const LONGEST_TEMPORARY_PATH: usize = 60;
 
 /// A new, empty directory that belongs to the account. The server's watchdog removes it.
 pub(crate) fn make(prefix: &str, account: Option<Account>) -> Result<PathBuf, ServerError> {
-    let base = temporary_directory(account.is_some());
+    make_in(None, prefix, account)
+}
+
+/// The same, in this directory; None: in the machine's temporary directory.
+pub(crate) fn make_in(
+    directory: Option<&Path>,
+    prefix: &str,
+    account: Option<Account>,
+) -> Result<PathBuf, ServerError> {
+    let base = directory.map_or_else(|| temporary_directory(account.is_some()), Path::to_path_buf);
     let home = tempfile::Builder::new()
         .prefix(prefix)
         .tempdir_in(&base)

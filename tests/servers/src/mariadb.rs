@@ -41,6 +41,8 @@ pub struct MariaDbOptions {
     pub fsync: bool,
     /// Further settings, by their names in my.cnf; they win.
     pub settings: Vec<(String, String)>,
+    /// Where its files lie, such as a small file system; None (the default): the machine's temporary directory. A server in a container has its own.
+    pub directory: Option<PathBuf>,
 }
 
 impl MariaDbOptions {
@@ -76,7 +78,7 @@ impl MariaDbServer {
         let account = Account::unprivileged(&["mysql", "nobody"])?;
         let template = template(account).await?;
         let (server, port) = LocalServer::start(1, async |port| {
-            let home = home::make("kluster-mariadb-", account)?;
+            let home = home::make_in(options.directory.as_deref(), "kluster-mariadb-", account)?;
             template.copy_to(&home)?;
             let file = write_settings(&home, local_settings(port, &home).into_iter().chain(common_settings(options)))?;
             Ok(Launch {

@@ -32,6 +32,8 @@ pub struct PostgresOptions {
     pub fsync: bool,
     /// Further settings, by their names in postgresql.conf; they win.
     pub settings: Vec<(String, String)>,
+    /// Where its files lie, such as a small file system; None (the default): the machine's temporary directory. A server in a container has its own.
+    pub directory: Option<PathBuf>,
 }
 
 /// A running PostgreSQL. Dropped, it is gone with all its data.
@@ -58,7 +60,7 @@ impl PostgresServer {
         let account = Account::unprivileged(&["postgres", "nobody"])?;
         let template = template(&bin, account).await?;
         let (server, port) = LocalServer::start(1, async |port| {
-            let home = home::make("kluster-postgres-", account)?;
+            let home = home::make_in(options.directory.as_deref(), "kluster-postgres-", account)?;
             template.copy_to(&home)?;
             let mut command = vec![bin.join("postgres").into(), "-D".into(), home.join(DATA).into()];
             for (name, value) in local_settings(port, &home).into_iter().chain(common_settings(options)) {
