@@ -15,7 +15,7 @@ const WORKS: &str = "works";
 const NONE: &str = "–";
 
 fn page() -> String {
-    std::fs::read_to_string(root().join("docs/kafka-clients.md")).unwrap()
+    std::fs::read_to_string(root().join("docs/kafka-clients.md")).expect("the page is there")
 }
 
 /// The rows of a section's table, cell by cell, without backticks.
@@ -23,7 +23,7 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     let page = page();
     let (_, section) =
         page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading:?}"));
-    let lines = section.split("\n## ").next().unwrap().lines();
+    let lines = section.split("\n## ").next().unwrap_or_default().lines();
     let rows = lines.filter(|line| line.starts_with("| ") && !line.starts_with("| ---")).skip(1);
     rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned()).collect())
         .collect()
@@ -34,7 +34,7 @@ async fn kafkas_tools_end_as_documented() {
     require!(Kafka, KafkaTools);
     let server = shared_kafka().await.bootstrap();
     let name = new_name("tools");
-    let path = format!("{}:{}", root().join("scripts/kafka/bin").display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", root().join("scripts/kafka/bin").display(), std::env::var("PATH").expect("a PATH"));
     let rows = rows("Kafka's own tools");
     let alike = rows.iter().filter(|row| row[1] == row[2]).count();
     let counted = format!("{alike} of the {} command lines end alike", rows.len());
@@ -90,7 +90,7 @@ impl Program {
             panic!("docs/kafka-clients.md has no row for {}", self.client)
         };
         let [_, version, _, newer, transactions] = &row[..] else { panic!("five cells: {row:?}") };
-        let pins = std::fs::read_to_string(root().join(self.pinned_in)).unwrap();
+        let pins = std::fs::read_to_string(root().join(self.pinned_in)).expect("the pins are there");
         assert!(pins.contains(version.as_str()), "{}: {version} is not the version in {}", self.client, self.pinned_in);
         if let Some(gone) = self.command.iter().find(|part| part.starts_with(".cache") && !root().join(part).exists()) {
             let why = format!("there is no {gone}: run scripts/setup (make setup)");
