@@ -3,7 +3,9 @@
 use crate::output::{Format, Output};
 use kluster_log::{Log, MemoryLog, NewRecord};
 use kluster_node::report::Clock;
-use kluster_protocol::{Came, Chain, ChainPoint, Heartbeat, Membership, NodeId, NodeState, Offset, RecordHash, Topic};
+use kluster_protocol::{
+    Came, Chain, ChainPoint, EffectsReport, Heartbeat, Membership, NodeId, NodeState, Offset, RecordHash, Topic,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -113,6 +115,11 @@ impl Node {
 
     pub(crate) fn window(mut self, window: u64) -> Self {
         self.0.window = Some(window);
+        self
+    }
+
+    pub(crate) fn effects(mut self, effects: EffectsReport) -> Self {
+        self.0.effects = Some(effects);
         self
     }
 

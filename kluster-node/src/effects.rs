@@ -225,6 +225,7 @@ impl Trail {
             means: counted.means,
             since: counted.since,
             after,
+            running: after.map_or(Some(Effects::NONE), |after| self.at(after))?,
             through,
             each,
         })

@@ -106,9 +106,26 @@ async fn metrics(State(asked): State<Asked>) -> impl IntoResponse {
         "How often a batch of ONE could not be decoded.",
         now.reads_undecodable,
     );
+    let effects = asked.status.effects().report();
+    let counted = effects.as_ref().and_then(|effects| effects.at).map_or(0, |at| at.get());
+    figure("effects_offset", "gauge", "Effects of requests are known up to this offset.", counted);
     figure("membership_version", "gauge", "Rises with each change of members.", now.membership.version);
     figure("voters", "gauge", "Nodes whose answers count.", now.membership.voters.len() as u64);
+    if let Some(effects) = effects {
+        let (compared, how) = (u8::from(effects.means.compares()), escaped(&effects.how()));
+        let _ = writeln!(
+            text,
+            "# HELP kluster_effects_compared 1 while the rows that requests change are compared with the other nodes'.\n# TYPE kluster_effects_compared gauge\nkluster_effects_compared{{node=\"{node}\",means=\"{}\",how=\"{how}\"}} {compared}",
+            effects.means.as_str()
+        );
+    }
     text
+}
+
+/// A label's value as Prometheus reads it
+/// (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// The one word for a state.

@@ -380,6 +380,20 @@ impl EffectsReport {
         Self { why: Some(why.into()), ..Self::of(&RunningEffects::begin(EffectsMeans::None, None)) }
     }
 
+    /// How this node's effects are compared, in words: `by the server's log`, `not compared: WHY`.
+    pub fn how(&self) -> String {
+        match self.means {
+            EffectsMeans::Transaction => "in the chain".to_owned(),
+            EffectsMeans::Wrapped => "by the rows that statements return".to_owned(),
+            EffectsMeans::Decoded | EffectsMeans::Binlog => "by the server's log".to_owned(),
+            EffectsMeans::None => match &self.why {
+                Some(why) => format!("not compared: {why}"),
+                None => "not compared".to_owned(),
+            },
+            EffectsMeans::Unknown => "by means that this version does not know".to_owned(),
+        }
+    }
+
     /// The running digests in it, the oldest offset first.
     pub fn digests(&self) -> impl Iterator<Item = EffectsPoint> {
         let newest = self.at.zip(self.running).map(|(offset, running)| EffectsPoint { offset, running });

@@ -39,6 +39,8 @@ async fn health_readiness_and_figures_follow_the_node() {
         "kluster_holes_total{node=\"n1\"} 3".to_owned(),
         "kluster_voters{node=\"n1\"} 1".to_owned(),
         "# TYPE kluster_holes_total counter".to_owned(),
+        format!("kluster_effects_offset{{node=\"n1\"}} {at}"),
+        "kluster_effects_compared{node=\"n1\",means=\"transaction\",how=\"in the chain\"} 1".to_owned(),
     ] {
         assert!(figures.lines().any(|line| line == figure), "{figure} is missing in\n{figures}");
     }

@@ -85,7 +85,22 @@ impl Picture {
         }
         output.line(&verdict.text, verdict.tone())?;
         verdict.troubles.iter().try_for_each(|trouble| output.line(trouble, Tone::Warning))?;
+        self.effects().try_for_each(|(line, tone)| output.line(&line, tone))?;
         self.running().try_for_each(|line| output.line(&line, Tone::Warning))
+    }
+
+    /// How effects are compared, and by whom.
+    fn effects(&self) -> impl Iterator<Item = (String, Tone)> {
+        let mut by: BTreeMap<(bool, String), Vec<&str>> = BTreeMap::new();
+        for node in self.nodes.iter().filter(|node| !node.gone) {
+            if let Some(report) = node.heartbeat.as_ref().and_then(|beat| beat.effects.as_ref()) {
+                by.entry((!report.means.compares(), report.how())).or_default().push(node.name.as_str());
+            }
+        }
+        by.into_iter().map(|((open, how), names)| match open {
+            false => (format!("effects are compared {how}: {}", names.join(", ")), Tone::Plain),
+            true => (format!("{}: effects {how}", names.join(", ")), Tone::Warning),
+        })
     }
 
     /// What nodes have been executing for some time.
@@ -184,6 +199,14 @@ impl Drawn {
             "lag": lag,
             "chain": heartbeat.and_then(|beat| beat.chain),
             "agreement": agreement,
+            "effects": heartbeat.and_then(|beat| beat.effects.as_ref()).map(|effects| json!({
+                "means": effects.means,
+                "how": effects.how(),
+                "since": effects.since,
+                "at": effects.at,
+                "running": effects.running,
+                "differsAt": effects.differs_at,
+            })),
             "dbms": heartbeat.map(|beat| &beat.dbms),
             "dbmsVersion": heartbeat.map(|beat| &beat.dbms_version),
             "version": heartbeat.map(|beat| &beat.version),

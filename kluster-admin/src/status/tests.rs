@@ -1,7 +1,7 @@
 use super::*;
 use crate::fixture::{Cluster, START_MS, Written, astray, chain, members, node};
 use crate::output::Format;
-use kluster_protocol::{Halt, Membership, NodeState, Offset, Running};
+use kluster_protocol::{EffectsMeans, EffectsReport, Halt, Membership, NodeState, Offset, Running, RunningEffects};
 
 async fn status(cluster: &Cluster, format: Format) -> (Written, Result<(), AdminError>) {
     let mut written = Written::default();
@@ -73,6 +73,47 @@ async fn a_node_that_stopped_because_it_differed_is_named_when_the_others_have_g
         written.data()
     );
     assert!(written.data().contains("stopped at 8, round 0 (diverged)"), "{}", written.data());
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_effects_are_compared_is_said_of_each_node() {
+    let cluster = Cluster::new();
+    cluster.fill(10).await;
+    let counted = |means| EffectsReport::of(&RunningEffects::begin(means, None));
+    let off = EffectsReport::none("the server writes no binary log: set log_bin = ON");
+    cluster.beat(&node("n1").applied(9).effects(counted(EffectsMeans::Binlog))).await;
+    cluster.beat(&node("n2").applied(9).effects(counted(EffectsMeans::Binlog))).await;
+    cluster.beat(&node("n3").applied(9).effects(off)).await;
+    let (written, ended) = status(&cluster, Format::Table).await;
+    ended.unwrap();
+    let end = "
+3 voters, one chain at offset 9
+effects are compared by the server's log: n1, n2
+n3: effects not compared: the server writes no binary log: set log_bin = ON
+";
+    assert!(written.data().ends_with(end), "{}", written.data());
+    let json = status(&cluster, Format::Json).await.0.json();
+    let said = |n: usize| (json["nodes"][n]["effects"]["means"].clone(), json["nodes"][n]["effects"]["how"].clone());
+    assert_eq!(said(0), ("binlog".into(), "by the server's log".into()));
+    assert_eq!(said(2), ("none".into(), "not compared: the server writes no binary log: set log_bin = ON".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stopped_for_its_effects_is_named_with_the_offset() {
+    let cluster = Cluster::new();
+    cluster.fill(600).await;
+    let stopped = NodeState::Stopped { offset: Offset::new(8), round: 0, code: "diverged".into() };
+    let effects = EffectsReport::of(&RunningEffects::begin(EffectsMeans::Wrapped, None));
+    let effects = EffectsReport { differs_at: Some(Offset::new(5)), ..effects };
+    cluster.beat(&node("n1").applied(599)).await;
+    cluster.beat(&node("n2").applied(7).effects(effects).state(stopped)).await;
+    cluster.beat(&node("n3").applied(599)).await;
+    let (written, ended) = status(&cluster, Format::Json).await;
+    assert_eq!(ended.unwrap_err().exit_code(), 3);
+    let json = written.json();
+    let text =
+        "n2 stopped because its data are not those of the others: the request at offset 5 changed other rows there";
+    assert_eq!((&json["text"], &json["nodes"][1]["effects"]["differsAt"]), (&text.into(), &5.into()));
 }
 
 #[tokio::test(start_paused = true)]

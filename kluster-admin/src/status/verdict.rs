@@ -85,8 +85,16 @@ fn has_differed(node: &Drawn) -> bool {
 }
 
 fn quarantine(picture: &Picture) -> String {
-    let who = picture.nodes.iter().filter(|node| has_differed(node)).map(|node| node.name.clone());
-    format!("{} stopped because its data are not those of the others", names(&who.collect::<Vec<_>>()))
+    let stopped = || picture.nodes.iter().filter(|node| has_differed(node));
+    let who: Vec<NodeId> = stopped().map(|node| node.name.clone()).collect();
+    let effects = stopped().filter_map(|node| node.heartbeat.as_ref()?.effects.as_ref());
+    match effects.filter_map(|effects| effects.differs_at).min() {
+        None => format!("{} stopped because its data are not those of the others", names(&who)),
+        Some(at) => format!(
+            "{} stopped because its data are not those of the others: the request at offset {at} changed other rows there",
+            names(&who)
+        ),
+    }
 }
 
 /// Why a voter's answers can't be expected. Observers are not awaited, and who left is no longer expected.

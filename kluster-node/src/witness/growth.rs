@@ -57,6 +57,11 @@ impl Growth {
         self.base.max(ours).max(theirs)
     }
 
+    /// Whether these are the running digests of two that changed the same rows.
+    pub fn agree(&self, ours: Effects, theirs: Effects) -> bool {
+        self.ahead == Some(ours - theirs)
+    }
+
     /// Where the two agree and where they first differ, and what each has there.
     pub fn shared(&mut self, ours: &EffectsTrail, theirs: &EffectsReport) -> (Shared, Option<(Said, Said)>) {
         let (mut shared, mut said) = (Shared::default(), None);

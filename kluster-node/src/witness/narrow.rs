@@ -7,9 +7,10 @@
 //!
 //! Invariants
 //! 1. Only what the present run of another node published is compared, and only while both count as they did.
-//! 2. An offset is named only where both details reach back to an offset at which the two agreed: so it is the first.
+//! 2. An offset is named only where both details reach back to an offset at which the two agreed, by heartbeats or by the details: so it is the first.
 //! 3. A range is published once: no node replies to a reply.
 
+use super::finding::Differing;
 use super::{Finding, Other, Witness};
 use crate::status::Status;
 use kluster_protocol::{EffectsDetail, NodeId, Offset};
@@ -47,19 +48,25 @@ impl Witness {
     pub(super) fn first(&self, name: &NodeId, status: &Status) -> Option<Offset> {
         let other = self.others.get(name)?;
         let (base, at) = (other.base(), other.by_effects.differs?.at);
-        let theirs = self.detail_of(name, other).filter(|detail| detail.after <= base)?;
-        let ours = status.effects().detail(&self.run, base, at).filter(|detail| detail.after <= base)?;
-        ours.first_difference(theirs)
+        let (theirs, ours) = (self.detail_of(name, other)?, status.effects().detail(&self.run, base, at)?);
+        let start = theirs.after.max(ours.after);
+        let agreed = start <= base || other.growth.agree(ours.running_at(start)?, theirs.running_at(start)?);
+        agreed.then(|| ours.first_difference(theirs))?
     }
 
-    /// A voter that differs by its effects has not published their detail yet, and may.
-    pub fn awaits_detail(&self, finding: &Finding) -> bool {
-        finding.first.is_none()
-            && finding.differing.iter().any(|differing| {
-                self.others.get(&differing.node).is_some_and(|other| {
-                    other.by_effects.differs.is_some() && self.detail_of(&differing.node, other).is_none()
-                })
-            })
+    /// A voter that differs may still say by which offset on its effects do: it has not published their detail, or what it said of its effects so far ends
+    /// before the difference.
+    pub fn awaits_detail(&self, finding: &Finding, status: &Status) -> bool {
+        let may = |differing: &Differing| {
+            let Some(other) = self.others.get(&differing.node).filter(|other| other.says_effects(status)) else {
+                return false;
+            };
+            match other.by_effects.differs {
+                Some(_) => self.detail_of(&differing.node, other).is_none(),
+                None => other.by_effects.agreed < Some(differing.difference.at),
+            }
+        };
+        finding.first.is_none() && finding.differing.iter().any(may)
     }
 
     fn detail_of(&self, name: &NodeId, other: &Other) -> Option<&EffectsDetail> {

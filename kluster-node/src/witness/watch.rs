@@ -260,6 +260,10 @@ impl Watch {
         if let Some(found) = self.judge_chains(follows).await {
             return Some(Found::Chain(found));
         }
+        if self.names_until.is_some() {
+            // It stops in a moment, and says more then.
+            return None;
+        }
         let difference = self.checks.judge(&self.witness, &self.status, Instant::now())?;
         if difference.stops {
             return Some(Found::Tables(difference));
@@ -272,12 +276,12 @@ impl Watch {
         let now = Instant::now();
         let (open, finding) = match self.witness.judge(&self.status, now) {
             Verdict::Agrees => {
-                self.said = None;
+                (self.said, self.names_until) = (None, None);
                 return None;
             }
             Verdict::Stop(finding) => {
                 let until = *self.names_until.get_or_insert(now + NAMED_WITHIN);
-                let waits = follows && now < until && self.witness.awaits_detail(&finding);
+                let waits = follows && now < until && self.witness.awaits_detail(&finding, &self.status);
                 return (!waits).then_some(finding);
             }
             Verdict::Open(finding) => (true, finding),

@@ -25,6 +25,8 @@ pub struct EffectsDetail {
     /// The range begins behind this offset; absent: at the log's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Offset>,
+    /// The running digest where the range begins.
+    pub running: Effects,
     /// The range ends with this offset.
     pub through: Offset,
     /// Each offset that had effects, and which, in rising order.
@@ -38,6 +40,13 @@ impl EffectsDetail {
     /// The key of such a record of `node`: no node's own name, which holds no `/`.
     pub fn key(node: &NodeId) -> String {
         format!("{}/{node}", Kind::EFFECTS)
+    }
+
+    /// The running digest at an offset of the range, or where it begins; none: it is not in the range.
+    pub fn running_at(&self, offset: Option<Offset>) -> Option<Effects> {
+        let is_within = offset >= self.after && offset <= Some(self.through);
+        let up_to = self.each.iter().filter(|(at, _)| Some(*at) <= offset);
+        is_within.then(|| self.running + up_to.map(|(at, effects)| effects.placed(*at)).sum())
     }
 
     /// The first offset at which two nodes' effects differ, in the range that both publish; none: they are the same there.
@@ -66,6 +75,7 @@ mod tests {
             means: EffectsMeans::Binlog,
             since: None,
             after: after.map(at),
+            running: Effects::NONE,
             through: at(through),
             each: each.iter().map(|(offset, effects)| (at(*offset), Effects::from(*effects))).collect(),
         };
@@ -76,6 +86,12 @@ mod tests {
         assert_eq!(first(&published(None, 9, &[(1, 1), (2, 2), (3, 3), (5, 5)])), Some(2));
         assert_eq!(first(&published(Some(3), 9, &[(5, 5)])), None);
         assert_eq!(first(&published(None, 4, &[(1, 1), (3, 3)])), None);
+        let (one, running) = (published(Some(3), 9, &[(5, 5), (7, 7)]), |offset: u64| {
+            Effects::from(u128::from(offset)).placed(at(offset))
+        });
+        assert_eq!(one.running_at(Some(at(4))), Some(Effects::NONE));
+        assert_eq!(one.running_at(Some(at(7))), Some(running(5) + running(7)));
+        assert_eq!((one.running_at(None), one.running_at(Some(at(10)))), (None, None));
         assert_eq!(EffectsDetail::key(&ours.node_id), "effects/n1");
     }
 }

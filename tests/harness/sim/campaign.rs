@@ -81,6 +81,7 @@ fn wanted() -> Vec<String> {
     let crashes = Step::EACH.iter().filter(on_sqlite).map(|step| format!("crash at {step:?}"));
     let met = [
         "checks done",
+        "running digests compared with the model",
         "crash between steps",
         "crash while it appends to ALL",
         "crash while it appends to NODES",

@@ -3,6 +3,7 @@
 //! It shares no code with the node's admission, apply and dedupe: JSON is read by `serde_json` alone, SQL runs on a plain SQLite connection, and the
 //! rules of dedupe are written down a second time, from the words of the protocol.
 
+use super::effects::Model;
 use super::workload::REFUSED_BY_RULE;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
@@ -46,6 +47,8 @@ pub struct Replay {
     pub expected: BTreeMap<u64, Expected>,
     pub reads: HashMap<(u64, String), Selected>,
     pub tables: Tables,
+    /// What each request changed.
+    pub effects: Model,
     /// How often a request was known again, refused as another under the same id, or expired.
     pub seen_again: u64,
     pub reused: u64,
@@ -61,6 +64,7 @@ pub fn replay(log: &[Logged], window: u64, asked: &[(u64, String)], decided: BTr
         expected: BTreeMap::new(),
         reads: HashMap::new(),
         tables: BTreeMap::new(),
+        effects: Model::default(),
         seen_again: 0,
         reused: 0,
         expired: 0,
@@ -165,6 +169,8 @@ impl Replay {
         }
         match execute(database, &statements) {
             Ok(results) => {
+                let returned = statements.iter().zip(&results).map(|(sql, (_, rows))| (text(sql), rows.clone()));
+                self.effects.executed(database, record.offset, &returned.collect::<Vec<_>>());
                 Expected { request_id: id, code: None, results, repeats: None, took_effect: true, voters: Vec::new() }
             }
             Err(code) => refused(&id, &code),

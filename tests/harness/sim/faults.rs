@@ -111,10 +111,14 @@ pub enum Death {
     OrphanRollsBack,
 }
 
+/// A text, and what a node executes in its place, once somebody says so.
+pub type Bent = Arc<Mutex<Option<(&'static str, &'static str)>>>;
+
 /// Kills a node at its steps.
 pub struct Killer {
     pub node: String,
     pub ills: Ills,
+    pub bent: Bent,
     pub chance: Chance,
     pub counts: Counts,
     pub deaths: mpsc::UnboundedSender<Death>,
@@ -139,6 +143,14 @@ impl Watch for Killer {
             self.counts.met(format!("death: {death:?}"));
             let _ = self.deaths.send(death);
             std::future::pending::<()>().await;
+        })
+    }
+
+    fn bends(&self, text: &str) -> Option<String> {
+        let (told, done) = (*self.bent.lock().expect("never poisoned"))?;
+        (text == told).then(|| {
+            self.counts.met("executed something else");
+            done.to_owned()
         })
     }
 

@@ -1,7 +1,7 @@
 //! Nodes: keeps one simulated node running: starts it, lets it die, buries or keeps its session, and starts it again.
 
 use super::counts::Counts;
-use super::faults::{Chance, Death, Killer, Mortals};
+use super::faults::{Bent, Chance, Death, Killer, Mortals};
 use super::operator::Ills;
 use crate::inline;
 use kluster_log::{Log, MemoryLog};
@@ -38,6 +38,8 @@ pub struct Seat {
     pub stopped: Arc<Mutex<Option<String>>>,
     /// SQL that somebody runs on its database past Kluster, once; and ends the node for it.
     pub altered: Arc<(Mutex<Option<&'static str>>, Notify)>,
+    /// A text that the node executes in the place of another one.
+    pub bent: Bent,
 }
 
 impl Seat {
@@ -89,7 +91,8 @@ impl Seat {
         let (deaths, mut died) = mpsc::unbounded_channel();
         self.mortals.is_born(&self.name, deaths.clone());
         let (node, ills) = (self.name.clone(), self.ills.clone());
-        let killer = Killer { node, ills, chance: self.chance.clone(), counts: self.counts.clone(), deaths };
+        let bent = self.bent.clone();
+        let killer = Killer { node, ills, bent, chance: self.chance.clone(), counts: self.counts.clone(), deaths };
         let log = Log::memory(self.log.user(&self.name));
         let node = tokio::select! {
             biased;

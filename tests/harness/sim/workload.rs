@@ -114,10 +114,16 @@ pub fn next(rng: &mut StdRng, unique: &str) -> Op {
     }
 }
 
-/// Changes no row, and matches every account.
+/// Matches every account, and counts in a register that nobody else uses.
 pub fn touch_all() -> Body {
-    one("update account set balance = balance")
+    let statements = [TOUCH, "insert into register values (9, 1) on conflict (k) do update set v = v + 1"];
+    Body { statements: statements.map(|sql| (sql.to_owned(), Vec::new(), None)).to_vec(), list: true }
 }
+
+/// Changes no row, and matches every account.
+pub const TOUCH: &str = "update account set balance = balance";
+/// The same answer, and another row.
+pub const MISTOUCH: &str = "update account set balance = balance + (id = 0)";
 
 /// Moves money in one atomic list; the guard refuses an account that does not exist, the check one that would be overdrawn.
 fn transfer(rng: &mut StdRng) -> Body {

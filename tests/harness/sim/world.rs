@@ -41,15 +41,21 @@ pub fn simulate(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Fai
     in_its_own_time(seed, live(seed, directory, counts))
 }
 
-/// Lives through `seed`; once all is calm, the data of one node are altered behind its back: it must stop, and stay stopped, while the others go
-/// on and hold what the log says.
-pub fn simulate_altered(
-    seed: u64,
-    directory: &Path,
-    counts: &Counts,
-    alteration: &'static str,
-) -> Result<u64, Failure> {
-    in_its_own_time(seed, live_altered(seed, directory, counts, alteration))
+/// How one node goes astray, once all is calm.
+#[derive(Debug, Clone, Copy)]
+pub enum Astray {
+    /// This SQL is executed on its database behind its back; answers tell.
+    Answers(&'static str),
+    /// The same; only the rows that requests change tell.
+    Effects(&'static str),
+    /// It executes something else than the log says, and answers as the others.
+    Executes,
+}
+
+/// Lives through `seed`; once all is calm, one node goes astray: it must stop, name the first offset where its effects differ, and stay stopped, while
+/// the others go on and hold what the log says.
+pub fn simulate_astray(seed: u64, directory: &Path, counts: &Counts, how: Astray) -> Result<u64, Failure> {
+    in_its_own_time(seed, live_astray(seed, directory, counts, how))
 }
 
 fn in_its_own_time(seed: u64, life: impl Future<Output = Result<u64, Vec<String>>>) -> Result<u64, Failure> {
@@ -92,6 +98,7 @@ impl World {
                 status: Arc::default(),
                 stopped: Arc::default(),
                 altered: Arc::default(),
+                bent: Arc::default(),
             })
             .collect();
         log.on_append(faults::of_the_log(chance.clone(), counts.clone(), mortals.clone()));
@@ -126,7 +133,7 @@ async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<S
     }
     if findings.is_empty() {
         let told = told.lock().expect("never poisoned");
-        findings = check(&log, &seats, counts, |replay| clients::check(replay, &told, counts));
+        findings = check(&log, &seats, counts, |replay| clients::check(replay, &told, counts)).0;
     }
     match findings.is_empty() {
         true => Ok(fingerprint(&log)),
@@ -134,17 +141,17 @@ async fn live(seed: u64, directory: &Path, counts: &Counts) -> Result<u64, Vec<S
     }
 }
 
-async fn live_altered(
-    seed: u64,
-    directory: &Path,
-    counts: &Counts,
-    alteration: &'static str,
-) -> Result<u64, Vec<String>> {
+async fn live_astray(seed: u64, directory: &Path, counts: &Counts, how: Astray) -> Result<u64, Vec<String>> {
     let World { chance, log, mut seats, mut nodes, .. } = World::lived(seed, directory, counts).await;
     let place = chance.draw(|rng| rng.random_range(0..seats.len()));
     let calm = tokio::time::timeout(SETTLES, settle(&log, &seats)).await;
     let altered = seats.remove(place);
-    altered.alter(alteration);
+    match how {
+        Astray::Answers(sql) | Astray::Effects(sql) => altered.alter(sql),
+        Astray::Executes => {
+            *altered.bent.lock().expect("never poisoned") = Some((workload::TOUCH, workload::MISTOUCH));
+        }
+    }
     let differed = tokio::time::timeout(SETTLES, async {
         clients::ask_on(&log, &altered).await;
         // Started again and again, it must not serve.
@@ -164,7 +171,11 @@ async fn live_altered(
     findings.extend(served_again(&log, &altered.name));
     if findings.is_empty() {
         // Who trusted the one node was told what that node held: clients are not asked here.
-        findings = check(&log, &seats, counts, |_| Vec::new());
+        let (found, replay) = check(&log, &seats, counts, |_| Vec::new());
+        findings = found;
+        if matches!(how, Astray::Effects(_) | Astray::Executes) {
+            findings.extend(replay.effects.named(&log, counts, &altered.name));
+        }
     }
     match findings.is_empty() {
         true => Ok(fingerprint(&log)),
@@ -212,7 +223,7 @@ fn check(
     seats: &[Seat],
     counts: &Counts,
     clients: impl FnOnce(&checker::Replay) -> Vec<String>,
-) -> Vec<String> {
+) -> (Vec<String>, checker::Replay) {
     let mut findings = Vec::new();
     let logged: Vec<Logged> = log
         .records(Topic::All, 0)
@@ -248,6 +259,7 @@ fn check(
     findings.extend(answers_of_all(&replay, &responses, seats));
     findings.extend(answers_of_one(&replay, &responses, &asked, counts));
     findings.extend(clients(&replay));
+    findings.extend(replay.effects.wrong(log, counts, |node| seats.iter().any(|seat| seat.name == node)));
     for seat in seats {
         let tables = checker::tables_of(&seat.file);
         findings.extend(differences(&seat.name, &tables, &replay.tables));
@@ -257,7 +269,7 @@ fn check(
         findings.push(format!("money was made or lost: {money}"));
     }
     findings.truncate(12);
-    findings
+    (findings, replay)
 }
 
 /// Where a node's tables differ from the replay's.

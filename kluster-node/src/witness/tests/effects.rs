@@ -102,6 +102,7 @@ fn detail(node: &str, instance: &str, after: u64, through: u64, each: &[(u64, u1
         means: EffectsMeans::Decoded,
         since: None,
         after: Some(Offset::new(after)),
+        running: effects(None, each, after).running,
         through: Offset::new(through),
         each: within.map(|(at, effects)| (Offset::new(*at), Effects::from(*effects))).collect(),
     }
@@ -128,7 +129,7 @@ async fn the_first_offset_is_named_from_what_both_publish_behind_the_last_at_whi
 #[tokio::test(start_paused = true)]
 async fn what_does_not_reach_back_to_agreement_or_is_of_another_run_names_nothing() {
     for (why, stale) in [
-        ("the beginning is missing", detail("n1", "i", 5, 7, &[(6, 7)])),
+        ("the beginning is missing", detail("n1", "i", 5, 7, &[(3, 3), (5, 5), (6, 7)])),
         ("another run", detail("n1", "before", 4, 7, &[(6, 6)])),
         (
             "counted from elsewhere on",
@@ -139,6 +140,19 @@ async fn what_does_not_reach_back_to_agreement_or_is_of_another_run_names_nothin
         n3.witness.hear_detail(stale);
         assert_eq!(named(&mut n3), None, "{why}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn details_that_agree_where_they_begin_need_no_heartbeat_that_agreed() {
+    let mut n3 = Seat::of("n3", &THREE);
+    n3.applies(7, right(7));
+    n3.changed(None, LOST, 7);
+    // As after a restart: what was heard before is not known.
+    assert_eq!(n3.hears(changed("n1", 7, &effects(None, ALL, 7))), "open");
+    n3.witness.hear_detail(detail("n1", "i", 4, 7, ALL));
+    assert_eq!(named(&mut n3), Some(5));
+    n3.witness.hear_detail(detail("n1", "i", 5, 7, ALL));
+    assert_eq!(named(&mut n3), None, "at 5 they do not agree");
 }
 
 #[tokio::test(start_paused = true)]
