@@ -150,6 +150,39 @@ async fn batches_and_restarts_leave_effects_as_they_are() {
     one.close().await;
 }
 
+/// Equal changes, other answers: what is returned is read from a table that others wrote into.
+const RETURNING: &[&str] = &[
+    "!create table t (id int primary key)",
+    "insert into t values (1), (2) returning id",
+    "insert into t values (3) returning id, (select min(note) from notes) as note",
+    "/* read */ select min(note) from notes",
+    "delete from t where id = 3 returning id, (select min(note) from notes) as note",
+    "insert into t values (1) returning (select min(note) from notes)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_write_returns_are_compared() {
+    let server = shared_mariadb_with_binary_log().await;
+    let mut nodes = Vec::new();
+    for (note, size) in [("a", 1), ("a", 4), ("b", 4)] {
+        let (mut node, database) = Node::new(server).await;
+        let notes = format!("create table notes (note varchar(9)); insert into notes values ('{note}')");
+        server.sql(&database, &notes).await.unwrap();
+        let all = works(&node.db, RETURNING);
+        let done = node.apply(&all, size).await;
+        assert_eq!(done, [true, true, true, true, true, false]);
+        nodes.push((node.each(6).await, node));
+    }
+    let [(one, _), (same, _), (other, _)] = &nodes[..] else { unreachable!("three were made") };
+    assert_eq!(one, same, "whatever the batches");
+    assert_eq!(offsets(one), [2, 3, 5]);
+    let differ: Vec<bool> = one.iter().zip(other).map(|(one, other)| one != other).collect();
+    assert_eq!((offsets(other), differ), (offsets(one), vec![false, true, true]));
+    for (_, node) in nodes {
+        node.close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_comes_late_misses_nothing() {
     let server = shared_mariadb_with_binary_log().await;

@@ -49,7 +49,7 @@ async fn user_sql_cannot_reach_state_or_server() {
     }
     for sql in [
         format!("call {state}.claim('guessed', 3, null)"),
-        format!("call {state}.finish('guessed', 3, 4, '', null, null, null, null, null, null)"),
+        format!("call {state}.finish('guessed', 3, 4, '', null, null, null, null, null, null, null)"),
         format!("call {state}.intend('guessed', 3, '')"),
     ] {
         let ran = one(&mut db, work(offset, &sql)).await;

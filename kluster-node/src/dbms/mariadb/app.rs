@@ -19,7 +19,7 @@ use super::owner::Owner;
 use super::session::Session;
 use crate::dbms::{Finish, How, Ran, Work};
 use crate::fault::{Cause, Fault, Refusal};
-use kluster_protocol::{DIVERGED, Offset};
+use kluster_protocol::{DIVERGED, Effects, Offset};
 use sqlx::Connection;
 
 /// The session for user SQL of ALL.
@@ -29,6 +29,8 @@ pub struct App {
     logins: Logins,
     batch: Batch,
     open: Option<Open>,
+    /// The digests of the rows that the open batch's statements returned.
+    returned: Vec<(Offset, Effects)>,
     intent: Option<Intent>,
     /// Nothing has changed the schema since [`Batch::computed`] was asked for.
     computed_is_known: bool,
@@ -47,7 +49,15 @@ impl App {
         let mut session = Session::open(&logins.app.0, &logins.app.1).await?;
         orphans::end(&mut session).await?;
         let intent = owner.intent(&batch).await?;
-        Ok(Self { session: Some(session), logins, batch, open: None, intent, computed_is_known: false })
+        Ok(Self {
+            session: Some(session),
+            logins,
+            batch,
+            open: None,
+            returned: Vec::new(),
+            intent,
+            computed_is_known: false,
+        })
     }
 
     /// As whom it logs in.
@@ -71,7 +81,8 @@ impl App {
         let unfinished = self.open.take().is_some();
         let ran = self.run_in(&mut session, owner, predecessor, works, unfinished).await;
         self.computed_is_known &= ran.is_ok() && works.iter().all(|work| work.how == How::Batched);
-        if ran.is_ok() {
+        if let Ok(ran) = &ran {
+            self.returned = returned(works, ran);
             let how = works.first().map_or(How::Batched, |work| work.how);
             self.open = Some(Open { works: works.len(), how });
         }
@@ -165,7 +176,7 @@ impl App {
         if open.how == How::SelfCommitting {
             self.batch.claim(session, finish.predecessor).await?;
         }
-        self.batch.store(session, finish).await?;
+        self.batch.store(session, finish, &self.returned).await?;
         let Err(error) = self.batch.commit(session).await else {
             return Ok(None);
         };
@@ -212,6 +223,14 @@ impl App {
             session.close().await;
         }
     }
+}
+
+fn returned(works: &[Work], ran: &[Ran]) -> Vec<(Offset, Effects)> {
+    let of = |(work, ran): (&Work, &Ran)| {
+        let effects: Effects = ran.as_ref().ok()?.iter().map(|rows| rows.effects).sum();
+        (!effects.is_none()).then_some((work.offset, effects))
+    };
+    works.iter().zip(ran).filter_map(of).collect()
 }
 
 async fn clean(session: &mut Session) -> Result<(), sqlx::Error> {

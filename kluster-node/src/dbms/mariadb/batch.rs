@@ -15,7 +15,7 @@ use crate::dbms::{Finish, Ran, Work};
 use crate::fault::{Cause, Fault};
 use crate::rows::Rows;
 use crate::step::{Step, Steps};
-use kluster_protocol::Offset;
+use kluster_protocol::{Effects, Offset};
 
 /// What the transactions of the ALL lane need.
 #[derive(Debug, Clone)]
@@ -88,14 +88,26 @@ impl Batch {
     }
 
     /// Writes state and outcomes into the open transaction.
-    pub async fn store(&self, session: &mut Session, finish: &Finish) -> Result<(), Fault> {
-        self.call_finish(session, finish).await.map_err(errors::fault)?;
+    pub async fn store(
+        &self,
+        session: &mut Session,
+        finish: &Finish,
+        returned: &[(Offset, Effects)],
+    ) -> Result<(), Fault> {
+        let returned = (!returned.is_empty()).then(|| serde_json::to_string(returned)).transpose();
+        let returned = returned.map_err(|error| Fault::Fatal(Cause::new("effects", error.to_string())))?;
+        self.call_finish(session, finish, returned).await.map_err(errors::fault)?;
         self.steps.reach(Step::Stored).await;
         Ok(())
     }
 
-    async fn call_finish(&self, session: &mut Session, finish: &Finish) -> Result<(), sqlx::Error> {
-        let sql = format!("call {}(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self.names.own("finish"));
+    async fn call_finish(
+        &self,
+        session: &mut Session,
+        finish: &Finish,
+        returned: Option<String>,
+    ) -> Result<(), sqlx::Error> {
+        let sql = format!("call {}(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self.names.own("finish"));
         let outcomes = finish.outcomes.as_ref();
         let params = params![
             self.secret.as_str(),
@@ -108,6 +120,7 @@ impl Batch {
             outcomes.and_then(|row| row.rows.as_deref()),
             finish.prune_below.map(Offset::get),
             finish.drop_rows_below.map(Offset::get),
+            returned,
         ];
         session.rows(sql, params).await.map(|_| ())
     }
@@ -125,7 +138,7 @@ async fn statements(session: &mut Session, work: &Work, alone: bool) -> Result<V
     let mut budget = work.max_result_bytes;
     let mut results = Vec::with_capacity(work.statements.len());
     for (index, statement) in work.statements.iter().enumerate() {
-        let rows = execution::collect(session, statement, &mut budget, alone).await;
+        let rows = execution::collect(session, statement, index, &mut budget, alone).await;
         results.push(rows.map_err(|stop| at(stop, index, work.statements.len()))?);
     }
     Ok(results)

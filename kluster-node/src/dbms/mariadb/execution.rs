@@ -13,7 +13,8 @@ use crate::rows::Rows;
 use errors::Stop;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
-use kluster_protocol::{Cells, Column, ErrorCode};
+use kluster_protocol::{Cells, ChangedRow, Column, ErrorCode};
+use kluster_sql::{Dialect, Lexer, Token};
 use serde_json::value::RawValue;
 use sqlx::mysql::{MySqlArguments, MySqlQueryResult, MySqlRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Row, SqlSafeStr, Statement};
@@ -108,10 +109,12 @@ fn check_count(
     }
 }
 
-/// Executes a statement and collects its rows, at most `budget` bytes of them, from which they are taken.
+/// Executes statement number `index` of its request and collects its rows, at most `budget` bytes of them, from which they are taken. The rows
+/// that a statement returns of what it writes are digested; a read's are not, for which it shows of many may be left open.
 pub async fn collect(
     session: &mut Session,
     statement: &WorkStatement,
+    index: usize,
     budget: &mut u64,
     alone: bool,
 ) -> Result<Rows, Stop> {
@@ -122,8 +125,13 @@ pub async fn collect(
     })?;
     let mut rows = Rows::default();
     let mut fits = true;
+    let writes = returns_what_it_writes(&statement.sql);
+    let mut form = ChangedRow::default();
     // Rows beyond the limit are read all the same: the connection is in step only behind the last one.
     while let Some(row) = execution.next().await.map_err(|error| errors::stop(error, alone))? {
+        if writes {
+            rows.effects += form.returned(index).text(row.get().as_bytes()).effects();
+        }
         if fits {
             rows.push(row).map_err(|error| Fault::of_spool(&error))?;
             fits = rows.bytes() <= *budget;
@@ -137,6 +145,13 @@ pub async fn collect(
     rows.columns = execution.columns().to_vec();
     check_rows(statement.expect_rows, rows.affected).map_err(Stop::Refused)?;
     Ok(rows)
+}
+
+/// INSERT, REPLACE and DELETE … RETURNING, and what a later version may add.
+fn returns_what_it_writes(sql: &str) -> bool {
+    let first = Lexer::new(Dialect::MariaDb, sql).map_while(Result::ok).find(|token| !token.is_blank());
+    let is = |token: Token, word: &&str| token.text(sql).eq_ignore_ascii_case(word);
+    first.is_some_and(|token| ["insert", "replace", "delete", "update"].iter().any(|word| is(token, word)))
 }
 
 /// Refuses where a statement matched or returned another number of rows than it was to.

@@ -142,7 +142,7 @@ async fn execute(session: &mut Session, work: &Work) -> Result<Ran, Fault> {
         return Ok(Ok(Vec::new()));
     };
     session.run(clock(work.time_ms)).await.map_err(errors::fault)?;
-    match execution::collect(session, statement, &mut budget, true).await {
+    match execution::collect(session, statement, 0, &mut budget, true).await {
         Ok(_) => Ok(Ok(vec![Rows::affected(0)])),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
         Err(Stop::Fault(fault)) => Err(fault),

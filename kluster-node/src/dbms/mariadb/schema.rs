@@ -47,10 +47,11 @@ pub fn making(names: &Names) -> Making {
             names.own(name)
         )
     }));
-    // It was a TEXT in state databases of before.
-    statements.push(format!("alter table {} modify followed longtext", names.own("batch")));
+    // State databases of before have it as a TEXT, and nothing of what was returned.
+    let alter = "modify followed longtext, add column if not exists returned longtext";
+    statements.push(format!("alter table {} {alter}", names.own("batch")));
     statements.push(format!("insert ignore into {} values (1, null, '{{}}')", names.own("state")));
-    statements.push(format!("insert ignore into {} values (1, 0, null)", names.own("batch")));
+    statements.push(format!("insert ignore into {} values (1, 0, null, null)", names.own("batch")));
     statements.extend(procedures().into_iter().map(|(name, params, body)| {
         let name = names.own(name);
         format!("create or replace procedure {name} ({params}) sql security definer modifies sql data begin {body} end")
@@ -65,7 +66,10 @@ const TABLES: &[(&str, &str)] = &[
     ("version", "id tinyint primary key check (id = 1), version int not null, made char(64) not null"),
     ("state", "id tinyint primary key check (id = 1), applied bigint unsigned, state longtext not null"),
     // Each claim writes it, so that the binary log holds what comes behind: the savepoint of the first work, too.
-    ("batch", "id tinyint primary key check (id = 1), number bigint unsigned not null, followed longtext"),
+    (
+        "batch",
+        "id tinyint primary key check (id = 1), number bigint unsigned not null, followed longtext, returned longtext",
+    ),
     (
         "outcomes",
         "`first` bigint unsigned primary key, `last` bigint unsigned not null, outcomes longtext not null, \
@@ -97,10 +101,10 @@ fn procedures() -> Vec<(&'static str, &'static str, String)> {
 
 const CLAIM_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned, now_followed longtext";
 const CLAIMED: &str = "if @@global.log_bin then \
-     update $state.batch set number = number + 1, followed = now_followed where id = 1; end if;";
+     update $state.batch set number = number + 1, followed = now_followed, returned = null where id = 1; end if;";
 const FINISH_PARAMS: &str = "secret varchar(100), predecessor bigint unsigned, new_applied bigint unsigned, new_state longtext, \
      first_offset bigint unsigned, last_offset bigint unsigned, new_outcomes longtext, new_rows longtext, \
-     prune_below bigint unsigned, drop_rows_below bigint unsigned";
+     prune_below bigint unsigned, drop_rows_below bigint unsigned, now_returned longtext";
 
 /// Raises unless the secret is that of the process that owns the database. By SELECT … INTO, which locks nothing: the next process must
 /// be able to write its own secret while a transaction of the last one lingers.
@@ -129,7 +133,9 @@ const FINISH: &str = "update $state.state set applied = new_applied, state = new
      if prune_below is not null then delete from $state.outcomes where `last` < prune_below; end if; \
      if drop_rows_below is not null then \
        update $state.outcomes set `rows` = null where `last` < drop_rows_below and `rows` is not null; end if; \
-     delete from $state.intent where `offset` <= new_applied;";
+     delete from $state.intent where `offset` <= new_applied; \
+     if now_returned is not null and @@global.log_bin then \
+       update $state.batch set returned = now_returned where id = 1; end if;";
 
 #[cfg(test)]
 mod tests {

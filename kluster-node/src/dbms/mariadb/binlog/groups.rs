@@ -1,7 +1,7 @@
 //! Groups: which request changed which rows, out of the groups (transactions) of the binary log.
 //!
 //! ```text
-//! a batch         Begin · rows of `batch` (the claim) · SAVEPOINT kl_<offset>_… · rows · SAVEPOINT … · rows of `state` · Commit
+//! a batch         Begin · rows of `batch` (the claim) · SAVEPOINT kl_<offset>_… · rows · SAVEPOINT … · rows of `state` · [rows of `batch`] · Commit
 //! a DDL's intent  Begin · rows of `batch` · SAVEPOINT kl_<offset>_… · rows of `intent` · Commit
 //! the DDL itself  Begin · CREATE TABLE, by the session of the savepoint · rows (CREATE TABLE … SELECT) · Commit
 //! its outcome     Begin · rows of `state` · Commit
@@ -25,7 +25,7 @@ use super::image::{self, Layout};
 use super::{Claimed, Unreadable};
 use kluster_protocol::{ChangedRow, Effects, Offset};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How the savepoint of a work begins; its offset in decimal follows, then `_` and a part that nobody can guess.
 pub const SAVEPOINT: &str = "kl_";
@@ -33,8 +33,8 @@ pub const SAVEPOINT: &str = "kl_";
 /// The table that the state row is in, and where the applied offset is in it.
 const STATE: (&str, usize) = ("state", 1);
 
-/// The table that each claim writes, and where in it is what it says.
-const BATCH: (&str, usize) = ("batch", 2);
+/// The table that each claim writes, and where in it is what it says, and the digests of returned rows that follow later.
+const BATCH: (&str, usize, usize) = ("batch", 2, 3);
 
 /// One committed batch of Kluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,8 @@ struct Group {
     text: bool,
     /// It began with a claim of ours, which said this of the database's computed columns.
     claim: Option<Computed>,
+    /// What its statements returned, which is no row of a table.
+    returned: Vec<(Offset, Effects)>,
     /// The state row was updated: it is a batch.
     batch: bool,
     moved: Option<(Option<Offset>, Offset)>,
@@ -166,7 +168,9 @@ impl Groups {
             return Ok(());
         }
         if ours && table.name == BATCH.0 && rows.done == Done::Updated {
-            self.group.claim = Some(claimed(table, rows)?);
+            let (claim, returned) = claimed(table, rows)?;
+            self.group.claim = Some(claim);
+            self.group.returned = returned;
         }
         if ours && table.name == STATE.0 && rows.done == Done::Updated {
             self.group.batch = true;
@@ -201,11 +205,13 @@ impl Groups {
         let Some((before, applied)) = group.moved.filter(|_| !group.text && !group.unplaced.1) else {
             return Err(Unreadable::Unplaced);
         };
-        let mut effects = group.effects;
-        effects.extend(announced.map(|announced| (announced.offset, announced.effects)));
-        effects.retain(|(offset, effects)| !effects.is_none() && Some(*offset) > before && *offset <= applied);
-        effects.sort_unstable_by_key(|(offset, _)| *offset);
-        Ok(Some(Batch { before, applied, effects }))
+        let announced = announced.map(|announced| (announced.offset, announced.effects));
+        let mut each: BTreeMap<Offset, Effects> = BTreeMap::new();
+        for (offset, effects) in group.effects.into_iter().chain(group.returned).chain(announced) {
+            *each.entry(offset).or_insert(Effects::NONE) += effects;
+        }
+        each.retain(|offset, effects| !effects.is_none() && Some(*offset) > before && *offset <= applied);
+        Ok(Some(Batch { before, applied, effects: each.into_iter().collect() }))
     }
 
     /// A group that moves the applied offset nowhere: an announcement, what was announced, or somebody else's.
@@ -271,27 +277,29 @@ fn change(
 /// Where the state row was and where it is.
 fn moved(table: &Table, rows: &Rows<'_>) -> Result<(Option<Offset>, Offset), Unreadable> {
     let offset = |value: Option<Cow<'_, [u8]>>| value.map(|value| Bytes(&value).number(8).map(Offset::new)).transpose();
-    let [before, applied] = updated(table, rows, STATE.1)?;
+    let [mut before, mut applied] = updated(table, rows)?;
+    let [before, applied] = [&mut before, &mut applied].map(|row| row.get_mut(STATE.1).and_then(Option::take));
     Ok((offset(before)?, offset(applied)?.ok_or(Unreadable::Unplaced)?))
 }
 
-/// What a claim says of the computed columns.
-fn claimed(table: &Table, rows: &Rows<'_>) -> Result<Computed, Unreadable> {
-    let [_, said] = updated(table, rows, BATCH.1)?;
-    let claimed: Claimed = serde_json::from_slice(&said.ok_or(Unreadable::Claim)?).map_err(|_| Unreadable::Claim)?;
-    Ok(claimed.computed)
+/// What a claim says of the computed columns, and what the statements of its batch returned, as far as that is known there.
+fn claimed(table: &Table, rows: &Rows<'_>) -> Result<(Computed, Vec<(Offset, Effects)>), Unreadable> {
+    let [_, said] = updated(table, rows)?;
+    let [claim, returned] = [BATCH.1, BATCH.2].map(|column| said.get(column).and_then(Option::as_deref));
+    let claim: Claimed = serde_json::from_slice(claim.ok_or(Unreadable::Claim)?).map_err(|_| Unreadable::Claim)?;
+    let returned = returned.map(serde_json::from_slice).transpose().map_err(|_| Unreadable::Claim)?;
+    Ok((claim.computed, returned.unwrap_or_default()))
 }
 
-/// The value of one column before and after, of the only row that was updated.
-fn updated<'r>(table: &Table, rows: &'r Rows<'_>, column: usize) -> Result<[Option<Cow<'r, [u8]>>; 2], Unreadable> {
+/// A row's values; NULL is none.
+type Values<'r> = Vec<Option<Cow<'r, [u8]>>>;
+
+/// The values of the only row that was updated, before and after.
+fn updated<'r>(table: &Table, rows: &'r Rows<'_>) -> Result<[Values<'r>; 2], Unreadable> {
     let mut images = Bytes(&rows.images);
-    let mut found = [None, None];
+    let mut found = [Vec::new(), Vec::new()];
     for (layout, found) in layouts(table, rows)?.iter().zip(&mut found) {
-        layout.each(&mut images, |position, value| {
-            if position == column {
-                *found = value;
-            }
-        })?;
+        layout.each(&mut images, |_, value| found.push(value))?;
     }
     Ok(found)
 }
