@@ -3,14 +3,12 @@
 //!
 //! `make bench`, or `cargo bench -p kluster-tests --bench effects-mariadb`.
 
-use kluster_node::dbms::{Dbms, DbmsSettings, Finish, How, Work, WorkStatement};
-use kluster_node::effects::EffectsTrail;
-use kluster_protocol::{MAX_BATCH, Offset, Param};
+use kluster_node::dbms::{Dbms, DbmsSettings};
+use kluster_protocol::MAX_BATCH;
 use kluster_test_servers::{MariaDbOptions, MariaDbServer};
-use serde_json::json;
-use std::time::{Duration, Instant};
+use kluster_tests::rounds::{self, ROUNDS};
+use std::time::Duration;
 
-const ROUNDS: usize = 5;
 const WORKS: u64 = 6000;
 
 /// What a round took: by the clock, of the processors (the node's process and the server's), and how much later the effects were known.
@@ -55,9 +53,7 @@ async fn main() {
 }
 
 fn median(rounds: &[Took], of: fn(&Took) -> Duration) -> Duration {
-    let mut times: Vec<Duration> = rounds.iter().map(of).collect();
-    times.sort_unstable();
-    times[times.len() / 2]
+    rounds::median(rounds.iter().map(of))
 }
 
 /// Time of the processors that a process took so far; none where it is not a process of this machine.
@@ -74,59 +70,17 @@ fn processors(process: Option<u32>) -> Duration {
 async fn round(server: &MariaDbServer, size: usize, works: u64, follow: bool) -> Took {
     let database = server.new_database("bench").await.expect("a database can be created");
     let mut db = Dbms::open(&DbmsSettings::at(server.url(&database), "n1")).await.expect("the database opens");
-    let trail = EffectsTrail::default();
-    let by = db.effects();
-    trail.holds("MariaDB", &by, by.resume(None, None).as_ref());
+    let trail = rounds::begin(&mut db).await;
     let follower = db.effects_follower(trail.clone()).filter(|_| follow).map(tokio::spawn);
-    let create =
-        work(0, How::SelfCommitting, "create table item (id bigint primary key, name varchar(40), n int)", &[]);
-    apply(&mut db, None, &[create]).await;
     let id = server.id().await;
     let used = || processors(id) + processors(Some(std::process::id()));
-    let (before, began) = (used(), Instant::now());
-    let mut applied = 0;
-    while applied < works {
-        let batch: Vec<Work> = (applied + 1..=works.min(applied + size as u64))
-            .map(|id| {
-                work(id, How::Batched, "insert into item values ($1, $2, $3)", &[json!(id), json!("Jan"), json!(7)])
-            })
-            .collect();
-        apply(&mut db, Some(applied), &batch).await;
-        applied += batch.len() as u64;
-    }
-    let time = began.elapsed();
-    while follower.is_some() && trail.known_through() < Some(Offset::new(works)) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let (late, processors) = (began.elapsed() - time, used() - before);
+    let before = used();
+    let time = rounds::inserts(&mut db, &trail, size, works).await;
+    let late = if follower.is_some() { rounds::known(&trail, works).await } else { Duration::ZERO };
+    let processors = used() - before;
     if let Some(follower) = follower {
         follower.abort();
     }
     db.close().await;
     Took { time, processors, late }
-}
-
-fn work(offset: u64, how: How, sql: &str, params: &[serde_json::Value]) -> Work {
-    let params = params.iter().cloned().map(Param::from).collect();
-    let statement = WorkStatement {
-        sql: sql.into(),
-        params,
-        expect_rows: None,
-        edits: Default::default(),
-        wants: Default::default(),
-        cells: Default::default(),
-    };
-    Work { offset: Offset::new(offset), time_ms: 0, how, statements: vec![statement], max_result_bytes: 1 << 20 }
-}
-
-async fn apply(db: &mut Dbms, predecessor: Option<u64>, works: &[Work]) {
-    let predecessor = predecessor.map(Offset::new);
-    let ran = db.run(predecessor, works).await.expect("the batch runs");
-    assert!(ran.iter().all(Result::is_ok), "{ran:?}");
-    let applied = works.last().expect("a batch has works").offset;
-    // A state and outcomes as large as those of a node.
-    let (state, outcomes) = ("s".repeat(4000), "o".repeat(150 * works.len()));
-    let row = kluster_node::dbms::OutcomeRow { first: works[0].offset, last: applied, outcomes, rows: None };
-    let finish = Finish { predecessor, applied, state, outcomes: Some(row), prune_below: None, drop_rows_below: None };
-    assert_eq!(db.commit(&finish).await, Ok(None));
 }

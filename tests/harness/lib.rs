@@ -3,6 +3,7 @@
 pub mod cluster;
 mod inline;
 pub mod person;
+pub mod rounds;
 pub mod scripts;
 pub mod sim;
 pub mod target;
