@@ -8,12 +8,15 @@
 #   make check      format, lint, test, documentation, dependencies
 #   make simulate   seeded schedules of faults: make simulate SEEDS=1000 FROM=1
 #   make nemesis    a broker held again and again under load: make nemesis ROUNDS=20
+#   make fuzz       statements drawn from each DBMS's own lists, on nodes whose databases are unlike: make fuzz STATEMENTS=2500 FROM=1
+#   make schedules  one log in unlike schedules of batches, restarts and kills, on each DBMS: make schedules SCHEDULES=500 FROM=1
+#   make builtins   adds the functions of every supported server to the tables of built-in functions
 #   make bench      measurements
 #   make compose-up a cluster in containers: make compose-up DBMS=postgres|mariadb|sqlite BROKERS=1|3 (compose/README.md)
 #   make compose-down ends it, given the same; its data stay
 
 .DEFAULT_GOAL := up
-.PHONY: up build setup test test-versions check format lint docs deny simulate nemesis bench compose-up compose-down
+.PHONY: up build setup test test-versions check format lint docs deny simulate nemesis fuzz schedules builtins bench compose-up compose-down
 
 # How many seeds, and the first of them.
 SEEDS ?= 100
@@ -65,6 +68,20 @@ ROUNDS ?= 20
 
 nemesis:
 	KLUSTER_NEMESIS_ROUNDS=$(ROUNDS) cargo test --workspace --test nemesis -- --nocapture
+
+# How many statements and schedules, for each DBMS.
+STATEMENTS ?= 2500
+SCHEDULES ?= 500
+
+fuzz:
+	KLUSTER_UNLIKE_SEED=$(FROM) KLUSTER_UNLIKE_STATEMENTS=$(STATEMENTS) cargo test --workspace --test unlike statements -- --nocapture --test-threads 1
+
+schedules:
+	KLUSTER_UNLIKE_SEED=$(FROM) KLUSTER_UNLIKE_SCHEDULES=$(SCHEDULES) cargo test --workspace --test unlike schedules -- --nocapture --test-threads 1
+
+builtins:
+	KLUSTER_UPDATE_BUILTINS=1 scripts/test-versions --builtins
+	KLUSTER_UPDATE_BUILTINS=1 cargo test --workspace --test dbms_postgres --test dbms_mariadb --test dbms_sqlite _function_that_the_table_does_not_know
 
 # Requests, the log, and `kluster up`; what has a target is printed beside it.
 bench:

@@ -4,6 +4,10 @@
 
 #[path = "mariadb/bodies.rs"]
 mod bodies;
+#[path = "contract/builtins.rs"]
+mod builtins;
+#[path = "mariadb/builtins.rs"]
+mod changing_functions;
 mod contract;
 #[path = "mariadb/effects.rs"]
 mod effects;

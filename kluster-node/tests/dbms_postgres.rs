@@ -3,6 +3,10 @@
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "contract/builtins.rs"]
+mod builtins;
+#[path = "postgres/builtins.rs"]
+mod changing_functions;
 #[path = "postgres/clock.rs"]
 mod clock;
 mod contract;

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "contract/builtins.rs"]
+mod builtins;
+#[path = "sqlite/builtins.rs"]
+mod changing_functions;
 mod contract;
 #[path = "sqlite/effects.rs"]
 mod effects;

@@ -21,7 +21,8 @@ pub(super) const RULES: &[Rule] = &[
             "statement_timestamp",
             "clock_timestamp",
             "timeofday",
-            "pg_xact_commit_timestamp",
+            "pg_xact_commit_timestamp*",
+            "moddatetime",
         ],
         CLOCK,
         BIND_TIME,
@@ -87,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
         BIND_VALUE,
     ),
     row(Call, SQLITE, Ordered, Randomness).rule(
-        &["random", "randomblob", "uuid", "uuid4", "uuid7", "gen_random_uuid"],
+        &["random", "randomblob", "fts5_locale", "uuid", "uuid4", "uuid7", "gen_random_uuid"],
         CHANCE,
         BIND_VALUE,
     ),

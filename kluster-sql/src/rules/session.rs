@@ -48,7 +48,11 @@ pub(super) const RULES: &[Rule] = &[
         "of a setting changes one session",
         "set local variables and NEW.columns only",
     ),
-    row(Call, POSTGRES, Everywhere, SessionState).rule(&["set_config"], KEPT, PLAIN),
+    row(Call, POSTGRES, Everywhere, SessionState).rule(
+        &["set_config", "set_limit", "show_limit", "isn_weak"],
+        KEPT,
+        PLAIN,
+    ),
     row(Call, POSTGRES, Everywhere, SessionState).rule(&["lastval", "currval"], BEFORE, RETURNING),
     row(Call, MARIADB, Everywhere, SessionState).rule(
         &["last_insert_id", "row_count", "found_rows", "lastval"],

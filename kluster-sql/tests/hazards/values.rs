@@ -20,6 +20,7 @@ fn postgres_clock_functions() {
             "create view v as select statement_timestamp()",
             "update t set a = extract(epoch from clock_timestamp())",
             "select timeofday()",
+            "create trigger stamp before update on t for each row execute function moddatetime(at)",
             "select age(a) from t",
             "select age ((select max(a) from t))",
         ],
@@ -199,6 +200,7 @@ fn randomness() {
         &[
             "select random()",
             "insert into t values (randomblob(16))",
+            "insert into t values (fts5_locale('en', 'a'))",
             "select a from t order by random ( )",
             "select `random`()",
         ],
@@ -291,6 +293,15 @@ fn values_of_one_node_in_writes() {
             "insert into t select system_identifier from pg_control_system()",
             "insert into t select name from pg_prepared_statements",
             "insert into t values (hashenum('a'::mood))",
+            "insert into t values (pg_catalog.\"session_user\"())",
+            "insert into t values (getpgusername())",
+            "insert into t select 1 where has_table_privilege('u', 'select')",
+            "insert into t values (pg_get_userbyid(10))",
+            "insert into t values (pg_column_compression('x'::text))",
+            "insert into t values (pg_sequence_last_value('s'))",
+            "insert into t values (current_query())",
+            "insert into t values (database_to_xml(true, true, ''))",
+            "insert into t select * from crosstab('select now()') as c (a text)",
         ],
     );
     refused(

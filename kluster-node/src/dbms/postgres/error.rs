@@ -27,6 +27,8 @@ pub struct PgError {
     pub position: Option<u32>,
     /// The function in the server's source that reported the error: `exec_stmt_raise` marks a user's own RAISE.
     pub routine: Option<String>,
+    /// The file of the server's source with that function, without its directory.
+    pub file: Option<String>,
     /// Schema of the table, type or constraint at fault.
     pub schema: Option<String>,
     /// Table at fault.
@@ -66,6 +68,7 @@ impl PgError {
             b'H' => self.hint = Some(text),
             b'P' => self.position = text.parse().ok(),
             b'R' => self.routine = Some(text),
+            b'F' => self.file = Some(text),
             b's' => self.schema = Some(text),
             b't' => self.table = Some(text),
             b'c' => self.column = Some(text),

@@ -1,7 +1,7 @@
 //! Errors: PostgreSQL's SQLSTATEs and what a node does about each, as data.
 //!
 //! Neighbours: `batch` and `finish` classify what user SQL and COMMIT met, `reads` what a read met, `seat` what Kluster's own statements met.
-//! Order of the search: a user's own RAISE, the routine, the code, the first two characters of the code; else unknown. Nothing that depends
+//! Order of the search: a user's own RAISE, the routine, the file, the code, the first two characters of the code; else unknown. Nothing that depends
 //! on one server's memory, disk, settings or load is ever answered as a refusal.
 //! Source: PostgreSQL documentation, appendix A (errcodes.txt), and trials on PostgreSQL 15.
 
@@ -42,6 +42,79 @@ const ROUTINES: &[(&str, &str, Class)] = &[
     ("mdzeroextend", "54000", Unknown),
     ("ReadBuffer_common", "54000", Unknown),
     ("ExtendBufferedRelShared", "54000", Unknown),
+];
+
+/// Files of the server's source whose internal errors (XX000) are about the arguments that a statement gave: functions over values, and
+/// lookups of an object by a number that the statement names. They read no file and ask nothing of the server's own. Where one node alone met
+/// such an error, its refusal would be a difference of the chain.
+const VALUE_FILES: &[&str] = &[
+    "acl.c",
+    "amutils.c",
+    "amvalidate.c",
+    "array_userfuncs.c",
+    "arrayfuncs.c",
+    "arrayutils.c",
+    "brin.c",
+    "brin_validate.c",
+    "date.c",
+    "datetime.c",
+    "encode.c",
+    "enum.c",
+    "float.c",
+    "format_type.c",
+    "formatting.c",
+    "geo_ops.c",
+    "geo_selfuncs.c",
+    "ginarrayproc.c",
+    "ginvalidate.c",
+    "gistvalidate.c",
+    "hashvalidate.c",
+    "int.c",
+    "int8.c",
+    "json.c",
+    "jsonb.c",
+    "jsonb_gin.c",
+    "jsonb_util.c",
+    "jsonfuncs.c",
+    "jsonpath.c",
+    "jsonpath_exec.c",
+    "like_support.c",
+    "lsyscache.c",
+    "multirangetypes.c",
+    "nbtvalidate.c",
+    "network.c",
+    "network_gist.c",
+    "numeric.c",
+    "objectaddress.c",
+    "orderedsetaggs.c",
+    "oracle_compat.c",
+    "partitionfuncs.c",
+    "rangetypes.c",
+    "regexp.c",
+    "regproc.c",
+    "rowtypes.c",
+    "ruleutils.c",
+    "spgvalidate.c",
+    "timestamp.c",
+    "ts_cache.c",
+    "ts_parse.c",
+    "tsginidx.c",
+    "tsgistidx.c",
+    "tsquery.c",
+    "tsquery_gist.c",
+    "tsquery_op.c",
+    "tsquery_util.c",
+    "tsrank.c",
+    "tsvector.c",
+    "tsvector_op.c",
+    "typcache.c",
+    "varbit.c",
+    "varchar.c",
+    "varlena.c",
+    "windowfuncs.c",
+    "wparser.c",
+    "wparser_def.c",
+    "xml.c",
 ];
 
 /// Codes, and classes of codes by their first two characters. The longer one wins.
@@ -91,7 +164,11 @@ pub fn class(error: &PgError) -> Class {
         return Deterministic(Raised);
     }
     let listed = ROUTINES.iter().find(|(name, code, _)| *name == routine && *code == error.sqlstate);
-    listed.map_or_else(|| class_of(&error.sqlstate), |(.., class)| *class)
+    match (listed, error.file.as_deref()) {
+        (Some((.., class)), _) => *class,
+        (None, Some(file)) if error.sqlstate == "XX000" && VALUE_FILES.contains(&file) => Deterministic(InvalidValue),
+        (None, _) => class_of(&error.sqlstate),
+    }
 }
 
 fn class_of(sqlstate: &str) -> Class {

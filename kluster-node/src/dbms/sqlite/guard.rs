@@ -17,9 +17,11 @@ const OWN_PREFIX: &str = "kluster_";
 
 /// What differs between nodes or attempts, and its code: refused in ALL whenever it is called, also from a DEFAULT, a trigger or a view,
 /// where no rule over the text of a request sees it. -1: any number of arguments.
-const UNBOUND: [(&str, i32, ErrorCode); 10] = [
+const UNBOUND: [(&str, i32, ErrorCode); 11] = [
     ("random", 0, ErrorCode::Randomness),
     ("randomblob", 1, ErrorCode::Randomness),
+    // Its result begins with bytes that each connection draws.
+    ("fts5_locale", 2, ErrorCode::Randomness),
     ("last_insert_rowid", 0, ErrorCode::SessionState),
     ("changes", 0, ErrorCode::SessionState),
     ("total_changes", 0, ErrorCode::SessionState),
