@@ -108,12 +108,12 @@ impl Model {
     /// found other tables before anybody's next heartbeat.
     pub fn named(&self, log: &MemoryLog, counts: &Counts, node: &str) -> Option<String> {
         let errors = log.records(Topic::Errors, 0).into_iter();
-        let errors = errors.filter_map(|record| serde_json::from_slice::<SystemError>(&record.value?).ok());
+        let mut errors = errors.filter_map(|record| serde_json::from_slice::<SystemError>(&record.value?).ok());
         let named = |error: &SystemError| {
             let who = error.node_id.as_str() == node && error.class == ErrorClass::Fatal;
             who && error.code.as_deref() == Some(DIVERGED)
         };
-        let said = errors.filter(named).next();
+        let said = errors.find(named);
         if said.as_ref().is_some_and(|error| error.message.starts_with("check ")) {
             counts.met("a check came first");
             return None;
