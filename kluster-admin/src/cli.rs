@@ -2,6 +2,7 @@
 
 use crate::cancel::Cancel;
 use crate::completions::Completions;
+use crate::doctor::Doctor;
 use crate::error::AdminError;
 use crate::errors::Errors;
 use crate::leave::Leave;
@@ -29,12 +30,13 @@ use tokio_util::sync::CancellationToken;
 ///   kluster-admin load shop.sql                     fill them
 ///   kluster-admin tail                              watch requests and answers
 ///   kluster-admin verify                            compare their tables, row by row where they differ
+///   kluster-admin doctor                            compare versions, settings and all else that surrounds them
 ///
 /// Data go to stdout, all else to stderr; --output json is for scripts.
 ///
 /// Exit codes:
 ///   0 done, and nothing found that needs a person
-///   1 a finding: topics are set wrong, a voter is not live, nodes wait for a decision, no node was ever heard of
+///   1 a finding: topics are set wrong, a voter is not live, nodes wait for a decision, nodes have unlike surroundings, no node was ever heard of
 ///   2 wrong settings, or a file that cannot be read
 ///   3 nodes differ: their chains, or their tables, are not the same
 ///   4 the log cannot be reached or used
@@ -81,6 +83,9 @@ pub enum Command {
     /// Compare schema and tables of all nodes at one offset
     #[command(long_about = crate::verify::MANUAL)]
     Verify(Verify),
+    /// Show what surrounds each node, in what nodes are unlike, and what to do
+    #[command(long_about = crate::doctor::MANUAL)]
+    Doctor(Doctor),
     /// Take a node out of the members
     #[command(long_about = crate::leave::MANUAL)]
     Leave(Leave),
@@ -133,6 +138,7 @@ impl Cli {
             Command::Tail(tail) => tail.run(&log, output, stop).await,
             Command::Load(load) => load.run(&log, clock, output, stop).await,
             Command::Verify(verify) => verify.run(&log, clock, output, stop).await,
+            Command::Doctor(doctor) => doctor.run(&log, clock, output).await,
             Command::Leave(leave) => leave.run(&log, clock, output).await,
             Command::Errors(errors) => errors.run(&log, clock, output).await,
             Command::Resolve(resolve) => resolve.run(&log, clock, output).await,
@@ -188,6 +194,7 @@ mod tests {
             "tail",
             "load",
             "verify",
+            "doctor",
             "leave",
             "errors",
             "resolve",

@@ -35,6 +35,7 @@ pub mod pending;
 pub mod show;
 pub mod source;
 
+pub mod doctor;
 pub mod error;
 pub mod output;
 

@@ -5,7 +5,7 @@ use crate::output::Output;
 use crate::source::{Source, Start};
 use kluster_log::{Log, LogError, Record};
 use kluster_node::report::Clock;
-use kluster_protocol::{DEFAULT_WINDOW, Heartbeat, Membership, NodeId, Topic, header};
+use kluster_protocol::{DEFAULT_WINDOW, Fingerprints, Heartbeat, Kind, Membership, NodeId, Topic, header};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -30,6 +30,7 @@ pub struct Heard {
 pub struct Nodes {
     source: Source,
     heard: BTreeMap<NodeId, Heard>,
+    fingerprints: Fingerprints,
     clock: Clock,
     /// The newest time that the broker gave: its clock is at least there.
     broker_ms: u64,
@@ -41,13 +42,18 @@ impl Nodes {
     /// Reads NODES from its start to its end.
     pub async fn read(log: &Log, clock: &Clock) -> Result<Self, LogError> {
         let source = Source::open(log, Topic::Nodes, Start::Beginning).await?;
-        let (heard, clock) = (BTreeMap::new(), clock.clone());
-        let mut nodes = Self { source, heard, clock, broker_ms: 0, past_read: false, unreadable: 0 };
+        let (heard, fingerprints, clock) = (BTreeMap::new(), Fingerprints::default(), clock.clone());
+        let mut nodes = Self { source, heard, fingerprints, clock, broker_ms: 0, past_read: false, unreadable: 0 };
         while let Some(record) = nodes.source.past().await? {
             nodes.hear(&record);
         }
         nodes.past_read = true;
         Ok(nodes)
+    }
+
+    /// What was said of fingerprints.
+    pub fn fingerprints(&self) -> &Fingerprints {
+        &self.fingerprints
     }
 
     /// Awaits the next heartbeat. Cancel-safe.
@@ -136,11 +142,20 @@ impl Nodes {
         }
     }
 
+    fn hear_fingerprint(&mut self, record: &Record) {
+        let key = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        let heard = self.fingerprints.hear(&key, record.value.as_deref(), record.offset, record.timestamp_ms);
+        self.unreadable += u64::from(heard.is_err());
+    }
+
     fn hear(&mut self, record: &Record) {
         let timestamp_ms = u64::try_from(record.timestamp_ms).unwrap_or_default();
         self.broker_ms = self.broker_ms.max(timestamp_ms);
-        if record.header(header::KIND).is_some() {
-            // A report of a check, which `verify` reads.
+        if let Some(kind) = record.header(header::KIND) {
+            // Reports of checks are read by `verify`.
+            if kind == Kind::FINGERPRINT.as_bytes() {
+                self.hear_fingerprint(record);
+            }
             return;
         }
         let Some(value) = &record.value else {

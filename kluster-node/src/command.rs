@@ -84,6 +84,7 @@ fn settings(config: &Config) -> NodeSettings {
         http: node.http.0,
         trust_topics: node.trust_topics,
         development: node.development,
+        declared: node.declare.clone(),
         check_every: CheckEvery { offsets: node.check_offsets, seconds: node.check_seconds },
         max_batch: max_batch(),
         ..NodeSettings::of(dbms)

@@ -71,9 +71,20 @@ pub struct NodeConfig {
     /// Ask for a check of all tables after so many seconds, 0: never for this [default: 3600, a sixth of it where effects are not compared]. The shortest interval of any voter counts
     #[arg(long, env = "KLUSTER_CHECK_SECONDS", value_name = "SECONDS")]
     pub check_seconds: Option<u64>,
+    /// What else must be equal on all nodes and is not seen from here, such as the image of the machine: NAME=VALUE. Repeatable; a node that declares another value is refused
+    #[arg(long, env = "KLUSTER_DECLARE", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = declared)]
+    pub declare: Vec<(String, String)>,
     /// Log lines as JSON
     #[arg(long, env = "KLUSTER_LOG_JSON")]
     pub log_json: bool,
+}
+
+/// Reads `NAME=VALUE`.
+fn declared(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err(format!("{text:?} is no NAME=VALUE")),
+    }
 }
 
 /// Where the HTTP port is.

@@ -26,7 +26,7 @@ use crate::rows::Rows;
 use crate::step::Steps;
 pub use interrupt::Interrupt;
 use keys::Completed;
-use kluster_protocol::{Cells, ErrorCode, Number, Offset, Param};
+use kluster_protocol::{Cells, ErrorCode, Fingerprint, Number, Offset, Param};
 use kluster_sql::{Dialect, Edits, Keys, Want};
 pub use locks::{Held, Locks};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};
@@ -233,6 +233,14 @@ impl Dbms {
     /// What it is.
     pub fn info(&self) -> Info {
         each!(self, db => db.info())
+    }
+
+    /// What of its surroundings can change what a request does.
+    pub async fn fingerprint(&mut self) -> Result<Fingerprint, Fault> {
+        let mut fingerprint = each!(self, db => db.fingerprint().await)?;
+        fingerprint.set(Fingerprint::DBMS, self.info().name);
+        fingerprint.set("rules over SQL", kluster_sql::RULE_SET_VERSION.to_string());
+        Ok(fingerprint)
     }
 
     /// The state row; none: the database has never applied anything.

@@ -15,7 +15,7 @@ use crate::http;
 use crate::report::Clock;
 use crate::status::Status;
 use kluster_log::{Log, LogError, LogIdentity, TopicSettings};
-use kluster_protocol::{DEFAULT_WINDOW, NodeId, NodeState, Role, Topic};
+use kluster_protocol::{DEFAULT_WINDOW, Fingerprint, NodeId, NodeState, Role, Topic};
 use lanes::Lanes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct NodeSettings {
     pub clock: Clock,
     /// Outcomes are remembered for this many offsets; the same on every node of a cluster.
     pub window: u64,
+    /// What else must be equal on all nodes, which Kluster does not see: items of the fingerprint, by name.
+    pub declared: Vec<(String, String)>,
     /// When this node asks for a check.
     pub check_every: CheckEvery,
     /// Batch borders, for tests.
@@ -68,6 +70,7 @@ impl NodeSettings {
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
             }),
             window: DEFAULT_WINDOW,
+            declared: Vec::new(),
             check_every: CheckEvery::default(),
             max_batch: BatchLimit::default(),
             instance_id: uuid::Uuid::new_v4().to_string(),
@@ -102,6 +105,7 @@ pub struct Node {
     identity: LogIdentity,
     partitions: u32,
     dbms: Dbms,
+    fingerprint: Fingerprint,
     status: Status,
     /// Where its HTTP port is, and who serves it.
     http: (Option<SocketAddr>, JoinSet<()>),
@@ -116,9 +120,13 @@ impl Node {
         let identity =
             patiently("the log", || log.identity(), |error| matches!(error, LogError::Unreachable { .. })).await?;
         let partitions = log.partitions(Topic::Responses).await?;
-        let open = || Dbms::open(&settings.dbms);
-        let dbms = patiently("the database", open, |error| matches!(error, OpenError::Unreachable(_))).await?;
-        Ok(Self { settings, log, identity, partitions, dbms, status, http })
+        let open = || opened(&settings.dbms);
+        let (dbms, mut fingerprint) =
+            patiently("the database", open, |error| matches!(error, OpenError::Unreachable(_))).await?;
+        for (name, value) in &settings.declared {
+            fingerprint.set(format!("declared {name}"), value);
+        }
+        Ok(Self { settings, log, identity, partitions, dbms, fingerprint, status, http })
     }
 
     /// Its database, before it runs.
@@ -170,6 +178,16 @@ fn overdue_in(status: &Status) -> Result<(), NodeError> {
             Err(NodeError::Stopped(Stopped { offset, fault: Fault::Fatal(cause) }))
         }
         _ => Ok(()),
+    }
+}
+
+/// The database and its surroundings.
+async fn opened(settings: &DbmsSettings) -> Result<(Dbms, Fingerprint), OpenError> {
+    let mut dbms = Dbms::open(settings).await?;
+    match dbms.fingerprint().await {
+        Ok(fingerprint) => Ok((dbms, fingerprint)),
+        Err(Fault::Lost(cause) | Fault::Transient(cause)) => Err(OpenError::Unreachable(cause.to_string())),
+        Err(fault) => Err(OpenError::Unusable(format!("cannot ask for its surroundings: {}", fault.cause()))),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Neighbours: `watch` follows NODES and asks after each heartbeat; the node's own chains and effects are in `status`; `kluster_protocol::Shared` compares
 //! the chains of two nodes, `growth` their effects.
 
+pub mod entry;
 mod finding;
 mod growth;
 pub mod mark;

@@ -31,6 +31,9 @@ impl Kind {
     /// The header's value for the effects of each offset ([`crate::EffectsDetail`]), in NODES.
     pub const EFFECTS: &'static str = "effects";
 
+    /// The header's value for fingerprints and what is allowed beside them ([`crate::Fingerprints`]), in NODES.
+    pub const FINGERPRINT: &'static str = "fingerprint";
+
     /// Reads the value of the header [`KIND`].
     pub fn from_header(value: Option<&[u8]>) -> Self {
         match value {

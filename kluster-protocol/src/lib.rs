@@ -21,6 +21,7 @@ mod control;
 mod decision;
 mod effects;
 mod error_code;
+mod fingerprint;
 pub mod header;
 mod heartbeat;
 mod id;
@@ -40,6 +41,9 @@ pub use control::{Control, Membership, Role};
 pub use decision::{CANCELLED, Decision, Decisions, HELD, Halt, Hold, Ruled, Ruling, Running, SERVER_LOST};
 pub use effects::{ChangedRow, Effects, EffectsDetail, EffectsMeans, EffectsPoint, EffectsReport, RunningEffects};
 pub use error_code::ErrorCode;
+pub use fingerprint::{
+    Allowance, Difference, Fingerprint, Fingerprints, Presented, UNLIKE, Unlike, Weight, admitted_key, presented_key,
+};
 pub use header::{Kind, MAJOR_VERSION};
 pub use heartbeat::{ChainPoint, Heartbeat, NodeState};
 pub use id::{ClientId, DatabaseName, MessageId, NodeId};

@@ -47,6 +47,7 @@ mod settings;
 mod shape;
 mod snapshot;
 mod snapshot_columns;
+mod surroundings;
 
 use super::*;
 use crate::fault::Cause;
@@ -56,7 +57,7 @@ use batch::Batch;
 use binlog::{Computed, Logging, Reached};
 pub use interrupt::Interrupt;
 use keys::KeyBook;
-use kluster_protocol::EffectsMeans;
+use kluster_protocol::{EffectsMeans, Fingerprint};
 pub use locks::Locks;
 use owner::Owner;
 pub use reads::Reads;
@@ -110,6 +111,14 @@ impl MariaDb {
     /// See [`Dbms::info`].
     pub fn info(&self) -> Info {
         Info { name: "MariaDB", version: self.version.clone() }
+    }
+
+    /// See [`Dbms::fingerprint`].
+    pub async fn fingerprint(&mut self) -> Result<Fingerprint, Fault> {
+        let app = self.app.as_ref().map(|app| app.user().to_owned()).ok_or_else(nobody)?;
+        let mut owner = self.owner()?;
+        let read = surroundings::read(&mut owner, &self.address.names, &app).await.map_err(errors::fault);
+        self.keep(owner, read)
     }
 
     /// See [`Dbms::load`].

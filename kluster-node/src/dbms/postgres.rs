@@ -33,6 +33,7 @@ mod reads;
 mod script;
 mod seat;
 mod snapshot;
+mod surroundings;
 
 use super::*;
 use crate::fault::Cause;
@@ -41,7 +42,7 @@ use batch::{Batch, Bench};
 use connection::{NO_PARAMS, Row, TransactionStatus};
 use finish::{Finished, Open};
 use gather::TypeBook;
-use kluster_protocol::MAX_BATCH;
+use kluster_protocol::{Fingerprint, MAX_BATCH};
 use means::Means;
 use script::{Manner, Secrets};
 use seat::Seat;
@@ -99,6 +100,11 @@ impl Postgres {
     /// See [`Dbms::info`].
     pub fn info(&self) -> Info {
         self.info.clone()
+    }
+
+    /// See [`Dbms::fingerprint`].
+    pub async fn fingerprint(&mut self) -> Result<Fingerprint, Fault> {
+        surroundings::read(&mut self.seat).await
     }
 
     /// See [`Dbms::load`].

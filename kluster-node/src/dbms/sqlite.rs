@@ -25,13 +25,14 @@ mod reads;
 mod seat;
 mod session;
 mod snapshot;
+mod surroundings;
 mod tables;
 
 use super::*;
 use crate::fault::Cause;
 use crate::step::Step;
 use address::{Address, Lock};
-use kluster_protocol::EffectsMeans;
+use kluster_protocol::{EffectsMeans, Fingerprint};
 pub use reads::Reads;
 use seat::Seat;
 pub use seat::{Interrupt, Orphan};
@@ -80,6 +81,13 @@ impl Sqlite {
     /// See [`Dbms::info`].
     pub fn info(&self) -> Info {
         Info { name: "SQLite", version: rusqlite::version().to_owned() }
+    }
+
+    /// See [`Dbms::fingerprint`].
+    pub async fn fingerprint(&mut self) -> Result<Fingerprint, Fault> {
+        let path = self.address.path.clone();
+        let read = self.seat.on(move |_| surroundings::read(&path)).await?;
+        read.map_err(|error| Fault::Fatal(Cause::new("open", error.to_string())))
     }
 
     /// See [`Dbms::load`].

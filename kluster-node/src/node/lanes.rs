@@ -20,6 +20,7 @@ use crate::start;
 use crate::state::Diverged;
 use crate::status::{Away, Status};
 use crate::waiting::Waiting;
+use crate::witness::entry::Entry;
 use crate::witness::mark;
 use crate::witness::watch::{Differs, Hears, Watch};
 use kluster_log::{LogError, LogIdentity};
@@ -132,7 +133,8 @@ fn all_lane(
 async fn compare(node: &mut Node, reporter: Reporter, hearing: Hearing, checks: Checks) -> (Watch, Option<Stopped>) {
     let topic_id = node.identity.topic_id.clone();
     let run = Run { node: node.settings.node_id.clone(), instance_id: node.settings.instance_id.clone() };
-    let hears = Hears { reporter, hearing, checks };
+    let entry = Entry::new(run.node.clone(), topic_id.clone(), node.fingerprint.clone());
+    let hears = Hears { reporter, hearing, checks, entry };
     let mut watch = Watch::new(run, topic_id, node.log.clone(), node.status.clone(), hears);
     let (name, status, identity) = (&node.settings.node_id, &node.status, &node.identity);
     // What can't be read now is said by the ALL lane, which reads it again.

@@ -1,5 +1,6 @@
 mod effects;
 
+use super::entry::Entry;
 use super::watch::{Hears, Watch};
 use super::*;
 use crate::effects::EffectsBy;
@@ -7,8 +8,8 @@ use crate::report::Reporter;
 use crate::state::{Diverged, State};
 use kluster_log::{Log, MemoryLog, NewRecord};
 use kluster_protocol::{
-    Came, Chain, ChainPoint, DIVERGED, Effects, EffectsMeans, ErrorClass, RecordHash, RunningEffects, SystemError,
-    Topic,
+    Came, Chain, ChainPoint, DIVERGED, Effects, EffectsMeans, ErrorClass, Fingerprint, RecordHash, RunningEffects,
+    SystemError, Topic,
 };
 use std::sync::Arc;
 
@@ -307,7 +308,8 @@ fn astray(memory: &MemoryLog) -> Watch {
     let reporter = Reporter::new(log.clone(), "n2".into(), Arc::new(|| 0));
     let hearing = crate::clerk::Hearing::new("n2".into(), "topic".into());
     let checks = crate::check::Checks::new("n2".into(), "topic".into(), "SQLite".into());
-    Watch::new(run("n2"), "topic".into(), log, n2.status, Hears { reporter, hearing, checks })
+    let entry = Entry::new("n2".into(), "topic".into(), Fingerprint::default());
+    Watch::new(run("n2"), "topic".into(), log, n2.status, Hears { reporter, hearing, checks, entry })
 }
 
 async fn say(memory: &MemoryLog, heartbeat: &Heartbeat) {

@@ -5,6 +5,7 @@
 //! It judges after each heartbeat, this node's own included, which come every second: while the log gives nothing, nothing is judged, for then
 //! silence says nothing of anybody.
 
+use super::entry::{Entry, is_fingerprint};
 use super::finding::{Finding, Verdict, still};
 use super::mark::Marked;
 use super::{GONE_AFTER, Witness};
@@ -41,6 +42,8 @@ enum Found {
     Chain(Finding),
     /// A check found other tables.
     Tables(Difference),
+    /// Its surroundings are not those of the other members.
+    Unlike(Cause),
 }
 
 /// This node must stop.
@@ -60,6 +63,8 @@ pub struct Hears {
     pub hearing: Hearing,
     /// Who compares tables.
     pub checks: Checks,
+    /// Who compares surroundings.
+    pub entry: Entry,
 }
 
 /// Compares this node with the others.
@@ -70,6 +75,7 @@ pub struct Watch {
     pub(super) status: Status,
     reporter: Reporter,
     checks: Checks,
+    entry: Entry,
     /// Behind what was read before the node began to serve.
     reader: Option<Reader>,
     /// Who else wants to hear.
@@ -85,28 +91,35 @@ impl Watch {
     pub fn new(run: Run, topic_id: String, log: Log, status: Status, hears: Hears) -> Self {
         let node = run.node.clone();
         let witness = Witness::new(run, topic_id, Instant::now());
-        let Hears { reporter, hearing, checks } = hears;
-        Self { node, witness, log, status, reporter, checks, reader: None, hearing, said: None, names_until: None }
+        let Hears { reporter, hearing, checks, entry } = hears;
+        let (reader, said, names_until) = (None, None, None);
+        Self { node, witness, log, status, reporter, checks, entry, reader, hearing, said, names_until }
     }
 
     /// The node's database holds this state.
     pub fn holds(&mut self, state: &State) {
+        self.entry.knows(&state.membership);
         self.witness.remember_state(state);
     }
 
     /// Reads what NODES holds, and compares: before the node serves or says anything itself. Some: it must not.
     pub async fn begin(&mut self) -> Option<Differs> {
         let began = Instant::now();
+        let mut unlike = None;
         match timeout(PAST, self.past()).await {
             Ok(Ok((reader, newest))) => {
                 tracing::debug!(node = %self.node, nodes = newest.len(), took = ?began.elapsed(), "NODES is read");
                 self.reader = Some(reader);
                 newest.iter().for_each(|record| self.hear(record, true));
+                unlike = self.enter().await;
             }
             Ok(Err(error)) => {
                 tracing::warn!(node = %self.node, %error, "NODES cannot be read yet: serving without having compared")
             }
             Err(_) => tracing::warn!(node = %self.node, "NODES does not answer yet: serving without having compared"),
+        }
+        if let Some(cause) = unlike {
+            return Some(self.stop_for(Found::Unlike(cause)).await);
         }
         if let Some(marked) = self.witness.marked(&self.status) {
             return Some(self.stays_stopped(marked).await);
@@ -158,6 +171,10 @@ impl Watch {
             None => {
                 let (reader, newest) = self.past().await?;
                 newest.iter().for_each(|record| self.hear(record, false));
+                if judges && let Some(cause) = self.enter().await {
+                    self.reader = Some(reader);
+                    return Ok(Found::Unlike(cause));
+                }
                 reader
             }
         };
@@ -191,8 +208,25 @@ impl Watch {
         }
     }
 
+    /// Judges the node's surroundings, unless it was admitted in this run. Some: it must not serve.
+    async fn enter(&mut self) -> Option<Cause> {
+        if self.entry.is_admitted() {
+            return None;
+        }
+        let refused = self.entry.judge();
+        if refused.is_none()
+            && let Err(error) = self.entry.say_admitted(&self.log).await
+        {
+            tracing::warn!(node = %self.node, %error, "with which surroundings this node was admitted was not taken by the log");
+        }
+        refused
+    }
+
     /// The newest record of each node, and a reader behind them. Older ones say nothing any more: a database may have been emptied since.
     async fn past(&self) -> Result<(Reader, Vec<Record>), LogError> {
+        if !self.entry.is_admitted() {
+            self.entry.present(&self.log).await?;
+        }
         let (mut from, mut ends) = (Vec::new(), BTreeMap::new());
         for partition in 0..self.log.partitions(Topic::Nodes).await? {
             let range = self.log.range(Topic::Nodes, partition).await?;
@@ -225,6 +259,9 @@ impl Watch {
         if is_report(record) {
             return self.checks.hear(record, before);
         }
+        if is_fingerprint(record) {
+            return self.entry.hear(record);
+        }
         if record.header(header::KIND) == Some(Kind::EFFECTS.as_bytes()) {
             return self.hear_detail(record);
         }
@@ -237,6 +274,7 @@ impl Watch {
         let heartbeat = serde_json::from_slice::<Heartbeat>(value);
         if let Ok(heartbeat) = &heartbeat {
             self.hearing.hear(heartbeat, Instant::now());
+            self.entry.hear_beat(heartbeat, record.timestamp_ms);
         }
         match heartbeat {
             Ok(heartbeat) if before && heartbeat.node_id == self.node => self.witness.remember_own(&heartbeat),
@@ -316,6 +354,10 @@ impl Watch {
                 }
                 let stopped = self.stop(difference.at, difference.cause).await;
                 Differs { stopped, diverged: None }
+            }
+            Found::Unlike(cause) => {
+                let at = self.status.now().applied.map_or(Offset::ZERO, Offset::next);
+                Differs { stopped: self.stop(at, cause).await, diverged: None }
             }
         }
     }

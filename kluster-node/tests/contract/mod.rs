@@ -19,12 +19,14 @@ mod order;
 mod reads;
 mod snapshots;
 mod statements;
+mod surroundings;
 
 pub use batches::*;
 pub use order::*;
 pub use reads::*;
 pub use snapshots::*;
 pub use statements::*;
+pub use surroundings::*;
 
 /// A DBMS with one empty database of its own.
 pub trait Place {
@@ -63,6 +65,7 @@ macro_rules! cases {
             a_snapshot_keeps_its_offset_while_others_are_applied,
             sums_tell_unlike_rows_and_schemas_apart,
             a_dropped_snapshot_gives_way_to_schema_changes,
+            surroundings_are_those_of_the_server,
         );
     };
     ($start:path: $($case:ident,)+) => {

@@ -48,6 +48,7 @@ pub(crate) fn settings(id: &NodeId, url: &str) -> NodeSettings {
         development: true,
         clock: Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)),
         window: DEFAULT_WINDOW,
+        declared: Vec::new(),
         check_every: Default::default(),
         max_batch: Default::default(),
         instance_id: uuid::Uuid::new_v4().to_string(),

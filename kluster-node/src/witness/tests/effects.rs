@@ -182,7 +182,8 @@ fn watch(memory: &MemoryLog, seat: Seat) -> Watch {
     let reporter = Reporter::new(log.clone(), "n3".into(), Arc::new(|| 0));
     let hearing = crate::clerk::Hearing::new("n3".into(), "topic".into());
     let checks = crate::check::Checks::new("n3".into(), "topic".into(), "PostgreSQL".into());
-    Watch::new(run("n3"), "topic".into(), log, seat.status, Hears { reporter, hearing, checks })
+    let entry = Entry::new("n3".into(), "topic".into(), Fingerprint::default());
+    Watch::new(run("n3"), "topic".into(), log, seat.status, Hears { reporter, hearing, checks, entry })
 }
 
 fn published(memory: &MemoryLog) -> Vec<EffectsDetail> {
