@@ -441,8 +441,17 @@ async fn what_cannot_be_opened_says_why() {
     let file = place.dir.path().join("text.db");
     std::fs::write(&file, "this is no database".repeat(100)).unwrap();
     let text = DbmsSettings { url: format!("sqlite:{}", file.display()), ..place.settings() };
-    for (settings, part) in [(other, "belongs to node \"n1\""), (nowhere, "create it first"), (text, "not a database")]
-    {
+    let file = place.dir.path().join("utf16.db");
+    let made = rusqlite::Connection::open(&file).unwrap();
+    made.execute_batch("pragma encoding = 'UTF-16le'; create table t(x); drop table t").unwrap();
+    drop(made);
+    let utf16 = DbmsSettings { url: format!("sqlite:{}", file.display()), ..place.settings() };
+    for (settings, part) in [
+        (other, "belongs to node \"n1\""),
+        (nowhere, "create it first"),
+        (text, "not a database"),
+        (utf16, "is in UTF-16le"),
+    ] {
         let said = Dbms::open(&settings).await.unwrap_err();
         assert!(matches!(&said, OpenError::Unusable(said) if said.contains(part)), "{said}");
     }

@@ -1,5 +1,6 @@
 //! What holds on every kind of database alike, each on a real cluster of three nodes: the operator's tool, the examples of the client, batches cut
-//! anywhere, answers, wrong effects, checks, requests that nobody can execute, and nodes that fail alone.
+//! anywhere, answers, wrong effects, checks, requests that nobody can execute, nodes that fail alone, and nodes
+//! whose surroundings are unlike.
 
 #![cfg(test)]
 
@@ -7,6 +8,7 @@ mod admin;
 mod answers;
 mod borders;
 mod decisions;
+mod doctor;
 mod effects;
 mod examples;
 mod faulty;
@@ -55,6 +57,7 @@ on_each_kind! {
     borders::batch_borders_decide_nothing,
     decisions::an_unknown_error_of_all_is_refused_and_a_replay_obeys,
     decisions::a_request_without_an_end_is_cancelled_on_all_nodes_alike,
+    doctor::a_node_that_declares_something_else_is_refused,
     faulty::one_node_with_a_full_disk_waits_and_the_others_go_on,
     answers::large_results_of_lists_come_in_parts,
     answers::refusals_say_where_and_why,

@@ -85,9 +85,7 @@ impl Sqlite {
 
     /// See [`Dbms::fingerprint`].
     pub async fn fingerprint(&mut self) -> Result<Fingerprint, Fault> {
-        let path = self.address.path.clone();
-        let read = self.seat.on(move |_| surroundings::read(&path)).await?;
-        read.map_err(|error| Fault::Fatal(Cause::new("open", error.to_string())))
+        surroundings::read().map_err(|error| Fault::Fatal(Cause::new("open", error.to_string())))
     }
 
     /// See [`Dbms::load`].

@@ -48,6 +48,17 @@ impl Database {
         }
     }
 
+    /// Creates one on the PostgreSQL that all tests of this process share, of another collation than all others.
+    pub async fn create_on_postgres_of_another_collation() -> Self {
+        let server = shared_postgres().await;
+        let other =
+            "select case when datcollate = 'C' then 'C.UTF-8' else 'C' end from pg_database where datname = 'postgres'";
+        let other = server.sql("postgres", other).await.expect("a collation");
+        let create = format!("create database unlike template template0 lc_collate '{}'", other.trim());
+        server.sql("postgres", &create).await.expect("a database can be created");
+        Self::Postgres(server, "unlike".to_owned())
+    }
+
     /// Creates one on the MariaDB with a binary log that all tests of this process share.
     pub async fn create_on_mariadb_with_binary_log() -> Self {
         Self::on_mariadb(shared_mariadb_with_binary_log().await).await

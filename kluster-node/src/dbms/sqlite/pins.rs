@@ -62,11 +62,15 @@ pub(super) fn pin(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Makes a new file a WAL database in UTF-8.
+/// The encoding of its texts: the file's, and UTF-8 for a new one.
+pub(super) fn encoding(conn: &Connection) -> rusqlite::Result<String> {
+    conn.query_row("PRAGMA encoding", [], |row| row.get(0))
+}
+
+/// Makes a new file a WAL database.
 pub(super) fn journal(conn: &Connection) -> rusqlite::Result<()> {
     let mode = |sql| conn.query_row(sql, [], |row| row.get::<_, String>(0));
     if mode("PRAGMA journal_mode")? != "wal" {
-        conn.execute_batch("PRAGMA encoding = 'UTF-8'")?;
         mode("PRAGMA journal_mode = WAL")?;
     }
     Ok(())

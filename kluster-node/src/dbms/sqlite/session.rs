@@ -68,6 +68,13 @@ impl Session {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags_and_vfs(path, flags, ffi::VFS).map_err(failed)?;
         pins::pin(&conn).map_err(failed)?;
+        let encoding = pins::encoding(&conn).map_err(failed)?;
+        if encoding != "UTF-8" {
+            return Err(OpenError::Unusable(format!(
+                "{} is in {encoding}; a node's file is in UTF-8, for the encoding decides the order of texts: dump it, and read the dump into a new file",
+                path.display()
+            )));
+        }
         pins::journal(&conn).map_err(failed)?;
         if !tables::has_tables(&conn).map_err(failed)? {
             tables::make_tables(&conn, node_id).map_err(failed)?;
