@@ -57,6 +57,14 @@ impl Entry {
         log.append(Topic::Nodes, None, said(presented_key(&self.node), &self.own)).await.map(drop)
     }
 
+    /// Whether these records of NODES, the newest of each key, hold what this node presented.
+    pub fn is_presented_in(&self, newest: &[Record]) -> bool {
+        let key = presented_key(&self.node);
+        let mine = newest.iter().find(|record| record.key.as_deref() == Some(key.as_bytes()));
+        let mine = mine.and_then(|record| serde_json::from_slice::<Fingerprint>(record.value.as_deref()?).ok());
+        mine.as_ref() == Some(&self.own)
+    }
+
     /// Takes in a record about fingerprints.
     pub fn hear(&mut self, record: &Record) {
         let key = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();

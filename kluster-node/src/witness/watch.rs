@@ -251,7 +251,14 @@ impl Watch {
                 newest.insert(record.key.clone(), record);
             }
         }
-        Ok((reader, newest.into_values().collect()))
+        let newest: Vec<Record> = newest.into_values().collect();
+        match self.entry.is_admitted() || self.entry.is_presented_in(&newest) {
+            true => Ok((reader, newest)),
+            false => {
+                let (doing, reason) = (format!("reading {}", Topic::Nodes), "this node's own record did not come back");
+                Err(LogError::Unreachable { doing, reason: reason.to_owned() })
+            }
+        }
     }
 
     /// `before`: before this run of the node said anything.

@@ -126,6 +126,7 @@ fn wanted() -> Vec<String> {
         "node waits: flaky",
         "node waits: held",
         "operator: cancels",
+        "refused for its surroundings",
     ];
     let refused = [
         "bad_request",

@@ -50,7 +50,7 @@ pub fn of_the_log(chance: Chance, counts: Counts, mortals: Mortals) -> AppendHoo
         if mortals.dies(&context.user, 0.002, &chance) {
             counts.met(format!("crash while it appends to {topic}"));
             // Whether the log has it or not: nobody is there to hear.
-            return if chance.strikes(0.5) { AppendFault::Lose } else { AppendFault::None };
+            return if chance.strikes(0.5) { AppendFault::Lose } else { AppendFault::HoldAck(Duration::from_secs(1)) };
         }
         if matches!(topic, Topic::Nodes | Topic::Errors) || !chance.strikes(0.12) {
             return AppendFault::None;

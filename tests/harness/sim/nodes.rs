@@ -11,9 +11,10 @@ use kluster_node::dbms::Dbms;
 use kluster_node::node::{Node, NodeSettings};
 use kluster_node::status::{Now, Status};
 use kluster_node::step::Steps;
-use kluster_protocol::MAX_BATCH;
+use kluster_protocol::{MAX_BATCH, NodeState, UNLIKE};
 use rand::RngExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -40,13 +41,22 @@ pub struct Seat {
     pub altered: Arc<(Mutex<Option<&'static str>>, Notify)>,
     /// A text that the node executes in the place of another one.
     pub bent: Bent,
+    /// It has seen all three nodes as voters.
+    pub joined: Arc<AtomicBool>,
 }
+
+/// What a life declares that is not like the others.
+const FOREIGN: (&str, &str) = ("surroundings", "foreign");
 
 impl Seat {
     /// Keeps a node running for ever.
     pub async fn keep(self) {
         loop {
             self.live().await;
+            let status = self.status.lock().expect("never poisoned").clone();
+            if status.is_some_and(|status| status.now().membership.voters.len() == 3) {
+                self.joined.store(true, Ordering::Relaxed);
+            }
             *self.status.lock().expect("never poisoned") = None;
             self.be_altered().await;
             self.be_emptied();
@@ -94,10 +104,14 @@ impl Seat {
         let bent = self.bent.clone();
         let killer = Killer { node, ills, bent, chance: self.chance.clone(), counts: self.counts.clone(), deaths };
         let log = Log::memory(self.log.user(&self.name));
+        // Now and then somebody starts it elsewhere. The others must be there: a node alone may be anything.
+        let foreign = self.joined.load(Ordering::Relaxed) && self.chance.strikes(0.05);
+        let declared = if foreign { vec![(FOREIGN.0.to_owned(), FOREIGN.1.to_owned())] } else { Vec::new() };
+        let settings = NodeSettings { declared, ..self.settings(Steps::watched(Arc::new(killer))) };
         let node = tokio::select! {
             biased;
             _ = died.recv() => return,
-            node = Node::start(self.settings(Steps::watched(Arc::new(killer))), log) => match node {
+            node = Node::start(settings, log) => match node {
                 Ok(node) => node,
                 Err(error) => return self.stop(format!("cannot start: {error}")),
             }
@@ -117,13 +131,21 @@ impl Seat {
         let death = loop {
             let ended = tokio::select! {
                 biased;
-                Some(death) = died.recv() => Some(death),
+                Some(death) = died.recv() => {
+                    // In the next moment: Tokio wakes those who watch one status in an order of its own, so who else does something in this one
+                    // must not depend on it.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    Some(death)
+                }
                 _ = &mut life => Some(Death::Plain),
                 () = tokio::time::sleep(Duration::from_millis(sudden)), if !drain.is_cancelled() => None,
                 () = self.altered.1.notified() => Some(Death::Plain),
                 () = stops(&status) => {
                     // It lives on for a while, and says so.
                     let _ = tokio::time::timeout(Duration::from_secs(2), &mut life).await;
+                    if foreign && matches!(&status.now().state, NodeState::Stopped { code, .. } if code == UNLIKE) {
+                        return self.counts.met("refused for its surroundings");
+                    }
                     return self.stop(format!("stopped: {:?}", status.now().state));
                 }
             };

@@ -99,6 +99,7 @@ impl World {
                 stopped: Arc::default(),
                 altered: Arc::default(),
                 bent: Arc::default(),
+                joined: Arc::default(),
             })
             .collect();
         log.on_append(faults::of_the_log(chance.clone(), counts.clone(), mortals.clone()));
