@@ -179,8 +179,8 @@ fn rows_are_taken_by_all_that_is_selected() {
     );
     for dialect in [MariaDb, Sqlite] {
         let quote = if dialect == MariaDb { "`" } else { "\"" };
-        let binary = if dialect == MariaDb { "" } else { " collate binary" };
-        let expected = |sql: &str| sql.replace('"', quote).replace(" bin", binary);
+        let by_bytes = if dialect == MariaDb { "binary a" } else { "1 collate binary" };
+        let expected = |sql: &str| sql.replace('"', quote).replace("BY_BYTES", by_bytes);
         for (sql, made) in [
             ("insert into t select * from u limit 3", "insert into t select * from u order by u.\"id\" limit 3"),
             (
@@ -193,7 +193,7 @@ fn rows_are_taken_by_all_that_is_selected() {
             ),
             (
                 "insert into t select a from u order by b limit 3",
-                "insert into t select a from u order by b, 1 bin limit 3",
+                "insert into t select a from u order by b, BY_BYTES limit 3",
             ),
             ("delete from u where a = 1 limit 3", "delete from u where a = 1 order by \"id\" limit 3"),
             ("update u set a = 1 order by b limit 3", "update u set a = 1 order by b, \"id\" limit 3"),

@@ -88,13 +88,15 @@ fn terms(statement: &Statement<'_>, query: &Query, items: Range<usize>) -> Optio
         // ORDER BY takes a name for that of a selected item first: only one without an alias is surely meant.
         let sorted =
             !query.compound && ordered.iter().any(|key| key.eq_ignore_ascii_case(text(statement, item.clone())));
-        if constant || sorted && name.is_some() && statement.dialect != Dialect::Sqlite {
+        if constant || sorted && name.is_some() && statement.dialect == Dialect::Postgres {
             continue;
         }
         let by_value = !query.compound && !query.is_distinct(statement);
         terms.push(match (statement.dialect, name) {
             (Dialect::Postgres, Some(name)) if by_value => identity::as_text(&name),
             (Dialect::Sqlite, _) => format!("{} collate binary", n + 1),
+            // Texts of unlike case are equal to most of its collations.
+            (Dialect::MariaDb, Some(name)) if by_value => format!("binary {name}"),
             _ => (n + 1).to_string(),
         });
     }

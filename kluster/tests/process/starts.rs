@@ -98,7 +98,8 @@ async fn a_second_signal_ends_it_at_once() {
     // A read under way is finished before a node has drained; this one takes as long as a read may.
     let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
     let reading = tokio::spawn(async move { client.query(endless).eventual().rows().await });
-    running.works_for(Duration::from_millis(300)).await;
+    // More than all else takes that a cluster does at its start.
+    running.works_for(Duration::from_secs(2)).await;
     running.signal("TERM");
     running.says("draining").await;
     running.signal("TERM");
