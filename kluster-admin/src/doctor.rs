@@ -86,7 +86,7 @@ impl Doctor {
 
 impl Allow {
     async fn run(&self, log: &Log, output: &mut Output<'_>) -> Result<(), AdminError> {
-        let length = show::length(self.time);
+        let length = humantime::format_duration(self.time);
         let what = format!("nodes of version {} are admitted beside others for {length}", self.version);
         confirm(&what, self.yes, output)?;
         let for_ms = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX);
@@ -295,7 +295,7 @@ mod tests {
         assert!(written.contains("n1, n2: fsync is off"), "{written}");
         let (ended, written) = doctor(&cluster, Format::Table, allow("16", "2h")).await;
         ended.unwrap();
-        assert!(written.contains("version 16 are admitted beside others for 2 h"), "{written}");
+        assert!(written.contains("version 16 are admitted beside others for 2h"), "{written}");
         presented(&cluster, "n3", &new).await;
         let (ended, written) = doctor(&cluster, Format::Json, None).await;
         ended.unwrap();

@@ -257,7 +257,7 @@ async fn a_node_that_waits_and_a_request_that_takes_long_are_named() {
     }
     let (written, ended) = status(&cluster, Format::Table).await;
     assert_eq!(ended.unwrap_err().exit_code(), 1);
-    let end = "\nvoter n1 is stopped at 7, round 0 (a) and waits: kluster-admin errors shows for what\n\
+    let end = "\nvoter n1 waits at 7, round 0 (a): kluster-admin errors shows what to do\n\
         n2 has been executing offset 7 (request m7) for 7s: kluster-admin cancel 7 ends it on all nodes\n\
         n3 has been executing offset 7 (request m7) for 7s: kluster-admin cancel 7 ends it on all nodes\n";
     assert!(written.data().ends_with(end), "{}", written.data());
