@@ -38,7 +38,7 @@ const BY: &str = "kluster-admin";
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Doctor {
-    /// Show every item, equal ones too
+    /// Show every item: equal ones, and notes, too
     #[arg(long)]
     pub all: bool,
     /// What else to do.
@@ -166,7 +166,7 @@ impl Picture {
             let nodes: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
             output.line(&format!("{}: {advice}", nodes.join(", ")), Tone::Warning)?;
         }
-        if self.refused.is_empty() && self.unheard.is_empty() {
+        if self.refused.is_empty() && self.unheard.is_empty() && !self.nodes.is_empty() {
             output.line(&format!("{} alike", show::count(self.nodes.len(), "node")), Tone::Good)?;
         }
         Ok(())

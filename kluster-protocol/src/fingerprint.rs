@@ -82,7 +82,8 @@ impl Fingerprint {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// What a difference of this item means, where it is an extension: while one of both uses it.
+    /// What a difference of this item means, but for extensions that neither uses, which are notes, and for items that only one of two versions has,
+    /// which count as the version.
     pub fn weight(name: &str) -> Weight {
         match name {
             Self::VERSION => Weight::Version,
@@ -104,7 +105,13 @@ impl Fingerprint {
         let is_extension = name.starts_with(Self::EXTENSION);
         let alike = if is_extension { version(here) == version(there) } else { here == there };
         let in_use = [here, there].iter().flatten().any(|value| value.ends_with(IN_USE));
-        let weight = if is_extension && !in_use { Weight::Note } else { Self::weight(name) };
+        let only_one_version_has_it =
+            (here.is_none() || there.is_none()) && self.get(Self::VERSION) != other.get(Self::VERSION);
+        let weight = match Self::weight(name) {
+            _ if is_extension && !in_use => Weight::Note,
+            Weight::MustEqual if only_one_version_has_it && !is_extension => Weight::Version,
+            weight => weight,
+        };
         let [here, there] = [here, there].map(|value| value.map(str::to_owned));
         (!alike).then(|| Difference { item: name.to_owned(), weight, here, there })
     }
@@ -317,6 +324,7 @@ mod tests {
     fn what_differs_is_named_and_weighed() {
         let mut here = fingerprint(&[("dbms", "PostgreSQL"), ("version", "15"), ("note: wal_level", "replica")]);
         let mut there = fingerprint(&[("dbms", "PostgreSQL"), ("version", "16"), ("note: wal_level", "logical")]);
+        there.set("setting newer", "on");
         here.set_extension("a", "1.0", false);
         there.set_extension("a", "1.0", true);
         there.set_extension("unused", "1.0", false);
@@ -327,6 +335,7 @@ mod tests {
             ("extension unused", Weight::Note),
             ("extension used", Weight::MustEqual),
             ("note: wal_level", Weight::Note),
+            ("setting newer", Weight::Version),
             ("version", Weight::Version),
         ];
         assert_eq!(weights, expected);
