@@ -29,7 +29,7 @@ where it is like the other members. Shown are the items that are not equal every
 doctor allow VERSION --for 2d admits a second version of the DBMS until then, so that nodes can be upgraded one after the other. It is judged when a \
 node starts; a node that runs goes on.
 
-Exit codes: 0 nodes are alike; 1 they are not, or a member was never heard to present itself; else those of kluster-admin.";
+Exit codes: 0 all are admitted; 1 one is not, or a member was never heard to present itself; else those of kluster-admin.";
 
 /// Who wrote a record.
 const BY: &str = "kluster-admin";
@@ -142,7 +142,11 @@ impl Picture {
 
     fn show(&self, all: bool, now_ms: i64, output: &mut Output<'_>) -> Result<(), AdminError> {
         let items: BTreeSet<&str> = self.nodes.values().flat_map(|of| of.items().map(|(name, _)| name)).collect();
-        let shown: Vec<&str> = items.into_iter().filter(|item| all || self.differing.contains_key(*item)).collect();
+        let differs = |item: &str| match self.differing.get(item) {
+            Some(Weight::Note) => item == Fingerprint::FULL_VERSION,
+            weight => weight.is_some(),
+        };
+        let shown: Vec<&str> = items.into_iter().filter(|item| all || differs(item)).collect();
         if !shown.is_empty() {
             output.table(self.table(&shown))?;
             output.line("", Tone::Plain)?;
@@ -167,7 +171,7 @@ impl Picture {
             output.line(&format!("{}: {advice}", nodes.join(", ")), Tone::Warning)?;
         }
         if self.refused.is_empty() && self.unheard.is_empty() && !self.nodes.is_empty() {
-            output.line(&format!("{} alike", show::count(self.nodes.len(), "node")), Tone::Good)?;
+            output.line(&format!("{}, all admitted", show::count(self.nodes.len(), "node")), Tone::Good)?;
         }
         Ok(())
     }
@@ -277,7 +281,7 @@ mod tests {
         admitted(&cluster, "n3", &of).await;
         let (ended, written) = doctor(&cluster, Format::Table, None).await;
         ended.unwrap();
-        assert!(written.contains("3 nodes alike"), "{written}");
+        assert!(written.contains("3 nodes, all admitted"), "{written}");
     }
 
     #[tokio::test(start_paused = true)]

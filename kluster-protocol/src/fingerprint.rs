@@ -260,24 +260,23 @@ impl Fingerprints {
                 before.map(|(other, theirs)| (other, &theirs.fingerprint)).collect()
             }
         };
-        let unlike = others.into_iter().map(|(other, theirs)| Unlike {
-            node: other.clone(),
-            differences: self.refusing(&presented.fingerprint.differences(theirs), presented.at_ms),
+        let unlike = others.into_iter().map(|(other, theirs)| {
+            let versions = [&presented.fingerprint, theirs].map(|of| of.get(Fingerprint::VERSION).unwrap_or_default());
+            let admits = versions.iter().any(|version| self.is_allowed(version, presented.at_ms));
+            let refuses = |difference: &Difference| match difference.weight {
+                Weight::MustEqual => true,
+                Weight::Version => !admits,
+                Weight::Note => false,
+            };
+            let differences = presented.fingerprint.differences(theirs).into_iter().filter(refuses).collect();
+            Unlike { node: other.clone(), differences }
         });
         unlike.filter(|unlike| !unlike.differences.is_empty()).collect()
     }
 
-    /// Those that do not admit a node that presents itself at this time.
-    fn refusing(&self, differences: &[Difference], now_ms: i64) -> Vec<Difference> {
-        let is_allowed = |version: &Option<String>| {
-            version.as_ref().and_then(|version| self.allowed.get(version)).is_some_and(|until| now_ms < *until)
-        };
-        let refuses = |difference: &&Difference| match difference.weight {
-            Weight::MustEqual => true,
-            Weight::Version => !is_allowed(&difference.here) && !is_allowed(&difference.there),
-            Weight::Note => false,
-        };
-        differences.iter().filter(refuses).cloned().collect()
+    /// Whether a node of this version is admitted at this time beside others.
+    fn is_allowed(&self, version: &str, now_ms: i64) -> bool {
+        self.allowed.get(version).is_some_and(|until| now_ms < *until)
     }
 }
 
@@ -370,15 +369,16 @@ mod tests {
 
     #[test]
     fn a_second_version_is_admitted_until_its_time_is_over() {
-        let (old, new) = (fingerprint(&[("version", "15")]), fingerprint(&[("version", "16")]));
+        let (old, new) =
+            (fingerprint(&[("version", "15")]), fingerprint(&[("version", "16"), ("setting newer", "on")]));
         let mut told = Told::default();
         told.admits("n1", &old);
         told.admits("n2", &old);
         told.presents("n1", &new, 1_000);
-        assert_eq!(told.refuses("n1", &["n1", "n2"]), ["version"]);
+        assert_eq!(told.refuses("n1", &["n1", "n2"]), ["setting newer", "version"]);
         let allowance = Allowance { version: "16".into(), for_ms: 500, by: "me".into() };
         told.hear(&allowance.key(), &allowance, 1_000);
-        for (at_ms, refused) in [(1_499, &[][..]), (1_500, &["version"])] {
+        for (at_ms, refused) in [(1_499, &[][..]), (1_500, &["setting newer", "version"])] {
             told.presents("n1", &new, at_ms);
             assert_eq!(told.refuses("n1", &["n1", "n2"]), refused, "{at_ms}");
         }
