@@ -240,9 +240,7 @@ mod tests {
     use kluster_protocol::{admitted_key, presented_key};
 
     fn fingerprint(items: &[(&str, &str)]) -> Fingerprint {
-        let mut fingerprint = Fingerprint::default();
-        items.iter().for_each(|(name, value)| fingerprint.set(*name, *value));
-        fingerprint
+        items.iter().copied().collect()
     }
 
     /// It starts, and is admitted.

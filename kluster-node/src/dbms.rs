@@ -26,7 +26,7 @@ use crate::rows::Rows;
 use crate::step::Steps;
 pub use interrupt::Interrupt;
 use keys::Completed;
-use kluster_protocol::{Cells, ErrorCode, Fingerprint, Number, Offset, Param};
+use kluster_protocol::{Cells, Effects, ErrorCode, Fingerprint, Number, Offset, Param};
 use kluster_sql::{Dialect, Edits, Keys, Want};
 pub use locks::{Held, Locks};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};
@@ -138,6 +138,15 @@ pub struct WorkStatement {
 
 /// What one work came to: the rows of each of its statements, or the refusal that is its outcome.
 pub type Ran = Result<Vec<Rows>, Refusal>;
+
+/// The digests of the rows that a batch's works returned, of those that returned any.
+fn effects_of(works: &[Work], ran: &[Ran]) -> Vec<(Offset, Effects)> {
+    let of = |(work, ran): (&Work, &Ran)| {
+        let effects: Effects = ran.as_ref().ok()?.iter().map(|rows| rows.effects).sum();
+        (!effects.is_none()).then_some((work.offset, effects))
+    };
+    works.iter().zip(ran).filter_map(of).collect()
+}
 
 /// What is written with the effects of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,6 +49,12 @@ pub struct Difference {
     pub there: Option<String>,
 }
 
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Fingerprint {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(items: I) -> Self {
+        Self(items.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
 impl Fingerprint {
     /// The kind of DBMS.
     pub const DBMS: &str = "dbms";
@@ -117,10 +123,11 @@ impl Fingerprint {
     }
 }
 
+/// The item and both values; the other node's name may follow.
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let value = |value: &Option<String>| value.as_ref().map_or("absent".to_owned(), |value| format!("{value:?}"));
-        write!(f, "{} is {} here and {} there", self.item, value(&self.here), value(&self.there))
+        write!(f, "{} is {} here and {}", self.item, value(&self.here), value(&self.there))
     }
 }
 
@@ -285,9 +292,7 @@ mod tests {
     use super::*;
 
     fn fingerprint(items: &[(&str, &str)]) -> Fingerprint {
-        let mut fingerprint = Fingerprint::default();
-        items.iter().for_each(|(name, value)| fingerprint.set(*name, *value));
-        fingerprint
+        items.iter().copied().collect()
     }
 
     fn members(voters: &[&str]) -> Membership {
@@ -338,7 +343,7 @@ mod tests {
             ("version", Weight::Version),
         ];
         assert_eq!(weights, expected);
-        assert_eq!(differences[1].to_string(), r#"extension used is absent here and "2.0 (in use)" there"#);
+        assert_eq!(differences[1].to_string(), r#"extension used is absent here and "2.0 (in use)""#);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::GONE_AFTER;
 use crate::fault::Cause;
 use kluster_log::{Log, LogError, NewRecord, Record};
 use kluster_protocol::{
-    Difference, Fingerprint, Fingerprints, Heartbeat, Kind, Membership, NodeId, Topic, UNLIKE, Unlike, Weight,
-    admitted_key, header, presented_key,
+    Fingerprint, Fingerprints, Heartbeat, Kind, Membership, NodeId, Topic, UNLIKE, Unlike, Weight, admitted_key,
+    header, presented_key,
 };
 use std::collections::BTreeMap;
 
@@ -119,7 +119,7 @@ fn refused(unlike: &[Unlike]) -> String {
     let mut by_difference: BTreeMap<String, (Weight, Vec<&NodeId>)> = BTreeMap::new();
     for Unlike { node, differences } in unlike {
         for difference in differences {
-            by_difference.entry(worded(difference)).or_insert((difference.weight, Vec::new())).1.push(node);
+            by_difference.entry(difference.to_string()).or_insert((difference.weight, Vec::new())).1.push(node);
         }
     }
     let each = by_difference.iter().map(|(words, (_, nodes))| {
@@ -137,9 +137,4 @@ fn refused(unlike: &[Unlike]) -> String {
         "this node is not like the other members, so the same request could do something else here: {}; {advice}",
         each.join("; ")
     )
-}
-
-fn worded(difference: &Difference) -> String {
-    let value = |value: &Option<String>| value.as_ref().map_or("absent".to_owned(), |value| format!("{value:?}"));
-    format!("{} is {} here and {}", difference.item, value(&difference.here), value(&difference.there))
 }

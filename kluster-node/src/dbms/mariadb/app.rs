@@ -17,7 +17,7 @@ use super::interrupt::Interrupt;
 use super::orphans;
 use super::owner::Owner;
 use super::session::Session;
-use crate::dbms::{Finish, How, Ran, Work};
+use crate::dbms::{Finish, How, Ran, Work, effects_of};
 use crate::fault::{Cause, Fault, Refusal};
 use kluster_protocol::{DIVERGED, Effects, Offset};
 use sqlx::Connection;
@@ -82,7 +82,7 @@ impl App {
         let ran = self.run_in(&mut session, owner, predecessor, works, unfinished).await;
         self.computed_is_known &= ran.is_ok() && works.iter().all(|work| work.how == How::Batched);
         if let Ok(ran) = &ran {
-            self.returned = returned(works, ran);
+            self.returned = effects_of(works, ran);
             let how = works.first().map_or(How::Batched, |work| work.how);
             self.open = Some(Open { works: works.len(), how });
         }
@@ -223,14 +223,6 @@ impl App {
             session.close().await;
         }
     }
-}
-
-fn returned(works: &[Work], ran: &[Ran]) -> Vec<(Offset, Effects)> {
-    let of = |(work, ran): (&Work, &Ran)| {
-        let effects: Effects = ran.as_ref().ok()?.iter().map(|rows| rows.effects).sum();
-        (!effects.is_none()).then_some((work.offset, effects))
-    };
-    works.iter().zip(ran).filter_map(of).collect()
 }
 
 async fn clean(session: &mut Session) -> Result<(), sqlx::Error> {

@@ -12,7 +12,7 @@ use super::logins::unusable;
 use super::marks::{Mark, Marks, PREFIX};
 use super::pins;
 use super::seat::Seat;
-use crate::dbms::{Finish, OpenError, Ran, Work};
+use crate::dbms::{Finish, OpenError, Ran, Work, effects_of};
 use crate::effects::EffectsBy;
 use kluster_protocol::{Effects, EffectsMeans, Offset};
 use serde::Deserialize;
@@ -87,11 +87,7 @@ impl Means {
 
     /// The open batch's works came to this.
     pub fn ran(&mut self, works: &[Work], ran: &[Ran]) {
-        let each = works.iter().zip(ran).filter_map(|(work, ran)| {
-            let effects: Effects = ran.as_ref().ok()?.iter().map(|rows| rows.effects).sum();
-            (!effects.is_none()).then_some((work.offset, effects))
-        });
-        self.returned = each.collect();
+        self.returned = effects_of(works, ran);
     }
 
     /// The mark of the open batch, which ends so.
