@@ -161,6 +161,17 @@ fn no_link_leads_nowhere() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// A merge that was not finished leaves its marks.
+#[test]
+fn no_page_and_no_source_holds_marks_of_a_merge() {
+    let marks = ["<".repeat(7), ">".repeat(7)].map(|mark| format!("{mark} "));
+    for file in pages(&root()).into_iter().chain(sources(&root())) {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let marked = text.lines().find(|line| marks.iter().any(|mark| line.starts_with(mark.as_str())));
+        assert_eq!(marked, None, "{}", file.display());
+    }
+}
+
 /// Every Markdown file of the repository.
 fn pages(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -121,8 +121,8 @@ impl Nodes {
                         each(&running.described)?;
                         self.started.push(running);
                     }
-                    // Its task has ended, and is found above.
-                    Some(Err(_)) => {}
+                    // Its task ends without having opened a database; what it ends with may be there a moment later.
+                    Some(Err(_)) => return Err(self.next_ended().await),
                     None => break,
                 },
                 () = tokio::time::sleep(STILL) => {
@@ -186,6 +186,14 @@ impl Nodes {
                     }
                 }
             }
+        }
+    }
+
+    /// What the next node ends with, while none was asked to.
+    async fn next_ended(&mut self) -> KlusterError {
+        match self.running.join_next().await {
+            Some(ended) => ended_early(ended),
+            None => KlusterError::Node("all nodes have ended before they were asked to".to_owned()),
         }
     }
 
@@ -352,6 +360,22 @@ mod tests {
         let halt = Halt { offset, round, code: code.into(), message, request_id, since_ms: 0 };
         status.halts(waits.then_some(halt), NodeState::Stopped { offset, round, code: code.into() });
         status.now()
+    }
+
+    /// The end of its word is met before the end of its task: no cluster without nodes begins to serve.
+    #[tokio::test]
+    async fn a_node_that_opens_no_database_ends_the_start() {
+        let (said, started) = oneshot::channel();
+        let (drain, started_by_none) = (CancellationToken::new(), Vec::new());
+        let (starting, mut running) = (FuturesUnordered::from_iter([started]), JoinSet::new());
+        drop::<oneshot::Sender<Running>>(said);
+        running.spawn(async {
+            tokio::task::yield_now().await;
+            (NodeId::new("n1".to_owned()), Err(NodeError::Topics("gone".to_owned())))
+        });
+        let mut nodes = Nodes { drain, running, starting, started: started_by_none };
+        let ended = nodes.started(|_| Ok(())).await.unwrap_err();
+        assert!(ended.to_string().contains("gone"), "{ended}");
     }
 
     #[test]
