@@ -32,7 +32,7 @@ up:
 
 build:
 	@scripts/setup --compiler
-	cargo build --workspace --release
+	cargo build --release -p kluster -p kluster-node -p kluster-admin
 	@echo
 	@echo "The programs are in $(or $(CARGO_TARGET_DIR),target)/release. Go on with README.md; each program's --help is its manual."
 

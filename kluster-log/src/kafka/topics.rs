@@ -15,7 +15,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Between two looks whether a new topic is known to the brokers.
@@ -34,14 +34,38 @@ impl KafkaLog {
             let each = all[index].iter().zip(&values[index]);
             topics.push(each.fold(new, |new, (wanted, value)| new.set(wanted.setting, value)));
         }
-        let results = self.admin()?.create_topics(&topics, &self.options()).await;
-        let results = results.map_err(|error| of_call(&error, "creating topics", ""))?;
-        let mut created = Vec::new();
-        for (topic, result) in Topic::EACH.into_iter().zip(results) {
-            created.push((topic, created_of(result, settings)?));
-        }
+        let created = self.created(&topics, settings).await?;
         self.await_topics(&names).await?;
         Ok(created)
+    }
+
+    /// Asks until it is done, or refused: brokers of a Kafka that is starting join one after the other.
+    async fn created(
+        &self,
+        topics: &[NewTopic<'_>],
+        settings: &TopicSettings,
+    ) -> Result<Vec<(Topic, Created)>, LogError> {
+        let until = tokio::time::Instant::now() + self.deadline();
+        let (mut new, mut told) = (BTreeSet::new(), false);
+        loop {
+            let results = self.admin()?.create_topics(topics, &self.options()).await;
+            let results = results.map_err(|error| of_call(&error, "creating topics", ""))?;
+            let too_few = results.iter().any(lacks_brokers);
+            let each = Topic::EACH.into_iter().zip(results);
+            if !too_few || tokio::time::Instant::now() >= until {
+                let as_said = |(topic, result)| match created_of(result, settings)? {
+                    // This call made it, before there were brokers enough for the others.
+                    Created::Existed if new.contains(&topic) => Ok((topic, Created::New)),
+                    created => Ok((topic, created)),
+                };
+                return each.map(as_said).collect();
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!("waiting for more brokers: {} copies are wanted of each topic", settings.copies());
+            }
+            new.extend(each.filter_map(|(topic, result)| result.is_ok().then_some(topic)));
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
     }
 
     /// Waits until the brokers know the topics and who leads them.
@@ -159,6 +183,10 @@ fn shape_of(metadata: &Metadata, name: &str) -> Result<Shape, KafkaError> {
     let copies = partitions.iter().map(|partition| partition.replicas().len()).min().unwrap_or_default();
     let led = partitions.iter().all(|partition| partition.leader() >= 0);
     Ok(Shape { partitions: partitions.len() as u32, copies: copies as u32, led })
+}
+
+fn lacks_brokers(result: &Result<String, (String, RDKafkaErrorCode)>) -> bool {
+    matches!(result, Err((_, RDKafkaErrorCode::InvalidReplicationFactor)))
 }
 
 fn created_of(

@@ -42,6 +42,25 @@ async fn wrong_settings_are_found() {
 }
 
 #[tokio::test]
+async fn topics_are_created_once_brokers_enough_have_joined() {
+    require!(Kafka, KafkaTools);
+    let kafka = KafkaServer::start_as(LogServer::Kafka, KafkaOptions::default()).await.unwrap();
+    let wanted = TopicSettings { replication: 2, min_insync: 1, development: false, ..TopicSettings::development() };
+    let hasty = LogSettings { deadline: Duration::from_secs(1), ..LogSettings::at(kafka.bootstrap()) };
+    let error = Log::connect(hasty).await.unwrap().create_topics(&wanted).await.unwrap_err();
+    assert!(error.to_string().contains("fewer brokers"), "{error}");
+
+    let log = Log::connect(LogSettings { deadline: PATIENCE, ..LogSettings::at(kafka.bootstrap()) }).await.unwrap();
+    let development = LogSettings { topic_prefix: "id.".into(), ..LogSettings::at(kafka.bootstrap()) };
+    let id = created(development).await.identity().await.unwrap().cluster_id;
+    let creating = tokio::spawn(async move { (log.create_topics(&wanted).await, log.check_topics(&wanted).await) });
+    let _second = kafka.second_broker(&id).await.unwrap();
+    let (made, check) = creating.await.unwrap();
+    assert!(made.unwrap().iter().all(|(_, made)| *made == kluster_log::Created::New));
+    assert_eq!(check.unwrap().refusals(false).len(), 0);
+}
+
+#[tokio::test]
 async fn the_command_in_a_finding_mends_it() {
     require!(Kafka, KafkaTools);
     let log = created(settings_on_kafka("mends").await).await;

@@ -132,7 +132,7 @@ impl Server {
         let (running, broker) = match LogServer::chosen() {
             LogServer::Kafka => {
                 let properties = vec![("advertised.listeners".to_owned(), format!("PLAINTEXT://{address}"))];
-                let kafka = KafkaServer::start(KafkaOptions { properties }).await.unwrap();
+                let kafka = KafkaServer::start(KafkaOptions { properties, ..Default::default() }).await.unwrap();
                 let bootstrap = kafka.bootstrap().to_owned();
                 ((Some(kafka), None), bootstrap)
             }

@@ -13,6 +13,7 @@ use crate::error::ServerError;
 use crate::home;
 use crate::local::LocalServer;
 use crate::place::{self, LogServer, Place};
+use crate::port;
 use crate::process::Launch;
 use crate::programs;
 
@@ -28,6 +29,8 @@ const IMAGE: &str = "apache/kafka-native:4.3.1";
 pub struct KafkaOptions {
     /// Lines of server.properties; they win over the defaults. The embedded broker has no such file and takes none.
     pub properties: Vec<(String, String)>,
+    /// The cluster id, where properties make it a broker of another server's cluster; else a new one. Only of a local Apache Kafka.
+    pub cluster_id: Option<String>,
 }
 
 /// A running Kafka. Dropped, it is gone with all its data.
@@ -92,6 +95,9 @@ impl KafkaServer {
             let home = home::make("kluster-kafka-", None)?;
             let mut command = vec![script.clone().into_os_string(), "--dir".into(), home.clone().into()];
             command.extend(["--port".into(), port.to_string().into()]);
+            if let Some(id) = &options.cluster_id {
+                command.extend(["--cluster-id".into(), id.into()]);
+            }
             for (name, value) in &options.properties {
                 command.extend(["--property".into(), format!("{name}={value}").into()]);
             }
@@ -125,6 +131,23 @@ impl KafkaServer {
     /// `host:port`, for `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Starts a second broker of this local Apache Kafka's cluster, whose id this is; ready when this returns.
+    pub async fn second_broker(&self, cluster_id: &str) -> Result<Self, ServerError> {
+        let port: u16 = self.bootstrap.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
+        let own = port::free(1)?;
+        let properties = [
+            ("process.roles", "broker".to_owned()),
+            ("node.id", "2".to_owned()),
+            ("controller.quorum.voters", format!("1@127.0.0.1:{}", port + 1)),
+            ("listeners", format!("PLAINTEXT://127.0.0.1:{own}")),
+            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{own}")),
+        ];
+        let properties = properties.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let options = KafkaOptions { properties, cluster_id: Some(cluster_id.to_owned()) };
+        let second = Self::start_local(options).await?;
+        Ok(Self { bootstrap: format!("127.0.0.1:{own}"), ..second })
     }
 
     /// One of Kafka's own tools (`kafka-topics`, `kafka-console-producer`, `kafka-console-consumer`, `kafka-consumer-groups`,

@@ -53,7 +53,8 @@ async fn kafka_keeps_its_records_through_kill_9_and_is_gone_after_drop() {
 #[tokio::test]
 async fn a_failed_start_shows_the_end_of_the_log() {
     require!(Kafka);
-    let options = KafkaOptions { properties: vec![("log.segment.bytes".to_owned(), "many".to_owned())] };
+    let properties = vec![("log.segment.bytes".to_owned(), "many".to_owned())];
+    let options = KafkaOptions { properties, ..Default::default() };
     let error = KafkaServer::start_as(LogServer::Kafka, options).await.unwrap_err().to_string();
     assert!(error.contains("Kafka did not become ready (it ended)"), "{error}");
     assert!(error.contains("log.segment.bytes"), "{error}");
