@@ -55,6 +55,7 @@ pub(crate) fn check_word(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(
     }
     match word {
         "as" if scan.using.meets(Scope::Writes) => check_cast(statement, at),
+        _ if scan.using.meets(Scope::Writes) && calls_number(statement, at, word) => Err(object_number(statement, at)),
         "nowait" if is_lock_option(statement, at) => Err(refuse_checked(statement, at, "nowait", "NOWAIT")),
         "uescape"
             if at > 0 && statement.raw(at - 1).get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("u&")) =>
@@ -107,6 +108,63 @@ const CATALOGS: &[&str] = &[
     "pg_views",
 ];
 
+/// Functions that ask for an object by its number. `kluster-node`'s tests compare the list with the catalog of each supported version.
+const OF_OBJECTS: &[&str] = &[
+    "amvalidate",
+    "col_description",
+    "format_type",
+    "obj_description",
+    "pg_collation_is_visible",
+    "pg_column_is_updatable",
+    "pg_conversion_is_visible",
+    "pg_describe_object",
+    "pg_function_is_visible",
+    "pg_get_constraintdef",
+    "pg_get_expr",
+    "pg_get_function_arg_default",
+    "pg_get_function_arguments",
+    "pg_get_function_identity_arguments",
+    "pg_get_function_result",
+    "pg_get_function_sqlbody",
+    "pg_get_functiondef",
+    "pg_get_indexdef",
+    "pg_get_partition_constraintdef",
+    "pg_get_partkeydef",
+    "pg_get_publication_tables",
+    "pg_get_replica_identity_index",
+    "pg_get_ruledef",
+    "pg_get_statisticsobjdef",
+    "pg_get_statisticsobjdef_columns",
+    "pg_get_statisticsobjdef_expressions",
+    "pg_get_triggerdef",
+    "pg_get_viewdef",
+    "pg_identify_object",
+    "pg_identify_object_as_address",
+    "pg_index_column_has_property",
+    "pg_index_has_property",
+    "pg_indexam_has_property",
+    "pg_indexam_progress_phasename",
+    "pg_is_other_temp_schema",
+    "pg_opclass_is_visible",
+    "pg_operator_is_visible",
+    "pg_opfamily_is_visible",
+    "pg_partition_ancestors",
+    "pg_partition_root",
+    "pg_partition_tree",
+    "pg_relation_is_publishable",
+    "pg_relation_is_updatable",
+    "pg_sequence_parameters",
+    "pg_statistics_obj_is_visible",
+    "pg_table_is_visible",
+    "pg_ts_config_is_visible",
+    "pg_ts_dict_is_visible",
+    "pg_ts_parser_is_visible",
+    "pg_ts_template_is_visible",
+    "pg_type_is_visible",
+    "satisfies_hash_partition",
+    "shobj_description",
+];
+
 /// Types whose values are objects' numbers, shown as names.
 const OBJECTS: &[&str] = &[
     "regclass",
@@ -129,14 +187,17 @@ fn is_one(statement: &Statement<'_>, at: usize, names: &[&str]) -> bool {
     statement.name(at).is_some_and(|name| names.iter().any(|one| name.eq_ignore_ascii_case(one)))
 }
 
-/// Refuses a catalog in a statement that writes. Bodies ask catalogs what exists before they make it; what they do then is the same everywhere.
+/// Refuses a catalog in a statement that writes, and what asks for its objects by number. Bodies ask catalogs what exists before they make it; what they do then is the same everywhere.
 fn check_catalog(scan: &Scan<'_, '_>, at: usize, word: &str) -> Result<(), Refusal> {
     let statement = scan.statement;
     if scan.body || scan.head.is("do") || statement.follows(at, &["as"]) {
         return Ok(());
     }
-    let catalog = CATALOGS.contains(&word) && !statement.is_symbol(at + 1, "(");
-    match (catalog, word == "information_schema" && statement.is_symbol(at + 1, ".")) {
+    let called = statement.is_symbol(at + 1, "(");
+    if called && OF_OBJECTS.contains(&word) {
+        return Err(refuse_checked(statement, at, "pg_get_viewdef(…)", word));
+    }
+    match (CATALOGS.contains(&word) && !called, word == "information_schema" && statement.is_symbol(at + 1, ".")) {
         (true, _) => Err(refuse_checked(statement, at, "pg_class", word)),
         (_, true) => Err(refuse_checked(statement, at, "information_schema", word)),
         _ => Ok(()),
@@ -151,6 +212,31 @@ fn numbers_object(statement: &Statement<'_>, at: usize, named: usize) -> bool {
         before -= 1;
     }
     is_one(statement, named, NUMBERS) && is_object(statement, before)
+}
+
+/// Whether the word at `at` is a type called like a function over an object: `int8('t'::regclass)`.
+fn calls_number(statement: &Statement<'_>, at: usize, word: &str) -> bool {
+    let converts = NUMBERS.contains(&word) || NODE_NUMBERS.contains(&word);
+    converts
+        && statement.is_symbol(at + 1, "(")
+        && closing(statement, at + 1).is_some_and(|close| is_object(statement, close - 1))
+}
+
+/// The place of the parenthesis that closes the one at `open`, near enough to be that of a cast.
+fn closing(statement: &Statement<'_>, open: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for at in open..open + LONGEST_CAST {
+        statement.kind(at)?;
+        if statement.is_symbol(at, "(") {
+            depth += 1;
+        } else if statement.is_symbol(at, ")") {
+            depth -= 1;
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+    None
 }
 
 /// Whether a cast to a type of objects ends at `at`.

@@ -32,6 +32,7 @@ fn checked(name: &str, dialect: Dialect) -> &'static str {
         ("::oid", _) => "update t set a = 't'::regclass::oid",
         ("regclass as a number", _) => "update t set a = ('t'::regclass)::int8",
         ("pg_class", _) => "insert into t select relname from pg_catalog.pg_class",
+        ("pg_get_viewdef(…)", _) => "insert into t values (pg_catalog.pg_get_viewdef(16390))",
         ("information_schema", _) => "insert into t select table_rows from information_schema.tables",
         ("nowait", _) => "select 1 from t for update nowait",
         ("::xid", _) => "update t set a = '1'::xid",
