@@ -4,6 +4,7 @@ use crate::home::Server;
 use crate::record::pick;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use std::collections::BTreeMap;
 
 /// How a function may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +26,12 @@ pub struct Function {
     pub name: String,
     /// How it may be called.
     pub form: Form,
-    /// The types of its arguments; none: the catalog does not say them.
-    pub arguments: Option<Vec<String>>,
+    /// The lists of arguments that it takes, each by its types; `any` where the catalog says no type.
+    pub arguments: Vec<Vec<String>>,
 }
+
+/// As many arguments are tried of a function whose catalog does not say how many it takes.
+const MOST: usize = 5;
 
 /// The functions of a PostgreSQL whose arguments can be written.
 const POSTGRES: &str = "select p.proname, p.prokind, p.proretset, \
@@ -45,11 +49,12 @@ pub async fn listed(server: &Server) -> Vec<Function> {
             list.lines().filter_map(of_postgres).collect()
         }
         Server::MariaDb(server) => {
-            let sql = "select lower(function) from information_schema.sql_functions order by 1";
-            let list = server.sql("mysql", sql).await.unwrap();
-            let names =
-                list.lines().filter(|name| name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric()));
-            names.map(of_mariadb).collect()
+            let list = server.sql("mysql", &mariadb()).await.unwrap();
+            let mut counts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+            for (name, count) in list.lines().filter_map(|line| line.split_once('\t')) {
+                counts.entry(name).or_default().push(count.parse().unwrap());
+            }
+            counts.into_iter().map(|(name, counts)| of_mariadb(name, &counts)).collect()
         }
         Server::Sqlite => {
             let connection = rusqlite::Connection::open_in_memory().unwrap();
@@ -60,6 +65,32 @@ pub async fn listed(server: &Server) -> Vec<Function> {
             statement.query_map([], function).unwrap().map(Result::unwrap).collect()
         }
     }
+}
+
+/// Asks MariaDB how many arguments each function takes that its catalog lists: it prepares calls of it and keeps those that it takes.
+fn mariadb() -> String {
+    let calls = (0..=MOST).map(|count| {
+        format!("select {count} as n, '{}' as arguments", vec!["'1'"; count].join(", ").replace('\'', "''"))
+    });
+    let over = WINDOWS.map(|name| format!("'{name}'")).join(", ");
+    format!(
+        "delimiter //
+         begin not atomic
+           declare taken boolean;
+           declare calls cursor for select lower(function) as name, n, arguments from information_schema.sql_functions, ({}) as calls
+             where function regexp '^[a-z_0-9]+$' order by 1, 2;
+           declare continue handler for sqlexception set taken = false;
+           create temporary table kept (name text, count integer);
+           for call_ in calls do
+             set taken = true;
+             set @call = concat('select ', call_.name, '(', call_.arguments, ')', if(call_.name in ({over}), ' over (order by 1)', ''));
+             prepare tried from @call;
+             if taken then insert into kept values (call_.name, call_.n); end if;
+           end for;
+           select name, count from kept;
+         end //",
+        calls.collect::<Vec<_>>().join(" union all ")
+    )
 }
 
 fn of_postgres(line: &str) -> Option<Function> {
@@ -73,7 +104,7 @@ fn of_postgres(line: &str) -> Option<Function> {
     };
     let arguments: Vec<_> = types.split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
     let writable = arguments.iter().all(|one| !literals(one).is_empty());
-    writable.then(|| Function { name: format!("pg_catalog.\"{name}\""), form, arguments: Some(arguments) })
+    writable.then(|| Function { name: format!("pg_catalog.\"{name}\""), form, arguments: vec![arguments] })
 }
 
 const AGGREGATES: [&str; 17] = [
@@ -99,13 +130,13 @@ const AGGREGATES: [&str; 17] = [
 const WINDOWS: [&str; 10] =
     ["cume_dist", "dense_rank", "first_value", "lag", "last_value", "lead", "nth_value", "ntile", "rank", "row_number"];
 
-fn of_mariadb(name: &str) -> Function {
+fn of_mariadb(name: &str, counts: &[usize]) -> Function {
     let form = match name {
         _ if AGGREGATES.contains(&name) => Form::Aggregate,
         _ if WINDOWS.contains(&name) => Form::Window,
         _ => Form::Scalar,
     };
-    Function { name: name.to_owned(), form, arguments: None }
+    Function { name: name.to_owned(), form, arguments: counts.iter().map(|count| any(*count)).collect() }
 }
 
 fn of_sqlite(name: String, kind: &str, arguments: i64) -> Function {
@@ -115,15 +146,22 @@ fn of_sqlite(name: String, kind: &str, arguments: i64) -> Function {
         _ if WINDOWS.contains(&name.as_str()) || name == "percent_rank" => Form::Window,
         _ => Form::Aggregate,
     };
-    let arguments = usize::try_from(arguments).ok().map(|count| vec!["any".to_owned(); count]);
+    // Fewer than none: any count of them.
+    let arguments = match usize::try_from(arguments) {
+        Ok(count) => vec![any(count)],
+        Err(_) => (0..MOST).map(any).collect(),
+    };
     Function { name, form, arguments }
+}
+
+fn any(count: usize) -> Vec<String> {
+    vec!["any".to_owned(); count]
 }
 
 impl Function {
     /// A call of it. `rows`: columns of a table may be arguments.
     pub fn call(&self, rng: &mut StdRng, rows: bool) -> String {
-        let types = self.arguments.clone().unwrap_or_else(|| vec!["any".to_owned(); rng.random_range(0..5)]);
-        let arguments: Vec<String> = types.iter().map(|one| argument(rng, one, rows)).collect();
+        let arguments: Vec<String> = pick(rng, &self.arguments).iter().map(|one| argument(rng, one, rows)).collect();
         let star = self.name.ends_with("count") && arguments.is_empty();
         format!("{}({})", self.name, if star { "*".to_owned() } else { arguments.join(", ") })
     }
