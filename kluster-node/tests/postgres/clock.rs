@@ -65,3 +65,47 @@ async fn words_for_the_present_are_no_times_however_they_come_about() {
     assert!(query(&mut db, 32, "select id from stamped").await.is_empty());
     db.close().await;
 }
+
+/// SQL/JSON of PostgreSQL 17: an error on the way to a time is NULL where nothing else is asked for.
+#[tokio::test]
+async fn json_becomes_no_present_time() {
+    let place = shared().await;
+    let version: u32 = place.sql("show server_version_num").await.parse().unwrap();
+    if version < 170_000 || place.sql(FENCE).await != "1" {
+        return record_skip("PostgreSQL before 17 has no json_value, or the server has no set of abbreviations");
+    }
+    let mut db = open(&place).await;
+    one(&mut db, alone(1, "create table at (id int, t timestamptz)")).await.unwrap();
+    for (n, value) in [
+        "json_value('\"now\"', '$' returning timestamptz)",
+        "json_value('{\"a\": \"today\"}', '$.a' returning timestamptz)",
+        "json_query('\"tomorrow\"', '$' returning timestamptz omit quotes)",
+        "(select x from json_table('[\"yesterday\"]', '$[*]' columns (x timestamptz path '$')) as j)",
+        "jsonb_path_query_first_tz('\"now\"', '$.timestamp_tz()', silent => true)::text::timestamptz",
+        "jsonb_path_query_first_tz('\"now\"', '$.datetime()', silent => true)::text::timestamptz",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sql = format!("insert into at select {n}, {value}");
+        one(&mut db, work(2 + n as u64, &sql)).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+    let rows = query(&mut db, 20, "select count(*) as all, count(t) as times from at").await;
+    assert_eq!(rows, [json!({"all": 6, "times": 0})]);
+    for (n, sql) in [
+        "insert into at select 7, json_value('\"now\"', '$' returning timestamptz error on error)",
+        "insert into at select 7, jsonb_path_query_first_tz('\"now\"', '$.timestamp_tz()')::text::timestamptz",
+        "insert into at select 7, x from json_table('[\"now\"]', '$[*]' columns (x timestamptz path '$' error on error)) as j",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ran = one(&mut db, work(30 + n as u64, sql)).await;
+        assert_eq!(code(&ran), Some(ErrorCode::InvalidValue), "{sql}: {ran:?}");
+    }
+    // A time without a zone is one of the session's zone, which the node pins.
+    let path = "insert into at select 8, (jsonb_path_query_first_tz('\"2024-02-29 10:00:00\"', '$.timestamp_tz()') #>> '{}')::timestamptz";
+    one(&mut db, work(40, path)).await.unwrap();
+    assert_eq!(query(&mut db, 41, "select t from at where id = 8").await, [json!({"t": "2024-02-29T10:00:00Z"})]);
+    db.close().await;
+}
