@@ -1,6 +1,7 @@
 //! A node whose request had a wrong effect, with every answer as it should be.
 
 use kluster_protocol::{ErrorClass, Heartbeat, NodeState, Offset, SystemError, Topic, header};
+use kluster_test_servers::require;
 use kluster_tests::cluster::{Cluster, Database, Kind, NodeProcess, PATIENCE};
 use std::collections::BTreeMap;
 
@@ -77,23 +78,7 @@ pub async fn a_wrong_effect_is_found_within_one_heartbeat_and_named(kind: Kind) 
         at = if n == 9 { answer.offset } else { at };
     }
     let at = at.expect("its offset");
-
-    // Digests that were said, then at most one more heartbeat of the node before it has stopped.
-    let stopped = cluster.heartbeats_until(|beats| beats.get("n3").is_some_and(diverged)).await;
-    assert_eq!(stopped["n3"].effects.as_ref().and_then(|effects| effects.differs_at), Some(at), "{stopped:#?}");
-    let all = beats(&cluster).await;
-    let said = |name: &&str| all.iter().position(|beat| beat.node_id.as_str() == *name && counts(beat, at));
-    let said = NAMES.iter().filter_map(said).max().expect("everybody said its digest");
-    let later = all[said + 1..].iter().filter(|beat| beat.node_id.as_str() == "n3" && beat.state.is_live()).count();
-    assert!(later <= 1, "{later} heartbeats of n3 after everybody had said its digest: {all:#?}");
-
-    // Who differs and who goes on name the offset of the request, everywhere.
-    let classes = [ErrorClass::Alarm, ErrorClass::Alarm, ErrorClass::Fatal];
-    let named = named_by(&cluster, &NAMES.into_iter().zip(classes).collect::<Vec<_>>(), at).await;
-    let words = format!("the first request that changed other rows is the one at offset {at}");
-    assert!(named.values().all(|error| error.message.contains(&words)), "{named:#?}");
-    let ended = cluster.nodes[2].ended().await;
-    assert!(!ended.success() && cluster.nodes[2].last_words().contains(&words), "{}", cluster.nodes[2].last_words());
+    n3_is_found_and_named(&mut cluster, at).await;
     client.execute("update t set n = n + 10").quorum().await.expect("two of three are a quorum");
 
     // Its database holds it back, even where nobody remembers what it said.
@@ -110,4 +95,52 @@ pub async fn a_wrong_effect_is_found_within_one_heartbeat_and_named(kind: Kind) 
     cluster.nodes[2].restart(&[]);
     cluster.ready().await;
     cluster.same_everywhere().await;
+}
+
+/// What no statement returns: the rows that a trigger writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_effect_of_a_trigger_is_found_where_postgres_decodes_its_log() {
+    require!(Kafka, Postgres);
+    let mut cluster = Cluster::without_nodes().await;
+    for name in NAMES {
+        let wrong: &[_] = if name == "n3" { &[("KLUSTER_TEST_EFFECT", "new.n * 10=>new.n * 11")] } else { &[] };
+        let decodes = [("wal_level", "logical"), ("kluster.effects", "decoded")];
+        let database = Database::create_private(Kind::Postgres, &decodes).await;
+        cluster.nodes.push(NodeProcess::start(name, database, &cluster.flags(), wrong));
+    }
+    cluster.ready().await;
+    let client = cluster.client().await;
+    for sql in [
+        "create table t(id integer primary key, n integer)",
+        "create table noted(id integer, n integer)",
+        "create function note() returns trigger language plpgsql as $$
+           begin insert into noted values (new.id, new.n * 10); return new; end $$",
+        "create trigger note after insert on t for each row execute function note()",
+    ] {
+        client.execute(sql).all().await.expect(sql);
+    }
+    let answer = client.execute("insert into t values (1, 1), (2, 2)").first().await.expect("every node answers alike");
+    let at = answer.offset.expect("its offset");
+    n3_is_found_and_named(&mut cluster, at).await;
+    client.execute("insert into t values (3, 3)").quorum().await.expect("two of three are a quorum");
+}
+
+/// The third node stops within a heartbeat, and everybody names this offset.
+async fn n3_is_found_and_named(cluster: &mut Cluster, at: Offset) {
+    // Digests that were said, then at most one more heartbeat of the node before it has stopped.
+    let stopped = cluster.heartbeats_until(|beats| beats.get("n3").is_some_and(diverged)).await;
+    assert_eq!(stopped["n3"].effects.as_ref().and_then(|effects| effects.differs_at), Some(at), "{stopped:#?}");
+    let all = beats(cluster).await;
+    let said = |name: &&str| all.iter().position(|beat| beat.node_id.as_str() == *name && counts(beat, at));
+    let said = NAMES.iter().filter_map(said).max().expect("everybody said its digest");
+    let later = all[said + 1..].iter().filter(|beat| beat.node_id.as_str() == "n3" && beat.state.is_live()).count();
+    assert!(later <= 1, "{later} heartbeats of n3 after everybody had said its digest: {all:#?}");
+
+    // Who differs and who goes on name the offset of the request, everywhere.
+    let classes = [ErrorClass::Alarm, ErrorClass::Alarm, ErrorClass::Fatal];
+    let named = named_by(cluster, &NAMES.into_iter().zip(classes).collect::<Vec<_>>(), at).await;
+    let words = format!("the first request that changed other rows is the one at offset {at}");
+    assert!(named.values().all(|error| error.message.contains(&words)), "{named:#?}");
+    let ended = cluster.nodes[2].ended().await;
+    assert!(!ended.success() && cluster.nodes[2].last_words().contains(&words), "{}", cluster.nodes[2].last_words());
 }
