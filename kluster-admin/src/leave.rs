@@ -6,7 +6,7 @@ use crate::output::{Output, Tone};
 use crate::show;
 use kluster_log::Log;
 use kluster_node::{membership, report::Clock};
-use kluster_protocol::{Control, NodeId, NodeState, Offset, Topic};
+use kluster_protocol::{Control, EffectsMeans, NodeId, NodeState, Offset, Topic};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -45,8 +45,9 @@ impl Leave {
         let offset = log.append(Topic::All, None, membership::control(&control)).await?.offset;
         self.confirm(&mut nodes, &node, offset).await?;
         let members = nodes.membership();
+        let mend = keeps_slot(&nodes, &node).then_some(DROP_SLOT);
         match output.is_json() {
-            true => output.json(&json!({"left": node, "offset": offset, "membership": members}))?,
+            true => output.json(&json!({"left": node, "offset": offset, "membership": members, "mend": mend}))?,
             false => {
                 let voters: Vec<&str> = members.voters.iter().map(NodeId::as_str).collect();
                 let voters = if voters.is_empty() { show::NONE.to_owned() } else { voters.join(", ") };
@@ -55,6 +56,9 @@ impl Leave {
                     members.version
                 );
                 output.line(&text, Tone::Good)?;
+                if let Some(mend) = mend {
+                    output.line(&format!("{node} read its PostgreSQL's log by a replication slot, for which the server keeps that log without end. Unless {node} comes back, drop the slot in its database:\n  {mend}"), Tone::Warning)?;
+                }
             }
         }
         Ok(())
@@ -107,12 +111,21 @@ impl Leave {
     }
 }
 
+/// Run in the database of the node, drops its slot.
+const DROP_SLOT: &str = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name like 'kluster\\_%' and database = current_database()";
+
+/// Whether the node, when it was last heard, learnt its effects by a replication slot.
+fn keeps_slot(nodes: &Nodes, node: &NodeId) -> bool {
+    let effects = nodes.of(node).and_then(|heard| heard.heartbeat.effects.as_ref());
+    effects.is_some_and(|effects| effects.means == EffectsMeans::Decoded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{Cluster, Written, members, node};
     use crate::output::Format;
-    use kluster_protocol::header;
+    use kluster_protocol::{EffectsReport, RunningEffects, header};
 
     fn leave(node: &str) -> Leave {
         Leave { node: node.into(), force: false }
@@ -145,6 +158,28 @@ mod tests {
         assert_eq!(record.header(header::KIND), Some(b"control".as_slice()));
         assert_eq!(record.value.as_deref(), Some(br#"{"control":"leave","nodeId":"n3","replaces":3}"#.as_slice()));
         assert_eq!(written.data(), "n3 has left at offset 2: membership version 4, voters n1, n2\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_that_is_left_behind_is_named() {
+        let cluster = cluster().await;
+        let effects = EffectsReport::of(&RunningEffects::begin(EffectsMeans::Decoded, None));
+        cluster.beat(&node("n3").applied(1).effects(effects)).await;
+        cluster.pass(10_000);
+        cluster.beat(&node("n1").applied(1)).await;
+        let mut written = Written::default();
+        let leave = leave("n3");
+        let mut output = written.output(Format::Table);
+        let (ended, ()) = tokio::join!(leave.run(&cluster.log, &cluster.clock, &mut output), async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            cluster.beat(&node("n1").applied(2).members(members(4, &["n1", "n2"]))).await;
+        });
+        ended.unwrap();
+        assert!(
+            written.data().ends_with(&format!("drop the slot in its database:\n  {DROP_SLOT}\n")),
+            "{}",
+            written.data()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -310,3 +310,19 @@ impl Place for Killed {
         crate::settings(self.0.url("shop"))
     }
 }
+
+/// A slot that nobody reads would keep the server's log without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_no_longer_reads_the_servers_log_gives_its_slot_up() {
+    let place = database(own().await).await;
+    let slots = "select count(*) from pg_replication_slots where database = current_database()";
+    let node = Node::open(&place).await;
+    until("the slot is made", async || place.sql(slots).await == "1").await;
+    node.close().await;
+    assert_eq!(place.sql(slots).await, "1", "a node that is started again goes on where it was");
+    place.sql(&format!("alter database {} set kluster.effects = 'returned'", place.database)).await;
+    let db = Dbms::open(&place.settings()).await.unwrap();
+    assert_eq!(db.effects().means(), EffectsMeans::Wrapped);
+    assert_eq!(place.sql(slots).await, "0");
+    db.close().await;
+}

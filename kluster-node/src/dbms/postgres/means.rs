@@ -43,18 +43,13 @@ struct CountedTo {
 impl Means {
     /// What this server and the rights of the owner's login allow.
     pub async fn choose(seat: &mut Seat, digests: bool) -> Result<Self, OpenError> {
-        if !digests {
-            return Ok(Self { digests, marks: None, returned: Vec::new() });
-        }
-        let marks = match why_not_decoded(seat).await? {
-            None => Some(prepare(seat).await?),
-            Some(why) => {
-                tracing::info!(
-                    "effects are compared by the rows that statements return, without triggers and cascades: {why}"
-                );
-                None
-            }
+        let marks = match digests {
+            true => marks(seat).await?,
+            false => None,
         };
+        if marks.is_none() {
+            give_up_slot(seat).await?;
+        }
         Ok(Self { digests, marks, returned: Vec::new() })
     }
 
@@ -126,6 +121,26 @@ impl Means {
 /// The slot's name: the server has one name space for all databases, of lower-case letters, digits and `_`.
 pub fn slot(database: &str) -> String {
     format!("kluster_{}", hex::encode(&Sha256::digest(database)[..8]))
+}
+
+/// What the server's log is read with; none: it cannot be read, or nobody asked for it.
+async fn marks(seat: &mut Seat) -> Result<Option<Marks>, OpenError> {
+    let Some(why) = why_not_decoded(seat).await? else { return prepare(seat).await.map(Some) };
+    tracing::info!("effects are compared by the rows that statements return, without triggers and cascades: {why}");
+    Ok(None)
+}
+
+/// A slot of an earlier start would keep the server's log without end.
+async fn give_up_slot(seat: &mut Seat) -> Result<(), OpenError> {
+    let name = slot(&seat.owner_address.database);
+    match follower::drop_slot(&mut seat.owner, &name).await {
+        Ok(()) => Ok(()),
+        Err(Error::Server(error)) => {
+            tracing::warn!(%error, slot = name, "a replication slot that is no longer read cannot be dropped: drop it by hand");
+            Ok(())
+        }
+        Err(error) => Err(unusable(error)),
+    }
 }
 
 /// Makes what the server's log is read with.
