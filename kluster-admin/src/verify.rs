@@ -29,14 +29,16 @@ pub const MANUAL: &str = "\
 Compare schema and tables of all nodes at one offset.
 
 A record in ALL asks every node to sum its schema and each of its tables as of that very record: from a snapshot, while it goes on applying. A \
-change of the schema that comes meanwhile goes first; the check is then repeated by itself. Tables that differ are narrowed to the rows, which \
+change of the schema that comes meanwhile goes first; the check is superseded and repeated by itself, behind it. A newer check supersedes one \
+that is not done: it is then named, and --last shows what it found. Tables that differ are narrowed to the rows, which \
 are shown side by side, one line for each node. Values of rows travel on NODES for this, cut to 200 characters, and stay there until the next \
 check.
 
 A node whose tables are not those of a strict majority of the voters stops as diverged. Nodes make such a check by themselves as well (their \
 setting --check-offsets and --check-seconds); --last shows what the newest check found, whoever asked for it.
 
-Exit codes: 0 all voters hold the same; 3 tables differ; 6 a voter has not done the check (gone, or in time); else those of kluster-admin.";
+Exit codes: 0 all voters hold the same; 3 tables differ; 6 a voter has not done the check (gone, not in \
+time, or superseded); else those of kluster-admin.";
 
 /// What `verify` is asked with.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,7 +76,7 @@ impl Verify {
             let id = MessageId::fresh().to_string();
             let record = membership::control(&check::ask(id.clone(), None, 0));
             let offset = log.append(Topic::All, None, record).await?.offset;
-            reports.follow(id);
+            reports.follow(id, offset);
             let live: Vec<NodeId> = voters.iter().filter(|voter| nodes.is_live(voter)).cloned().collect();
             tokio::select! {
                 biased;
@@ -108,7 +110,7 @@ impl Verify {
                 }
                 narrowed = narrowed.or(Some(Instant::now() + NARROWED));
             }
-            if reports.is_given_up(live) {
+            if reports.is_given_up(live) || reports.superseded_by().is_some() {
                 return Ok(());
             }
             if output.progress {

@@ -56,7 +56,7 @@ struct Shared {
 struct Running {
     /// Cancelled: the snapshot must go.
     give_way: CancellationToken,
-    session: Option<i64>,
+    sessions: Vec<i64>,
 }
 
 /// What follows from the reports of a check.
@@ -135,11 +135,11 @@ impl Checks {
         }
     }
 
-    /// The snapshot under way must go if one of these sessions holds it.
+    /// The snapshot under way must go if one of these sessions is one of its own.
     pub fn give_way_if(&self, sessions: &[i64]) {
         let running = held(&self.0.running);
         if let Some(running) = &*running
-            && running.session.is_some_and(|session| sessions.contains(&session))
+            && running.sessions.iter().any(|session| sessions.contains(session))
         {
             running.give_way.cancel();
         }

@@ -27,6 +27,8 @@ mod privileges;
 mod refusals;
 #[path = "contract/server.rs"]
 mod server;
+#[path = "mariadb/snapshots.rs"]
+mod snapshots;
 #[path = "mariadb/values.rs"]
 mod values;
 

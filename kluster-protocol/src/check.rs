@@ -43,6 +43,9 @@ pub struct CheckReport {
     pub topic_id: Option<String>,
     /// The DBMS's name; sums of unlike DBMS are not compared.
     pub dbms: String,
+    /// In which of the DBMS's forms rows were hashed; sums of unlike forms are not compared.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub form: u32,
     /// Which check.
     pub check: CheckMark,
     /// How far it is.
@@ -189,10 +192,15 @@ impl CheckReport {
         };
         same_topic
             && self.dbms == other.dbms
+            && self.form == other.form
             && self.check.number == other.check.number
             && self.is_done()
             && other.is_done()
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The first `depth` bytes of a hash, in hexadecimal.

@@ -64,6 +64,8 @@ on_each_kind! {
     effects::a_wrong_effect_is_found_within_one_heartbeat_and_named,
     verify::equal_tables_are_equal_however_their_rows_lie,
     verify::a_changed_row_is_found_named_and_shown,
+    verify::a_changed_schema_is_found_named_and_shown,
+    verify::a_schema_change_goes_before_a_check_which_is_repeated,
     verify::the_nodes_check_by_themselves_and_who_differs_stays_stopped,
     verify::under_load_and_schema_changes_nothing_is_found_unlike,
 }

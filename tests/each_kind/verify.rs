@@ -1,7 +1,9 @@
 //! kluster-admin verify and the nodes' own checks, against real clusters: what differs is found, named and shown; what is equal is equal
 //! whatever its physical order; a check gives way and holds nobody up.
 
-use kluster_protocol::{Heartbeat, NodeState, Offset, SystemError, Topic};
+use kluster_protocol::check::{CheckReport, Progress};
+use kluster_protocol::{CheckMark, Heartbeat, NodeState, Offset, SystemError, Topic};
+use kluster_test_servers::{require, until};
 use kluster_tests::cluster::{Cluster, Database, Kind, PATIENCE, binary};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -9,6 +11,8 @@ use std::process::{Command, Output, Stdio};
 
 /// Exit code: tables differ.
 const DIFFER: i32 = 3;
+/// Exit code: a voter has not done the check.
+const OPEN: i32 = 6;
 
 async fn verify(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, Value) {
     let mut command = Command::new(binary("kluster-admin"));
@@ -149,6 +153,192 @@ pub async fn a_changed_row_is_found_named_and_shown(kind: Kind) {
     // What was found stays to be seen.
     let (code, last) = verify(&cluster, &["--last"]).await;
     assert_eq!((code, &last["differences"]), (Some(DIFFER), &said["differences"]));
+}
+
+/// An index, a default and the order of columns that one node alone has.
+pub async fn a_changed_schema_is_found_named_and_shown(kind: Kind) {
+    let cluster = Cluster::start(kind, 3).await;
+    fill(&cluster, kind).await;
+    let client = cluster.client().await;
+    for sql in [
+        "create table with_default (id integer primary key, a integer default 1)",
+        "create table in_order (id integer primary key, a integer, b integer)",
+    ] {
+        client.execute(sql).all().await.expect("a table");
+    }
+    let database = cluster.nodes[1].database();
+    let changes: &[&str] = match kind {
+        Kind::Postgres => &[
+            "create index extra on person (weight)",
+            "alter table with_default alter column a set default 2",
+            "alter table in_order drop column a, add column a integer",
+        ],
+        Kind::MariaDb => &[
+            "create index extra on person (weight)",
+            "alter table with_default alter column a set default 2",
+            "alter table in_order modify a integer after b",
+        ],
+        Kind::Sqlite => &[
+            "create index extra on person (weight)",
+            "drop table with_default",
+            "create table with_default (id integer primary key, a integer default 2)",
+            "drop table in_order",
+            "create table in_order (id integer primary key, b integer, a integer)",
+        ],
+    };
+    for sql in changes {
+        database.sql(sql).await;
+    }
+    let (code, said) = verify(&cluster, &["--rows", "50"]).await;
+    assert_eq!(code, Some(DIFFER), "{said:#}");
+    let differing: Vec<String> = tables(&said).into_iter().filter(|(_, equal)| !equal).map(|(name, _)| name).collect();
+    assert_eq!(differing, ["(schema)"], "rows are the same: {said:#}");
+    let schema = &said["differences"][0];
+    assert_eq!((&schema["table"], &schema["key"]), (&json!("(schema)"), &json!(["object"])), "{said:#}");
+    let unlike = schema["rows"].as_array().expect("a list of objects");
+    for (word, is_new) in [("extra", true), ("with_default", false), ("in_order", false)] {
+        let of_it = |row: &&Value| row["n2"][0]["object"].as_str().is_some_and(|name| name.contains(word));
+        let found = unlike.iter().find(of_it).unwrap_or_else(|| panic!("{word} is not shown: {said:#}"));
+        assert_eq!(found["n1"], found["n3"], "{found:#}");
+        assert_ne!(found["n1"], found["n2"], "{found:#}");
+        assert_eq!(found["n1"] == json!([]), is_new, "{word}: each node's own is shown: {found:#}");
+    }
+    let stopped = |beat: &Heartbeat| matches!(&beat.state, NodeState::Stopped { code, .. } if code == "diverged");
+    cluster.heartbeats_until(|beats| beats.get("n2").is_some_and(stopped)).await;
+}
+
+/// What n2 says of checks from an offset of NODES on, until it is as wanted.
+async fn reported(cluster: &Cluster, from: Offset, wanted: impl Fn(&CheckReport) -> bool) -> CheckReport {
+    let mut reader = cluster.log().read(Topic::Nodes, 0, from).await.expect("NODES can be read");
+    let said = async {
+        loop {
+            let record = reader.next().await.expect("NODES can be read");
+            if let Ok(report) = serde_json::from_slice::<CheckReport>(record.value.as_deref().unwrap_or_default())
+                && report.node_id.as_str() == "n2"
+                && wanted(&report)
+            {
+                return report;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, said).await.expect("n2 says so")
+}
+
+async fn end_of_nodes(cluster: &Cluster) -> Offset {
+    cluster.log().range(Topic::Nodes, 0).await.expect("NODES has a range").end
+}
+
+/// Keeps everyone from the table `pair` of this database, so that no check of it ends; SQLite has no such sessions.
+async fn lock_pair(database: &Database) {
+    let (text, sleeps) = match database {
+        Database::Postgres(..) => {
+            ("begin; lock table pair in access exclusive mode; select pg_sleep(600)", PG_SLEEPERS)
+        }
+        Database::MariaDb(..) => ("lock tables pair write; do sleep(600)", MARIADB_SLEEPERS),
+        Database::Sqlite(..) => return,
+    };
+    let its = database.clone();
+    // It ends with an error, when it is ended.
+    tokio::spawn(async move {
+        match its {
+            Database::Postgres(server, name) => server.sql(&name, text).await,
+            Database::MariaDb(server, name) => server.sql(&name, text).await,
+            Database::Sqlite(..) => Ok(String::new()),
+        }
+    });
+    until("the session holds its lock", async || !database.sql(sleeps).await.trim().is_empty()).await;
+}
+
+/// Ends what [`lock_pair`] began.
+async fn unlock_pair(database: &Database) {
+    match database {
+        Database::Postgres(..) => {
+            database.sql(&format!("select pg_terminate_backend(pid) from ({PG_SLEEPERS}) s")).await;
+        }
+        Database::MariaDb(..) => {
+            let sleeper = database.sql(MARIADB_SLEEPERS).await;
+            database.sql(&format!("kill {}", sleeper.trim())).await;
+        }
+        Database::Sqlite(..) => {}
+    }
+}
+
+const PG_SLEEPERS: &str =
+    "select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+const MARIADB_SLEEPERS: &str =
+    "select id from information_schema.processlist where db = database() and info like 'do sleep%'";
+
+/// The change is executed on a node whose check is under way. The check is superseded there, is made again behind the change, and what it finds then
+/// is right.
+pub async fn a_schema_change_goes_before_a_check_which_is_repeated(kind: Kind) {
+    let cluster = Cluster::start(kind, 3).await;
+    fill(&cluster, kind).await;
+    let client = cluster.client().await;
+    let (database, from) = (cluster.nodes[1].database(), end_of_nodes(&cluster).await);
+    lock_pair(database).await;
+    let changing = async {
+        let begun = reported(&cluster, from, |_| true).await;
+        // On all nodes, also on the one whose check cannot end.
+        let change = client.execute("alter table keyless add more integer").all().await.expect("the change goes first");
+        let change = change.offset.expect("a write has an offset");
+        if kind != Kind::Sqlite {
+            reported(&cluster, from, |report| report.check == begun.check && report.progress == Progress::Superseded)
+                .await;
+        }
+        unlock_pair(database).await;
+        (begun.check, change)
+    };
+    let ((code, said), (begun, change)) = tokio::join!(verify(&cluster, &[]), changing);
+    assert_eq!((code, &said["equal"]), (Some(0), &json!(true)), "{said:#}");
+    assert!(tables(&said).values().all(|equal| *equal), "{said:#}");
+    let check: CheckMark = serde_json::from_value(said["check"].clone()).expect("a check");
+    assert_eq!(check.id, begun.id);
+    match kind {
+        // A snapshot of SQLite holds no change up.
+        Kind::Sqlite => assert_eq!((check.attempt, check.offset < change), (0, true), "{said:#}"),
+        _ => assert!(check.attempt > 0 && check.offset > change, "{change}: {said:#}"),
+    }
+
+    // Behind it a changed row is found as ever.
+    database.sql("update keyless set more = 7").await;
+    let (code, said) = verify(&cluster, &[]).await;
+    assert_eq!((code, tables(&said).get("keyless")), (Some(DIFFER), Some(&false)), "{said:#}");
+}
+
+/// Nothing can keep a check of SQLite from ending; kluster-admin's own tests have this case.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_a_newer_one_supersedes_is_named_and_not_equal_on_postgres() {
+    require!(Kafka, Postgres);
+    a_check_that_a_newer_one_supersedes_is_named_and_not_equal(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_a_newer_one_supersedes_is_named_and_not_equal_on_mariadb() {
+    require!(Kafka, MariaDb);
+    a_check_that_a_newer_one_supersedes_is_named_and_not_equal(Kind::MariaDb).await;
+}
+
+async fn a_check_that_a_newer_one_supersedes_is_named_and_not_equal(kind: Kind) {
+    let cluster = Cluster::start(kind, 3).await;
+    fill(&cluster, kind).await;
+    let (database, from) = (cluster.nodes[1].database(), end_of_nodes(&cluster).await);
+    lock_pair(database).await;
+    let newer = async {
+        let older = reported(&cluster, from, |_| true).await;
+        let releasing = async {
+            reported(&cluster, from, |report| report.check.number > older.check.number).await;
+            unlock_pair(database).await;
+        };
+        tokio::join!(verify(&cluster, &[]), releasing).0
+    };
+    let ((older_code, older), (newer_code, newer)) = tokio::join!(verify(&cluster, &[]), newer);
+    assert_eq!((newer_code, &newer["equal"]), (Some(0), &json!(true)), "{newer:#}");
+    assert_eq!((older_code, &older["equal"]), (Some(OPEN), &json!(false)), "{older:#}");
+    assert_eq!(older["supersededBy"]["id"], newer["check"]["id"], "{older:#}");
+    let n2 = older["nodes"]["n2"]["said"].as_str().expect("something is said of n2");
+    assert!(n2.starts_with("superseded by check"), "{older:#}");
+    let tables = older["tables"].as_array().expect("a list of tables");
+    assert!(tables.iter().all(|table| table["equal"].is_null()), "{older:#}");
 }
 
 async fn errors(cluster: &Cluster) -> Vec<SystemError> {

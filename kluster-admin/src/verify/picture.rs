@@ -17,6 +17,8 @@ const CELL: usize = 40;
 /// What a check found.
 pub(super) struct Picture {
     check: Option<CheckMark>,
+    /// The check that came in the place of this one before every voter had done it.
+    superseded_by: Option<CheckMark>,
     /// Each voter and what is said of it.
     voters: Vec<(NodeId, String, bool)>,
     tables: Vec<TableFound>,
@@ -51,40 +53,25 @@ struct Unlike {
 impl Picture {
     pub(super) fn of(reports: &Reports, voters: &[NodeId], limit: usize) -> Self {
         let done: Vec<&CheckReport> = reports.newest().into_iter().filter(|report| report.is_done()).collect();
-        let unlike: BTreeSet<&str> = differing(&done);
-        let names: BTreeSet<&String> =
-            done.iter().flat_map(|report| report.tables.keys().chain(report.skipped.keys())).collect();
-        let tables = names.into_iter().map(|name| {
-            let why = done.iter().find_map(|report| report.skipped.get(name));
-            let rows = done.iter().filter_map(|report| Some((report.node_id.clone(), report.tables.get(name)?.rows)));
-            let verdict = match why {
-                Some(why) => Verdict::NotCompared(why.clone()),
-                None if unlike.contains(name.as_str()) => Verdict::Differs,
-                None => Verdict::Equal,
-            };
-            TableFound { name: name.clone(), rows: rows.collect(), verdict }
-        });
-        let said = |voter: &NodeId| match reports.of(voter).map(|report| (&report.progress, report.differs)) {
-            None => ("has not done it".to_owned(), false),
-            Some((Progress::Done, true)) => {
-                ("done; it has stopped, for the majority holds other tables".to_owned(), true)
-            }
-            Some((Progress::Done, false)) => ("done".to_owned(), true),
-            Some((Progress::Running { .. }, _)) => ("not done yet".to_owned(), false),
-            Some((Progress::Superseded, _)) => ("ended by a change of the schema".to_owned(), false),
-            Some((Progress::Failed { reason }, _)) => (format!("failed: {reason}"), false),
-        };
+        // Sums of unlike forms say nothing of each other.
+        let first = done.iter().find(|report| voters.contains(&report.node_id)).or(done.first()).copied();
+        let compared: Vec<&CheckReport> =
+            done.into_iter().filter(|report| first.is_some_and(|first| first.compares_with(report))).collect();
+        let is_compared = |voter: &NodeId| compared.iter().any(|report| report.node_id == *voter);
+        let missing: Vec<&str> = voters.iter().filter(|voter| !is_compared(voter)).map(NodeId::as_str).collect();
+        let superseded_by = reports.superseded_by().filter(|_| !missing.is_empty()).cloned();
         Self {
             check: reports.newest().first().map(|report| report.check.clone()),
             voters: voters
                 .iter()
                 .map(|voter| {
-                    let (said, done) = said(voter);
-                    (voter.clone(), said, done)
+                    let compared = is_compared(voter);
+                    (voter.clone(), said(reports.of(voter), compared, superseded_by.as_ref()), compared)
                 })
                 .collect(),
-            tables: tables.collect(),
-            unlike: unlike.into_iter().filter_map(|table| Unlike::of(table, &done, limit)).collect(),
+            tables: tables(&compared, &missing),
+            unlike: differing(&compared).into_iter().filter_map(|table| Unlike::of(table, &compared, limit)).collect(),
+            superseded_by,
         }
     }
 
@@ -101,10 +88,16 @@ impl Picture {
                 let names: Vec<&str> = names.map(|table| table.name.as_str()).collect();
                 Err(AdminError::Differ(format!("not the same on every node: {}", names.join(", "))))
             }
-            () if !open.is_empty() => Err(AdminError::Open(format!(
-                "{} has not done the check; look at kluster-admin status and ask again",
-                open.join(", ")
-            ))),
+            () if !open.is_empty() => {
+                let open = open.join(", ");
+                Err(AdminError::Open(match &self.superseded_by {
+                    Some(newer) => format!(
+                        "{open} has not done the check, which is superseded by check {} at offset {}; kluster-admin verify --last shows what that one finds",
+                        newer.id, newer.offset
+                    ),
+                    None => format!("{open} has not done the check; look at kluster-admin status and ask again"),
+                }))
+            }
             () => Ok(()),
         }
     }
@@ -114,7 +107,7 @@ impl Picture {
         let tables = self.tables.iter().map(|table| {
             let rows: BTreeMap<&str, u64> = table.rows.iter().map(|(node, rows)| (node.as_str(), *rows)).collect();
             match &table.verdict {
-                Verdict::NotCompared(why) => json!({"table": table.name, "notCompared": why}),
+                Verdict::NotCompared(why) => json!({"table": table.name, "rows": rows, "notCompared": why}),
                 verdict => json!({"table": table.name, "rows": rows, "equal": matches!(verdict, Verdict::Equal)}),
             }
         });
@@ -122,6 +115,7 @@ impl Picture {
             self.voters.iter().map(|(node, said, done)| (node.as_str(), json!({"done": done, "said": said}))).collect();
         json!({
             "check": self.check,
+            "supersededBy": self.superseded_by,
             "equal": !self.differs() && self.voters.iter().all(|(_, _, done)| *done),
             "nodes": nodes,
             "tables": tables.collect::<Vec<_>>(),
@@ -131,11 +125,14 @@ impl Picture {
 
     /// As tables for people.
     pub(super) fn show(&self, output: &mut Output<'_>) -> Result<(), AdminError> {
-        let Some(check) = &self.check else {
-            output.line("no check was ever made", Tone::Warning)?;
-            return Ok(());
-        };
-        output.line(&format!("check {} at offset {}", check.id, check.offset), Tone::Faint)?;
+        match (&self.check, &self.superseded_by) {
+            (Some(check), _) => output.line(&format!("check {} at offset {}", check.id, check.offset), Tone::Faint)?,
+            (None, Some(_)) => {}
+            (None, None) => {
+                output.line("no check was ever made", Tone::Warning)?;
+                return Ok(());
+            }
+        }
         for (node, said, done) in &self.voters {
             output.line(&format!("{node}: {said}"), if *done { Tone::Plain } else { Tone::Warning })?;
         }
@@ -156,6 +153,47 @@ impl Picture {
         }
         Ok(())
     }
+}
+
+/// What is said of a voter.
+fn said(report: Option<&CheckReport>, compared: bool, superseded_by: Option<&CheckMark>) -> String {
+    let is_open =
+        report.is_none_or(|report| matches!(report.progress, Progress::Running { .. } | Progress::Superseded));
+    if let Some(newer) = superseded_by.filter(|_| is_open) {
+        return format!("superseded by check {} at offset {}", newer.id, newer.offset);
+    }
+    match report.map(|report| (&report.progress, report.differs)) {
+        None => "has not done it".to_owned(),
+        Some((Progress::Done, _)) if !compared => {
+            "done, but its sums cannot be compared: another DBMS or version".to_owned()
+        }
+        Some((Progress::Done, true)) => "done; it has stopped, for the majority holds other tables".to_owned(),
+        Some((Progress::Done, false)) => "done".to_owned(),
+        Some((Progress::Running { .. }, _)) => "not done yet".to_owned(),
+        Some((Progress::Superseded, _)) => "superseded by a change of the schema; it will be repeated".to_owned(),
+        Some((Progress::Failed { reason }, _)) => format!("failed: {reason}"),
+    }
+}
+
+/// Each table, as those that have done the check hold it; nothing is called equal while voters are `missing`.
+fn tables(compared: &[&CheckReport], missing: &[&str]) -> Vec<TableFound> {
+    let unlike: BTreeSet<&str> = differing(compared);
+    let names: BTreeSet<&String> =
+        compared.iter().flat_map(|report| report.tables.keys().chain(report.skipped.keys())).collect();
+    let tables = names.into_iter().map(|name| {
+        let why = compared.iter().find_map(|report| report.skipped.get(name));
+        let rows = compared.iter().filter_map(|report| Some((report.node_id.clone(), report.tables.get(name)?.rows)));
+        let verdict = match why {
+            Some(why) => Verdict::NotCompared(why.clone()),
+            None if unlike.contains(name.as_str()) => Verdict::Differs,
+            None if !missing.is_empty() => {
+                Verdict::NotCompared(format!("{} has not done the check", missing.join(", ")))
+            }
+            None => Verdict::Equal,
+        };
+        TableFound { name: name.clone(), rows: rows.collect(), verdict }
+    });
+    tables.collect()
 }
 
 impl Unlike {

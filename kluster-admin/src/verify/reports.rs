@@ -5,37 +5,51 @@
 use crate::source::{Source, Start};
 use kluster_log::{Log, LogError, Record};
 use kluster_protocol::check::{CheckReport, Progress, settled};
-use kluster_protocol::{Kind, NodeId, Offset, Topic, header};
+use kluster_protocol::{CheckMark, Kind, NodeId, Offset, Topic, header};
 use std::collections::BTreeMap;
 
 /// The newest report of each node.
 pub(super) struct Reports {
     source: Source,
+    /// Of whichever check.
     heard: BTreeMap<NodeId, CheckReport>,
+    /// Of the check that counts.
+    counted: BTreeMap<NodeId, CheckReport>,
     /// Which check counts: the newest of this name.
     id: String,
+    /// Where it was asked for, or asked for again.
+    at: Offset,
 }
 
 impl Reports {
     /// Reads NODES from its start to its end.
     pub(super) async fn read(log: &Log) -> Result<Self, LogError> {
         let source = Source::open(log, Topic::Nodes, Start::Beginning).await?;
-        let mut reports = Self { source, heard: BTreeMap::new(), id: String::new() };
+        let mut reports =
+            Self { source, heard: BTreeMap::new(), counted: BTreeMap::new(), id: String::new(), at: Offset::new(0) };
         while let Some(record) = reports.source.past().await? {
             reports.hear(&record);
         }
         Ok(reports)
     }
 
-    /// The check of this name counts.
-    pub(super) fn follow(&mut self, id: String) {
-        self.id = id;
+    /// The check of this name, asked for at this offset, counts.
+    pub(super) fn follow(&mut self, id: String, at: Offset) {
+        (self.id, self.at) = (id, at);
+        self.counted = self
+            .heard
+            .iter()
+            .filter(|(_, report)| report.check.id == self.id)
+            .map(|(node, report)| (node.clone(), report.clone()))
+            .collect();
     }
 
     /// The newest check counts.
     pub(super) fn follow_newest(&mut self) {
-        let newest = self.heard.values().max_by_key(|report| report.check.number);
-        self.id = newest.map(|report| report.check.id.clone()).unwrap_or_default();
+        let newest = self.heard.values().map(|report| &report.check).max_by_key(|check| check.number);
+        if let Some(CheckMark { id, offset, .. }) = newest.cloned() {
+            self.follow(id, offset);
+        }
     }
 
     /// Awaits the next record of NODES; true: it was a report. Cancel-safe.
@@ -49,15 +63,24 @@ impl Reports {
             return false;
         }
         let Some(Ok(report)) = record.value.as_deref().map(serde_json::from_slice::<CheckReport>) else { return false };
+        if report.check.id == self.id {
+            self.at = self.at.max(report.check.offset);
+            self.counted.insert(report.node_id.clone(), report.clone());
+        }
         self.heard.insert(report.node_id.clone(), report);
         true
     }
 
+    /// The check that has taken the place of the one that counts: the nodes do one at a time, and the newest.
+    pub(super) fn superseded_by(&self) -> Option<&CheckMark> {
+        let checks = self.heard.values().map(|report| &report.check);
+        checks.filter(|check| check.id != self.id && check.offset > self.at).max_by_key(|check| check.number)
+    }
+
     /// The reports on the check that counts, as it was repeated last.
     pub(super) fn newest(&self) -> Vec<&CheckReport> {
-        let of_it = || self.heard.values().filter(|report| report.check.id == self.id);
-        let number = of_it().map(|report| report.check.number).max();
-        of_it().filter(|report| Some(report.check.number) == number).collect()
+        let number = self.counted.values().map(|report| report.check.number).max();
+        self.counted.values().filter(|report| Some(report.check.number) == number).collect()
     }
 
     /// What this node says.
@@ -79,7 +102,8 @@ impl Reports {
     pub(super) fn are_settled(&self, nodes: &[NodeId]) -> bool {
         let reports: Vec<&CheckReport> =
             self.newest().into_iter().filter(|report| nodes.contains(&report.node_id)).collect();
-        settled(&reports)
+        let compared = |report: &&CheckReport| reports[0].compares_with(report);
+        reports.is_empty() || settled(&reports.iter().copied().filter(compared).collect::<Vec<_>>())
     }
 
     /// How far everyone is, on one line.
@@ -90,7 +114,7 @@ impl Reports {
                 Some(Progress::Running { of: 0, .. }) => "begins".to_owned(),
                 Some(Progress::Running { done, of }) => format!("{done} of {of} tables"),
                 Some(Progress::Done) => "done".to_owned(),
-                Some(Progress::Superseded) => "repeated behind a change of the schema".to_owned(),
+                Some(Progress::Superseded) => "superseded by a change of the schema, repeated behind it".to_owned(),
                 Some(Progress::Failed { reason }) => format!("failed: {reason}"),
             };
             format!("{node} {said}")

@@ -42,6 +42,7 @@ fn report(node: &str, id: &str, rows: &[(&str, &str)]) -> CheckReport {
         node_id: node.into(),
         topic_id: None,
         dbms: "SQLite".into(),
+        form: 0,
         check: CheckMark { number: 1, id: id.to_owned(), ..CheckMark::default() },
         progress: Progress::Done,
         tables: BTreeMap::from([("person".to_owned(), sum)]),
@@ -142,4 +143,69 @@ async fn the_last_check_is_shown_without_asking_for_one() {
     let said = written.json();
     assert_eq!(said["differences"][0]["rows"][0]["n3"][0]["name"], "Janet", "{said}");
     assert!(cluster.memory.records(Topic::All, 0).is_empty());
+}
+
+/// A check is named as superseded, and neither tables nor voters are called equal.
+#[tokio::test(start_paused = true)]
+async fn a_newer_check_supersedes_one_that_is_not_done() {
+    let cluster = cluster().await;
+    let mut written = Written::default();
+    let (stop, mut output) = (CancellationToken::new(), written.output(Format::Json));
+    let verify = verify();
+    let (ended, ()) = tokio::join!(verify.run(&cluster.log, &cluster.clock, &mut output, &stop), async {
+        let id = asked(&cluster).await;
+        say(&cluster, &report("n1", &id, &[("1", "Jan")])).await;
+        let mut newer = report("n2", "newer", &[("1", "Jan")]);
+        (newer.check.number, newer.check.offset) = (2, Offset::new(7));
+        say(&cluster, &newer).await;
+    });
+    let error = ended.unwrap_err();
+    assert_eq!(error.exit_code(), 6, "{error}");
+    assert!(
+        error.to_string().starts_with("n2, n3 has not done the check, which is superseded by check newer at offset 7"),
+        "{error}"
+    );
+    let said = written.json();
+    assert_eq!((&said["supersededBy"]["id"], &said["equal"]), (&"newer".into(), &false.into()), "{said}");
+    assert_eq!(said["nodes"]["n2"]["said"], "superseded by check newer at offset 7", "{said}");
+    assert_eq!(said["tables"][0]["notCompared"], "n2, n3 has not done the check", "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_gave_way_to_the_schema_is_superseded_and_not_equal() {
+    let cluster = cluster().await;
+    let mut written = Written::default();
+    let (stop, mut output) = (CancellationToken::new(), written.output(Format::Json));
+    let verify = verify();
+    let (ended, ()) = tokio::join!(verify.run(&cluster.log, &cluster.clock, &mut output, &stop), async {
+        let id = asked(&cluster).await;
+        for name in ["n1", "n2"] {
+            say(&cluster, &report(name, &id, &[("1", "Jan")])).await;
+        }
+        say(&cluster, &CheckReport { progress: Progress::Superseded, ..report("n3", &id, &[]) }).await;
+    });
+    assert_eq!(ended.unwrap_err().exit_code(), 6);
+    let said = written.json();
+    assert_eq!(said["equal"], false, "{said}");
+    assert!(
+        said["nodes"]["n3"]["said"].as_str().is_some_and(|said| said.starts_with("superseded by a change")),
+        "{said}"
+    );
+    assert!(said["tables"][0]["equal"].is_null(), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sums_of_unlike_forms_are_no_difference_and_not_equal() {
+    let cluster = cluster().await;
+    for name in ["n1", "n2"] {
+        say(&cluster, &report(name, "periodic-1", &[("1", "Jan")])).await;
+    }
+    say(&cluster, &CheckReport { form: 1, ..report("n3", "periodic-1", &[("1", "Janet")]) }).await;
+    let mut written = Written::default();
+    let (stop, mut output) = (CancellationToken::new(), written.output(Format::Json));
+    let verify = Verify { last: true, ..verify() };
+    let ended = verify.run(&cluster.log, &cluster.clock, &mut output, &stop).await;
+    assert_eq!(ended.unwrap_err().exit_code(), 6);
+    let said = written.json();
+    assert_eq!((&said["equal"], said["differences"].as_array().map(Vec::len)), (&false.into(), Some(0)), "{said}");
 }

@@ -71,6 +71,7 @@ impl Council {
             node_id: self.node.clone(),
             topic_id: Some(self.topic_id.clone()).filter(|id| !id.is_empty()),
             dbms: self.dbms.clone(),
+            form: 0,
             check,
             progress: Progress::Running { done: 0, of: 0 },
             tables: BTreeMap::new(),

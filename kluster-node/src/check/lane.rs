@@ -4,7 +4,7 @@
 
 use super::run::{Begun, Checker};
 use super::{Checks, Running, held};
-use crate::dbms::{How, SnapshotError, Snapshots, Work};
+use crate::dbms::{How, Snapshot, SnapshotError, Snapshots, Work};
 use crate::state::State;
 use kluster_protocol::CheckMark;
 use std::time::Duration;
@@ -52,8 +52,8 @@ impl LaneChecks {
             false => Err(SnapshotError("the node was started again behind this offset".to_owned())),
         };
         let give_way = CancellationToken::new();
-        let session = pinned.as_ref().ok().and_then(|snapshot| snapshot.session());
-        *held(&self.checks.0.running) = Some(Running { give_way: give_way.clone(), session });
+        let sessions = pinned.as_ref().map(Snapshot::sessions).unwrap_or_default();
+        *held(&self.checks.0.running) = Some(Running { give_way: give_way.clone(), sessions });
         self.checks.0.busy.send_replace(true);
         // The receiver ends only with the node.
         let _ = self.begun.send(Begun { check: check.clone(), pinned, give_way });

@@ -159,9 +159,10 @@ impl Work {
                 self.say(check, |report| report.progress = progress).await;
             }
         }
-        let (tables_known, skipped) = (report.tables, report.skipped);
+        let (tables_known, skipped, form) = (report.tables, report.skipped, snapshot.form());
         self.say(check, |report| {
-            (report.tables, report.skipped, report.progress) = (tables_known, skipped, Progress::Done);
+            (report.tables, report.skipped, report.form) = (tables_known, skipped, form);
+            report.progress = Progress::Done;
         })
         .await;
         Ok((objects, tables))

@@ -19,6 +19,7 @@ fn report(node: &str, number: u64, sum: i128) -> CheckReport {
         node_id: node.into(),
         topic_id: None,
         dbms: "SQLite".into(),
+        form: 0,
         check: mark(number),
         progress: Progress::Done,
         tables: BTreeMap::from([("person".to_owned(), Sum { rows: 1, sum })]),
@@ -83,6 +84,7 @@ async fn only_like_is_compared() {
     let mut seat = Seat::n1();
     assert_eq!(seat.hears(report("n2", 2, 2)), None, "another check");
     assert_eq!(seat.hears(CheckReport { dbms: "MariaDB".into(), ..report("n2", 1, 2) }), None);
+    assert_eq!(seat.hears(CheckReport { form: 1, ..report("n2", 1, 2) }), None);
     assert_eq!(seat.hears(CheckReport { topic_id: Some("other".into()), ..report("n2", 1, 2) }), None);
     assert_eq!(seat.hears(CheckReport { progress: Progress::Superseded, ..report("n2", 1, 2) }), None);
     let skipped = BTreeMap::from([("person".to_owned(), "why".to_owned())]);

@@ -110,12 +110,20 @@ impl Snapshots {
 }
 
 impl Snapshot {
-    /// The server's number of the session that holds it, where there is one.
-    pub fn session(&self) -> Option<i64> {
+    /// The server's numbers of the sessions that hold it, where there are any.
+    pub fn sessions(&self) -> Vec<i64> {
         match self {
-            Self::Postgres(snapshot) => Some(snapshot.session()),
-            Self::MariaDb(snapshot) => Some(snapshot.session()),
-            Self::Sqlite(_) => None,
+            Self::Postgres(snapshot) => vec![snapshot.session()],
+            Self::MariaDb(snapshot) => snapshot.sessions(),
+            Self::Sqlite(_) => Vec::new(),
+        }
+    }
+
+    /// In which of the adapter's forms rows are hashed, where there are several; else 0.
+    pub fn form(&self) -> u32 {
+        match self {
+            Self::MariaDb(snapshot) => snapshot.form(),
+            Self::Postgres(_) | Self::Sqlite(_) => 0,
         }
     }
 

@@ -131,6 +131,7 @@ mod tests {
             node_id: node.into(),
             topic_id: None,
             dbms: "SQLite".into(),
+            form: 0,
             check: CheckMark::default(),
             progress: Progress::Done,
             tables: BTreeMap::from([("t".to_owned(), sum)]),

@@ -68,7 +68,7 @@ impl Snapshots {
 }
 
 impl Snapshot {
-    /// See [`crate::dbms::Snapshot::session`].
+    /// See [`crate::dbms::Snapshot::sessions`].
     pub fn session(&self) -> i64 {
         self.session
     }
