@@ -81,6 +81,8 @@ const CHECKING: &[(&str, &str)] = &[
     ("search_path", "pg_catalog, pg_temp"),
     ("row_security", "off"),
     ("lock_timeout", "60s"),
+    // A sum of integers follows no order of rows. It is the server's own default.
+    ("max_parallel_workers_per_gather", "2"),
     ("default_transaction_isolation", "repeatable read"),
     ("default_transaction_read_only", "on"),
 ];
