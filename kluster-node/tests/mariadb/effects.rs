@@ -349,6 +349,50 @@ async fn the_order_of_rows_matters_only_where_it_is_stored() {
     other.close().await;
 }
 
+/// Tables made of rows whose keys meet, with columns that the server computes. Where each row of a key is the same one, who comes last is
+/// nothing; where not, it is what is stored.
+const MADE: &[&str] = &[
+    "!create table r (k int primary key, n int, twice int as (n + n) stored, next int as (n + 1) virtual, what text unique) \
+        replace select k, 7 as n, concat('row ', k) as what from queue",
+    "!create table i (k int primary key, n int, twice int as (n + n) stored, next int as (n + 1) virtual, what text unique) \
+        ignore select k, 7 as n, concat('row ', k) as what from queue",
+    "!create table rt (k int primary key, n int, twice int as (n + n) stored, next int as (n + 1) virtual, what text unique) \
+        replace select k, v as n, concat('row ', k) as what from queue",
+    "!create table it (k int primary key, n int, twice int as (n + n) stored, next int as (n + 1) virtual, what text unique) \
+        ignore select k, v as n, concat('row ', k) as what from queue",
+    "delete from r",
+    "delete from i",
+    "delete from rt",
+    "delete from it",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_made_by_replace_and_by_ignore_are_compared_by_the_rows_that_stay() {
+    let server = shared_mariadb_with_binary_log().await;
+    let mut nodes = Vec::new();
+    for rows in ["(1, 1), (1, 2), (1, 3), (2, 4)", "(2, 4), (1, 3), (1, 2), (1, 1)"] {
+        let (node, database) = Node::new(server).await;
+        server
+            .sql(&database, &format!("create table queue (k int, v int); insert into queue values {rows}"))
+            .await
+            .unwrap();
+        nodes.push(node);
+    }
+    let [mut one, mut other] = <[Node; 2]>::try_from(nodes).ok().unwrap();
+    let last = both(&mut one, &mut other, MADE, 3).await;
+    let (of_one, of_other) = (one.each(last).await, other.each(last).await);
+    assert_eq!(offsets(&of_one), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let equal: Vec<bool> = of_one.iter().zip(&of_other).map(|(one, other)| one == other).collect();
+    assert_eq!(equal, [true, true, false, false, true, true, false, false], "equal where the rows are");
+    for each in [&of_one, &of_other] {
+        for made in 0..4 {
+            assert_eq!(each[made].1 + each[made + 4].1, Effects::NONE, "what is deleted is what {} made", MADE[made]);
+        }
+    }
+    one.close().await;
+    other.close().await;
+}
+
 /// Waits at a step until it may go on.
 struct PauseAt {
     step: Step,

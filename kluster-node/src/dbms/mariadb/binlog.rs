@@ -6,6 +6,7 @@
 //! | `stream` | the connection that the server sends its log over |
 //! | `bytes`, `event`, `image` | events and rows, decoded |
 //! | `computed` | which columns are left out of digests |
+//! | `definition` | the table that a CREATE TABLE … SELECT makes |
 //! | `groups` | which request changed which rows |
 //!
 //! Neighbours: [`crate::effects`] is told what is found; [`super::batch`] writes the savepoints that say whose rows follow, and with each claim
@@ -20,6 +21,7 @@
 
 mod bytes;
 mod computed;
+mod definition;
 mod event;
 mod groups;
 mod image;

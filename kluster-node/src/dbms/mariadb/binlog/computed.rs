@@ -2,11 +2,13 @@
 //!
 //! MariaDB 11.8 writes them into the image of an inserted row, and leaves them out of the images of updated and deleted rows and of those that REPLACE
 //! inserts; older versions write them always. An image does not say which they are. So each claim writes them into the log, for the batch
-//! behind it.
+//! behind it. A table that CREATE TABLE … SELECT makes is not there at its claim: its columns are read from the definition that the server writes
+//! into the log before its rows.
 //!
 //! Neighbours: [`super::super::app`] asks for them before a claim, and after each change of the schema anew; [`super::image`] leaves them out.
 
 use super::super::session::{Session, params};
+use super::definition::Definition;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use std::collections::BTreeMap;
@@ -38,6 +40,12 @@ impl ComputedColumns {
     }
 }
 
+impl From<&Definition> for ComputedColumns {
+    fn from(table: &Definition) -> Self {
+        Self { visible: table.columns, generated: table.generated.clone() }
+    }
+}
+
 /// The computed columns of a database, by table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -61,5 +69,12 @@ impl Computed {
     /// Those of this table; none: it has none.
     pub fn of_table(&self, table: &str) -> Option<&ComputedColumns> {
         self.0.get(table)
+    }
+
+    /// Takes up a table that was made since, where it has such columns.
+    pub fn made(&mut self, table: &Definition) {
+        if !table.generated.is_empty() || table.hashed {
+            self.0.insert(table.name.clone(), table.into());
+        }
     }
 }

@@ -20,6 +20,7 @@
 
 use super::bytes::Bytes;
 use super::computed::{Computed, ComputedColumns};
+use super::definition::Definition;
 use super::event::{Done, Event, Rows, Table};
 use super::image::{self, Layout};
 use super::{Claimed, Unreadable};
@@ -87,6 +88,8 @@ struct Group {
 struct Announced {
     offset: Offset,
     session: Option<u64>,
+    /// What its claim said of the computed columns, and those of the table that it makes.
+    computed: Computed,
     effects: Effects,
     spoiled: Option<Unreadable>,
 }
@@ -154,8 +157,20 @@ impl Groups {
             _ if self.group.alone => self.group = Group::default(),
             text => match savepoint(text) {
                 Some(offset) => self.group.at = Some(offset),
-                None => self.group.text = true,
+                None => {
+                    self.group.text = true;
+                    self.made(session, text);
+                }
             },
+        }
+    }
+
+    /// What is announced makes a table, whose rows follow.
+    fn made(&mut self, session: u64, text: &[u8]) {
+        if let Some(announced) = self.announced.as_mut().filter(|announced| announced.session == Some(session))
+            && let Some(table) = Definition::of(text)
+        {
+            announced.computed.made(&table);
         }
     }
 
@@ -179,7 +194,8 @@ impl Groups {
         if !users {
             return Ok(());
         }
-        let computed = self.group.claim.as_ref().and_then(|claim| claim.of_table(&table.name));
+        let announced = self.announced.as_ref().map(|announced| &announced.computed);
+        let computed = self.group.claim.as_ref().or(announced).and_then(|computed| computed.of_table(&table.name));
         let effects = change(&mut self.row, table, computed, rows)?;
         match self.group.at {
             None => self.group.unplaced = (self.group.unplaced.0 + effects, true),
@@ -194,7 +210,7 @@ impl Groups {
     fn commit(&mut self) -> Result<Option<Batch>, Unreadable> {
         let group = std::mem::take(&mut self.group);
         if !group.batch {
-            self.outside(&group);
+            self.outside(group);
             return Ok(None);
         }
         let announced = self.announced.take();
@@ -215,15 +231,16 @@ impl Groups {
     }
 
     /// A group that moves the applied offset nowhere: an announcement, what was announced, or somebody else's.
-    fn outside(&mut self, group: &Group) {
-        match (group.at.filter(|_| group.claim.is_some()), &mut self.announced) {
+    fn outside(&mut self, group: Group) {
+        match (group.at.zip(group.claim), &mut self.announced) {
             // Announced again: what the attempt before wrote, if anything, is not there.
-            (Some(offset), announced) => {
-                *announced = Some(Announced { offset, session: group.session, effects: Effects::NONE, spoiled: None });
+            (Some((offset, computed)), announced) => {
+                let (session, effects, spoiled) = (group.session, Effects::NONE, None);
+                *announced = Some(Announced { offset, session, computed, effects, spoiled });
             }
             (None, Some(announced)) if announced.session == group.session => {
                 announced.effects += group.unplaced.0;
-                announced.spoiled = announced.spoiled.take().or_else(|| group.spoiled.clone());
+                announced.spoiled = announced.spoiled.take().or(group.spoiled);
             }
             (None, _) => {}
         }
