@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use kluster_protocol::{
-    Came, Chain, CheckReport, Control, Decision, Effects, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS,
+    Came, Chain, CheckReport, Control, Decision, Effects, EndRead, ErrorCode, Heartbeat, MAX_ID_BYTES, MAX_PARAMS,
     MAX_REQUEST_BYTES, MAX_ROW_BYTES, MAX_STATEMENTS, Offset, RECORD_OVERHEAD_BYTES, RecordHash, Request, Response,
     SystemError, partition_of,
 };
@@ -121,14 +121,17 @@ fn examples_are_records() {
     for json in examples(section(&text, "Checks (NODES)")) {
         holds(json, |json| serde_json::from_str::<CheckReport>(json).unwrap());
     }
+    for json in examples(section(&text, "The end of a read")) {
+        holds(json, |json| serde_json::from_str::<EndRead>(json).unwrap());
+    }
     let controls = rows(section(&text, "Control records"));
     assert_eq!(controls.len(), 5);
     for row in &controls[1..] {
         holds(&row[0], |json| serde_json::from_str::<Control>(json).unwrap());
     }
-    let count = ["Request", "Response", "Heartbeats (NODES)", "ERRORS", "Decisions"]
+    let count = ["Request", "Response", "The end of a read", "Heartbeats (NODES)", "ERRORS", "Decisions"]
         .map(|name| examples(section(&text, name)).len());
-    assert_eq!(count, [3, 4, 1, 1, 1]);
+    assert_eq!(count, [3, 4, 1, 1, 1, 1]);
 }
 
 #[test]

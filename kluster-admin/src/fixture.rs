@@ -77,6 +77,7 @@ pub(crate) fn node(name: &str) -> Node {
         window: None,
         halt: None,
         obeys: None,
+        may_have_applied: None,
         running: None,
         dbms: "SQLite".into(),
         dbms_version: "3.50".into(),

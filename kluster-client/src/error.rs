@@ -93,6 +93,12 @@ pub enum ClientError {
         /// Whether it can have taken effect.
         outcome: Outcome,
     },
+    /// The read was given up by [`crate::Query::rows_until`]; a read has no effect.
+    #[error("{}", ended(node.as_ref()))]
+    Ended {
+        /// The node that has ended it. None: no node said so in time, or nothing was sent.
+        node: Option<NodeId>,
+    },
     /// The result does not fit the memory that a request may take; it took effect all the same if it wrote.
     #[error("the result has more than {limit} bytes: read it with stream(), or raise Options::max_result_bytes")]
     ResultTooLarge {
@@ -167,6 +173,13 @@ impl ClientError {
 
     pub(crate) fn log(source: LogError) -> Self {
         Self::Log { source, ticket: None, outcome: Outcome::NoEffect }
+    }
+}
+
+fn ended(node: Option<&NodeId>) -> String {
+    match node {
+        Some(node) => format!("the read was ended on node {node}"),
+        None => "the read was given up; if a node executes it, it ends when its time is over".to_owned(),
     }
 }
 

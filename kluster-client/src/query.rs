@@ -11,8 +11,12 @@ use crate::through_one::{Seen, ThroughOne};
 use crate::{Client, ClientError, Read};
 use kluster_protocol::{Body, Cells, Statement};
 use serde::de::DeserializeOwned;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// For so long a read that was given up waits for what its node says.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a read must have seen. From weak and fast to strong and dear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,12 +108,28 @@ impl Query {
 
     /// The rows as they came, with their columns, and what they are as of.
     pub async fn rows(self) -> Result<Read, ClientError> {
+        self.rows_until(std::future::pending()).await
+    }
+
+    /// The same, until the read is given up: when `ended` completes first, the node that executes the read, or has it waiting, is told to end it, and
+    /// what it says is awaited for two seconds. A read that is only dropped is executed to its end, or until its own time is over.
+    ///
+    /// [`Level::Ordered`] is executed by every node: only the wait ends, and an operator can end the request (`kluster-admin cancel`).
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`] where it was given up and no rows came all the same; else those of [`Query::rows`].
+    pub async fn rows_until(self, ended: impl Future<Output = ()>) -> Result<Read, ClientError> {
+        tokio::pin!(ended);
         let deadline = Instant::now() + self.call.timeout();
         let answer = match self.level {
-            Level::Eventual => self.through_one(Seen::Whatever, deadline).await?,
-            Level::Session => self.through_one(Seen::Session, deadline).await?,
-            Level::Strong => self.through_one(Seen::Everything, deadline).await?,
-            Level::Ordered(ack) => self.through_all(ack, deadline).await?,
+            Level::Eventual => self.through_one(Seen::Whatever, deadline, ended).await?,
+            Level::Session => self.through_one(Seen::Session, deadline, ended).await?,
+            Level::Strong => self.through_one(Seen::Everything, deadline, ended).await?,
+            Level::Ordered(ack) => tokio::select! {
+                biased;
+                () = ended => return Err(ClientError::Ended { node: None }),
+                answer = self.through_all(ack, deadline) => answer?,
+            },
         };
         Ok(Read::of(answer))
     }
@@ -120,19 +140,39 @@ impl Query {
         RowStream::of(self)
     }
 
-    async fn through_one(self, seen: Seen, deadline: Instant) -> Result<RawResponse, ClientError> {
+    async fn through_one(
+        self,
+        seen: Seen,
+        deadline: Instant,
+        mut ended: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<RawResponse, ClientError> {
         let limit = self.call.client.connection().options.max_result_bytes;
         let mut parts = Parts::new(limit);
-        let mut through = ThroughOne::begin(&self.call, self.statement, seen, deadline).await?;
+        let mut through = tokio::select! {
+            biased;
+            () = &mut ended => return Err(ClientError::Ended { node: None }),
+            through = ThroughOne::begin(&self.call, self.statement, seen, deadline) => through?,
+        };
+        let mut given_up = false;
         loop {
-            let arrived = through.next().await?;
+            let arrived = tokio::select! {
+                biased;
+                () = &mut ended, if !given_up => {
+                    given_up = true;
+                    match through.end(ENDED_WITHIN).await {
+                        true => continue,
+                        false => return Err(ClientError::Ended { node: None }),
+                    }
+                }
+                arrived = through.next() => match arrived {
+                    Err(ClientError::TimedOut { .. }) if given_up => return Err(ClientError::Ended { node: None }),
+                    arrived => arrived?,
+                },
+            };
             match parts.add(arrived) {
                 Err(_) => return Err(ClientError::ResultTooLarge { limit }),
                 Ok(Some(whole)) if whole.response.is_ok() => return Ok(whole.response),
-                Ok(Some(whole)) => {
-                    let (error, offset) = (refusal(&whole.response), whole.response.offset);
-                    return Err(ClientError::Refused { error, offset, nodes: vec![whole.response.node_id] });
-                }
+                Ok(Some(whole)) => return Err(unread(whole.response, given_up)),
                 Ok(None) => {}
             }
         }
@@ -148,5 +188,14 @@ impl Query {
                 return Ok(answer);
             }
         }
+    }
+}
+
+/// What a node said instead of rows. A read that was given up is ended, whatever kept it from being answered.
+fn unread(response: RawResponse, given_up: bool) -> ClientError {
+    let (error, node) = (refusal(&response), response.node_id);
+    match given_up {
+        true => ClientError::Ended { node: Some(node) },
+        false => ClientError::Refused { error, offset: response.offset, nodes: vec![node] },
     }
 }

@@ -7,8 +7,10 @@ use crate::parts::Arrived;
 use crate::pending::{Event, Inbox};
 use crate::sending::{Flying, pause};
 use crate::{Client, ClientError, Outcome, Ticket};
-use kluster_log::{Appended, LogError};
-use kluster_protocol::{Cells, ErrorCode, MessageId, Offset, Request, RequestTopic, Statement, Topic};
+use kluster_log::{Appended, LogError, NewRecord};
+use kluster_protocol::{
+    Cells, EndRead, ErrorCode, Kind, MessageId, Offset, Request, RequestTopic, Statement, Topic, header,
+};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -37,6 +39,10 @@ pub(crate) struct ThroughOne {
     /// The newest attempt's id.
     last: MessageId,
     flying: Option<Flying>,
+    /// The attempts that are in the log, and in which partition.
+    attempts: Vec<(MessageId, u32)>,
+    /// Nobody wants the rows any more.
+    ended: bool,
     /// When it is asked again.
     again: Option<Instant>,
     patience: Duration,
@@ -69,6 +75,8 @@ impl ThroughOne {
             inbox,
             last: MessageId::new(String::new()),
             flying: None,
+            attempts: Vec::new(),
+            ended: false,
             again: Some(Instant::now()),
             patience: PATIENCE,
             silent: false,
@@ -123,7 +131,10 @@ impl ThroughOne {
 
     fn landed(&mut self, result: Result<Appended, LogError>) -> Result<(), ClientError> {
         match result {
-            Ok(_) => self.failures = 0,
+            Ok(appended) => {
+                self.failures = 0;
+                self.attempts.push((self.last.clone(), appended.partition));
+            }
             Err(LogError::NotAppended { .. } | LogError::OutcomeOpen { .. } | LogError::Unreachable { .. }) => {
                 self.ask_soon();
             }
@@ -137,8 +148,12 @@ impl ThroughOne {
 
     fn ask_soon(&mut self) {
         self.silent = false;
-        self.again = Some(Instant::now() + pause(self.failures));
+        self.ask_at(Instant::now() + pause(self.failures));
         self.failures += 1;
+    }
+
+    fn ask_at(&mut self, again: Instant) {
+        self.again = (!self.ended).then_some(again);
     }
 
     fn heard(&mut self, event: Event) -> Result<Option<Arrived>, ClientError> {
@@ -157,7 +172,8 @@ impl ThroughOne {
         if response.request_topic != RequestTopic::One {
             return None;
         }
-        if let Some(ErrorCode::NotYet | ErrorCode::Unavailable) = response.error.as_ref().map(|error| error.code) {
+        let code = response.error.as_ref().map(|error| error.code);
+        if !self.ended && matches!(code, Some(ErrorCode::NotYet | ErrorCode::Unavailable)) {
             self.ask_soon();
             return None;
         }
@@ -165,8 +181,32 @@ impl ThroughOne {
             self.client.session().see(offset);
         }
         self.silent = false;
-        self.again = Some(Instant::now() + self.patience); // parts come: the node is at it
+        self.ask_at(Instant::now() + self.patience); // parts come: the node is at it
         Some(arrived)
+    }
+
+    /// Gives it up: whoever has taken it is told to end it, and [`ThroughOne::next`] waits so long for what they say. False: it is not in the log, and
+    /// nobody will say anything.
+    pub(crate) async fn end(&mut self, within: Duration) -> bool {
+        self.ended = true;
+        self.again = None;
+        self.deadline = self.deadline.min(Instant::now() + within);
+        if self.flying.is_some()
+            && let Ok(Ok(appended)) = timeout_at(self.deadline, landing(&mut self.flying)).await
+        {
+            self.attempts.push((self.last.clone(), appended.partition));
+        }
+        let connection = self.client.connection();
+        let ends = self.attempts.drain(..).map(|(message_id, partition)| {
+            let end = EndRead { client_id: connection.client_id.clone(), ends: message_id };
+            // A struct of two texts.
+            let value = serde_json::to_vec(&end).unwrap_or_default();
+            let record = NewRecord::of(value).header(header::KIND, Kind::END_READ);
+            connection.log.append_now(Topic::One, Some(partition), record)
+        });
+        // A record that is not taken ends nothing, and nobody waits for it longer.
+        let told = timeout_at(self.deadline, futures_util::future::join_all(ends)).await;
+        told.is_ok_and(|told| told.iter().any(Result::is_ok))
     }
 
     /// It is not asked again.

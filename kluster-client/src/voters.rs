@@ -130,6 +130,7 @@ mod tests {
             },
             halt: None,
             obeys: None,
+            may_have_applied: None,
             running: None,
             dbms: "SQLite".into(),
             dbms_version: "3".into(),

@@ -11,7 +11,7 @@ use std::fmt;
 
 mod resolve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use resolve::Wish;
 
@@ -51,7 +51,8 @@ pub struct Voice {
 /// is a promise of the ALL lane itself: it is made while nothing is being committed and with the state row claimed, so N is not
 /// committed and will not be before the round ends. When each voter that was not named by `without` has promised this, these are a strict
 /// majority, and no member was ever heard of at N or beyond, `error` follows. As soon as one was heard of there, `retry` follows:
-/// the statement's own outcome holds.
+/// the statement's own outcome holds. The same follows where a member that was not named by `without` may have applied N in a database that it no
+/// longer has ([`crate::former`]): its answer may be with a client.
 #[derive(Debug, Clone, Default)]
 pub struct Council {
     /// The newest membership that anyone says.
@@ -128,7 +129,8 @@ impl Council {
         if voters.is_empty() {
             return Finding::Person(Why::NoVoters);
         }
-        let passed = self.passed(offset, voters);
+        let mut passed = self.passed(offset, voters);
+        passed.extend(self.may_have_passed(offset, voters, &[]));
         if !passed.is_empty() {
             return Finding::Person(Why::Passed(passed));
         }
@@ -172,7 +174,8 @@ impl Council {
             })
         };
         let members: Vec<NodeId> = self.membership.voters.iter().chain(&self.membership.observers).cloned().collect();
-        let passed = self.passed(*offset, &members);
+        let mut passed = self.passed(*offset, &members);
+        passed.extend(self.may_have_passed(*offset, &members, without));
         if !passed.is_empty() {
             return decided(Ruling::Retry, None, passed);
         }
@@ -197,6 +200,15 @@ impl Council {
             }
             () => decided(Ruling::Error, Some(CANCELLED.to_owned()), holding),
         }
+    }
+
+    /// Who of `nodes` may have applied `offset` in a database that it no longer has, but for those that a person named.
+    pub fn may_have_passed(&self, offset: Offset, nodes: &[NodeId], without: &[NodeId]) -> Vec<NodeId> {
+        let may = |node: &&NodeId| {
+            let voice = self.voices.get(*node).filter(|_| !without.contains(node));
+            voice.is_some_and(|voice| voice.heartbeat.may_have_applied >= Some(offset))
+        };
+        nodes.iter().filter(may).cloned().collect()
     }
 
     /// Who of `nodes` was ever heard of at `offset` or beyond.

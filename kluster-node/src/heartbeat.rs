@@ -99,6 +99,7 @@ impl Pulse {
             window: now.window,
             halt: now.halt,
             obeys: now.obeys,
+            may_have_applied: now.may_have_applied.filter(|newest| now.applied < Some(*newest)),
             running: now.running,
             dbms: self.info.name.to_owned(),
             dbms_version: self.info.version.clone(),

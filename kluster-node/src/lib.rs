@@ -35,6 +35,7 @@ pub mod state;
 pub mod dbms;
 pub mod effects;
 pub mod fault;
+pub mod former;
 pub mod rows;
 
 pub mod answer;

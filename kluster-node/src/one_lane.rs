@@ -1,17 +1,20 @@
 //! The ONE lane: executes the reads of ONE that Kafka gives this node, many at once, in read-only snapshots. `all_lane` is its serial sister.
 //!
-//! read (group) → admit → wait for `minOffset` → read in a snapshot (`dbms::Reads`) → answer in parts → done. What becomes of one record is in
-//! `answer`, how rows become parts in `result`; here the lane takes part in the group.
+//! read (group) → wait for a free session → admit → wait for `minOffset` → read in a snapshot (`dbms::Reads`) → answer in parts → done. What is
+//! taken and not answered is in `taken`, what becomes of one record in `answer`, how rows become parts in `result`; here the lane takes part in
+//! the group.
 //!
 //! Invariants
 //! 1. A read sees a committed prefix of ALL, and its answer says which: the offset in its own snapshot.
 //! 2. No read stops a node: whatever goes wrong is an answer.
 //! 3. Nothing but `drain` ends the lane: where the group is lost it joins again, for ever, and says so. What cannot be decoded does not end
 //!    it, for it would end the lane of each node in turn: it is said and counted.
-//! 4. A stream that broke behind its first row ends in an error; it never goes on in another execution.
+//! 4. A read that its client gives up (`EndRead`) is ended wherever it is, and answered `cancelled`.
+//! 5. A stream that broke behind its first row ends in an error; it never goes on in another execution.
 
 mod answer;
 mod result;
+mod taken;
 
 use crate::answer::Sender;
 use crate::dbms::Reads;
@@ -20,10 +23,11 @@ use crate::report::{Lasting, Reporter};
 use crate::start::{LOG_AWAY, log_fault};
 use crate::status::{Away, Status};
 use kluster_log::{GroupReader, Log, LogError, Record};
-use kluster_protocol::{ErrorClass, NodeId, NodeState, Topic};
+use kluster_protocol::{EndRead, ErrorClass, Kind, NodeId, NodeState, Topic, header};
 use kluster_sql::Dialect;
 use std::sync::Arc;
 use std::time::Duration;
+use taken::{Asked, Taken};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -109,31 +113,35 @@ impl OneLane {
         drain: &CancellationToken,
     ) -> Result<(), LogError> {
         let lane = Arc::new(self.clone());
-        let mut reads: JoinSet<Record> = JoinSet::new();
+        let (mut taken, mut reads) = (Taken::default(), JoinSet::new());
         let mut looks = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
         let mut undecodable = 0;
         let ended = loop {
-            let full = reads.len() >= self.max_reads;
+            while reads.len() < self.max_reads
+                && let Some(asked) = taken.next()
+            {
+                reads.spawn(answered(lane.clone(), asked));
+            }
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break Ok(()),
-                Some(done) = reads.join_next(), if !reads.is_empty() => mark(group, done),
+                Some(done) = reads.join_next(), if !reads.is_empty() => mark(group, &mut taken, done),
                 _ = looks.tick() => self.look(group, lasting, &mut undecodable).await,
-                record = group.next(), if !full => {
-                    let record = match record {
-                        Ok(record) => record,
-                        Err(error) => break Err(error),
-                    };
-                    let lane = lane.clone();
-                    reads.spawn(async move {
-                        lane.answer(&record).await;
-                        record
-                    });
+                record = group.next(), if !taken.is_full() => match record {
+                    Err(error) => break Err(error),
+                    Ok(record) if record.header(header::KIND) == Some(Kind::END_READ.as_bytes()) => {
+                        if let Some(waited) = ended(&mut taken, &record) {
+                            reads.spawn(answered(lane.clone(), waited));
+                        }
+                        group.done(&record);
+                    }
+                    Ok(record) => taken.add(Asked::of(record)),
                 }
             }
         };
+        // What still waits is not marked, and is read again by whoever shares its partition next.
         while let Some(done) = reads.join_next().await {
-            mark(group, done);
+            mark(group, &mut taken, done);
         }
         ended
     }
@@ -171,9 +179,28 @@ impl OneLane {
     }
 }
 
-fn mark(group: &mut GroupReader, done: Result<Record, tokio::task::JoinError>) {
+async fn answered(lane: Arc<OneLane>, asked: Asked) -> Record {
+    lane.answer(&asked).await;
+    asked.record
+}
+
+/// Ends the read that this record names; one that was waiting is given out, to be answered at once.
+fn ended(taken: &mut Taken, record: &Record) -> Option<Asked> {
+    match serde_json::from_slice::<EndRead>(record.value.as_deref().unwrap_or_default()) {
+        Ok(end) => taken.end(&end),
+        Err(error) => {
+            tracing::warn!(%error, offset = %record.offset, "a record of ONE that should end a read names none");
+            None
+        }
+    }
+}
+
+fn mark(group: &mut GroupReader, taken: &mut Taken, done: Result<Record, tokio::task::JoinError>) {
     match done {
-        Ok(record) => group.done(&record),
+        Ok(record) => {
+            taken.over(&record);
+            group.done(&record);
+        }
         // The record is not marked, so it is read again by whoever shares its partition next.
         Err(error) => tracing::error!(%error, "a read ended without an answer"),
     }

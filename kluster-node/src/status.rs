@@ -43,6 +43,10 @@ pub struct Now {
     pub halt: Option<Halt>,
     /// The ALL lane obeys every decision below this place of DECISIONS.
     pub obeys: Option<Offset>,
+    /// See [`crate::former`]; none: nothing, or it is not known yet.
+    pub may_have_applied: Option<Offset>,
+    /// It is known what this node may have applied in a database that it no longer has.
+    pub former_known: bool,
     /// What has been executing for some seconds.
     pub running: Option<Running>,
 }
@@ -93,6 +97,8 @@ impl Default for Status {
             holes: 0,
             halt: None,
             obeys: None,
+            may_have_applied: None,
+            former_known: false,
             running: None,
         };
         Self { now: watch::Sender::new(now), recent: Arc::default(), effects: EffectsTrail::default() }
@@ -203,11 +209,16 @@ impl Status {
         self.now.send_modify(|now| (now.halt, now.state) = (halt, state));
     }
 
-    /// The ALL lane obeys every decision below `next`.
+    /// This node may have applied up to here in a database that it no longer has.
+    pub fn may_have_applied(&self, newest: Option<Offset>) {
+        self.now.send_modify(|now| (now.may_have_applied, now.former_known) = (newest, true));
+    }
+
+    /// The ALL lane obeys every decision below `next`: said once it is known what this node may have applied before.
     pub fn obeys(&self, next: Offset) {
         self.now.send_if_modified(|now| {
-            let changed = now.obeys != Some(next);
-            now.obeys = Some(next);
+            let changed = now.former_known && now.obeys != Some(next);
+            now.obeys = Some(next).filter(|_| now.former_known);
             changed
         });
     }

@@ -120,7 +120,7 @@ codes! {
     // Decided in the log.
     /// The request was given up by a decision: every voter met the same error, which the message names, or an operator decided so.
     Decided = "decided",
-    /// The request was ended by an operator while it was executed; it had no effect.
+    /// The request was ended while it was executed, by an operator, or a read by whoever sent it; it had no effect.
     Cancelled = "cancelled",
     /// A code of a later version.
     Other = "other",

@@ -25,6 +25,9 @@ impl Kind {
     /// The header's value for control records.
     pub const CONTROL: &'static str = "control";
 
+    /// The header's value for records that end a read ([`crate::EndRead`]), in ONE.
+    pub const END_READ: &'static str = "end-read";
+
     /// The header's value for reports of checks, in NODES. What has no such header there is a heartbeat.
     pub const CHECK: &'static str = "check";
 

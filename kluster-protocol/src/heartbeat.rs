@@ -39,6 +39,9 @@ pub struct Heartbeat {
     /// or later. Absent before the lane has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obeys: Option<Offset>,
+    /// The highest offset that this node may have applied, and answered, in a database that it no longer has; beyond `applied`. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_have_applied: Option<Offset>,
     /// What has been executing for some seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,

@@ -3,7 +3,7 @@
 //! | topic | written by | read by | record |
 //! |---|---|---|---|
 //! | ALL | clients; nodes and operators (control records) | every node, serially | [`Request`], [`Control`] |
-//! | ONE | clients | one node each, in parallel | [`Request`] |
+//! | ONE | clients | one node each, in parallel | [`Request`], [`EndRead`] |
 //! | RESPONSES | nodes | clients | [`Response`] |
 //! | ERRORS | nodes | operators | [`SystemError`] |
 //! | NODES | nodes | nodes, clients, operators | [`Heartbeat`], [`EffectsDetail`], [`CheckReport`] |
@@ -20,6 +20,7 @@ pub mod check;
 mod control;
 mod decision;
 mod effects;
+mod end_read;
 mod error_code;
 mod fingerprint;
 pub mod header;
@@ -40,6 +41,7 @@ pub use check::{CheckMark, CheckReport, Progress};
 pub use control::{Control, Membership, Role};
 pub use decision::{CANCELLED, Decision, Decisions, HELD, Halt, Hold, Ruled, Ruling, Running, SERVER_LOST};
 pub use effects::{ChangedRow, Effects, EffectsDetail, EffectsMeans, EffectsPoint, EffectsReport, RunningEffects};
+pub use end_read::EndRead;
 pub use error_code::ErrorCode;
 pub use fingerprint::{
     Allowance, Difference, Fingerprint, Fingerprints, Presented, UNLIKE, Unlike, Weight, admitted_key, presented_key,

@@ -9,7 +9,8 @@
 //!
 //! Invariants
 //! 1. What a statement is, and where a text is cut, is decided by `kluster-sql` alone.
-//! 2. Ctrl-C ends the wait and never the outcome: what was sent can be asked again under its ticket.
+//! 2. Ctrl-C ends a read on the node that executes it. Of a write it ends the wait and never the outcome: what was sent can be asked again
+//!    under its ticket.
 //! 3. stdout holds rows only.
 
 mod announce;

@@ -12,6 +12,7 @@ mod doctor;
 mod effects;
 mod examples;
 mod faulty;
+mod reads;
 mod verify;
 
 use kluster_test_servers::require;
@@ -57,6 +58,7 @@ on_each_kind! {
     borders::batch_borders_decide_nothing,
     decisions::an_unknown_error_of_all_is_refused_and_a_replay_obeys,
     decisions::a_request_without_an_end_is_cancelled_on_all_nodes_alike,
+    reads::a_read_that_is_given_up_ends_on_its_node,
     doctor::a_node_that_declares_something_else_is_refused,
     faulty::one_node_with_a_full_disk_waits_and_the_others_go_on,
     answers::large_results_of_lists_come_in_parts,

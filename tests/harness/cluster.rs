@@ -22,7 +22,7 @@ pub use small_disk::SmallDisk;
 use kluster_client::{Client, Options};
 use kluster_log::{Log, LogSettings, TopicSettings};
 use kluster_protocol::{Heartbeat, NodeState, Offset, Topic};
-use kluster_test_servers::{KafkaServer, shared_kafka};
+use kluster_test_servers::{KafkaServer, shared_kafka, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -96,6 +96,28 @@ impl Cluster {
     /// Its log.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Waits until a read whose text holds `words` is in ONE.
+    pub async fn asked(&self, words: &str) {
+        until("the read comes into the log", async || self.holds_read(words).await).await;
+    }
+
+    async fn holds_read(&self, words: &str) -> bool {
+        let partitions = self.log.partitions(Topic::One).await.expect("ONE is there");
+        for partition in 0..partitions {
+            let range = self.log.range(Topic::One, partition).await.expect("ONE has a range");
+            let mut reader = self.log.read(Topic::One, partition, range.start).await.expect("ONE can be read");
+            let mut next = range.start;
+            while next < range.end {
+                let record = reader.next().await.expect("ONE can be read");
+                next = record.offset.next();
+                if String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).contains(words) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// A client of its own connection.

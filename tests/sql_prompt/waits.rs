@@ -1,6 +1,6 @@
 //! Waits that end without an answer: by hand, by time, because nobody is there, because nodes differ.
 
-use super::{Said, data, kluster, say};
+use super::{Said, at_prompt, data, kluster, say};
 use kluster_log::Log;
 use kluster_protocol::{Offset, Topic};
 use kluster_test_servers::require;
@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 const TABLE: &str = "create table person (id integer primary key, name text)";
 const INSERT: &str = "insert into person values (1, 'Jan')";
+const PROMPT: &str = "main> ";
 
 /// Stops or continues every node.
 pub fn all_nodes(cluster: &Cluster, name: &str) {
@@ -34,6 +35,39 @@ pub async fn arrived(log: &Log, from: Offset, words: &str) {
         }
     };
     timeout(PATIENCE, reading).await.expect("the statement comes into the log");
+}
+
+/// So many rows joined with themselves so often end in the life of no one.
+const ENDLESS: &str = "with recursive n(v) as (select 0 union all select v + 1 from n where v < 60) \
+    select count(*) as many from n a, n b, n c, n d, n e, n f, n g, n h, n i where a.v + b.v + c.v + d.v + e.v + f.v + g.v + h.v + i.v < 0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_interrupted_ends_on_its_node() {
+    require!(Kafka);
+    let cluster = Cluster::start(Kind::Sqlite, 1).await;
+    // It takes part in ONE.
+    data(&cluster, &["select 1"]);
+    let mut command = kluster(&cluster, &[ENDLESS]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kluster starts");
+    cluster.asked("a.v + b.v").await;
+    signal(child.id(), "INT");
+    let said = Said::from(child.wait_with_output().expect("kluster ends"));
+    assert_eq!(said.code, Some(130), "{said:?}");
+    assert!(said.notes.contains("the read was ended on node n"), "{}", said.notes);
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut person = at_prompt(&cluster, &directory.path().join("history"), &[]);
+    person.sees(PROMPT);
+    person.types(&format!("{};", ENDLESS.replace("a.v + b.v", "b.v + a.v")));
+    cluster.asked("b.v + a.v").await;
+    person.ctrl('c');
+    person.sees("the read was ended on node n");
+    person.sees(PROMPT);
+    person.types("select 6 * 7 as answer;");
+    person.sees("42");
+    person.sees(PROMPT);
+    person.ctrl('d');
+    assert_eq!(person.leaves(), 0);
 }
 
 /// The ticket in what was printed.

@@ -114,6 +114,7 @@ impl Script {
             membership: Membership { version: 3, voters, observers: vec![] },
             halt: None,
             obeys: None,
+            may_have_applied: None,
             running: None,
             dbms: "SQLite".into(),
             dbms_version: "3".into(),

@@ -24,7 +24,8 @@ impl Council {
     /// The decision that `wish` comes to; the error says in words why it may not be written, and what to do.
     ///
     /// `retry` is safe at any time: it opens the next round for those who wait. `error` wants every voter but those named stopped at the offset, or
-    /// holding it back, in the open round; and nobody ever heard of at the offset or beyond. `hold` wants nobody heard of there.
+    /// holding it back, in the open round; and nobody ever heard of at the offset or beyond. `hold` wants nobody heard of there. Who may have been there in a database that it no
+    /// longer has must be named by `without`.
     pub fn resolve(&self, decisions: &Decisions, wish: Wish) -> Result<Decision, String> {
         let Wish { offset, ruling, without, by } = wish;
         if let Some(decision) = decisions.error(offset) {
@@ -46,6 +47,13 @@ impl Council {
             return Err(format!(
                 "{} applied offset {offset}, so its outcome holds: mend the nodes that wait there, then kluster-admin resolve {offset} --as retry",
                 names(&passed)
+            ));
+        }
+        let unknown = self.may_have_passed(offset, &heard, &without);
+        if ruling != Ruling::Retry && !unknown.is_empty() {
+            return Err(format!(
+                "{0} had another database before and may have answered offset {offset} with it: wait until it has come there again, or decide all the same by --without {0}",
+                names(&unknown)
             ));
         }
         let decided = |code, members| Decision { offset, round, ruling, code, by, members, without: without.clone() };

@@ -6,7 +6,7 @@ use kluster_protocol::{HELD, Heartbeat, NodeState};
 const N: Offset = Offset::new(7);
 const BEFORE: u64 = 6;
 
-fn beat(node: &str, applied: u64) -> Heartbeat {
+pub(crate) fn beat(node: &str, applied: u64) -> Heartbeat {
     Heartbeat {
         node_id: node.into(),
         instance_id: String::new(),
@@ -20,6 +20,7 @@ fn beat(node: &str, applied: u64) -> Heartbeat {
         window: None,
         halt: None,
         obeys: None,
+        may_have_applied: None,
         running: None,
         dbms: "SQLite".into(),
         dbms_version: String::new(),
@@ -200,4 +201,38 @@ fn a_voter_that_is_gone_without_a_promise_must_be_named() {
     // Naming never makes a minority decide.
     let few = decided(&[(0, Ruling::Hold, &["n2", "n3"])]);
     assert!(matches!(judge(&council(&heard[..1]), &few), Finding::Person(Why::Gone(_))));
+}
+
+/// What it answered with the database that it lost may be with a client, and nobody remembers it.
+#[test]
+fn where_a_member_may_have_been_in_a_lost_database_its_outcome_holds() {
+    let refills = Heartbeat { may_have_applied: Some(N), ..obeying("n3", 2) };
+    let heard = [obeying("n1", BEFORE), obeying("n2", BEFORE), refills.clone()];
+    let Finding::Decide(found) = judge(&live(heard.clone()), &decided(&[(0, Ruling::Hold, &[])])) else {
+        panic!("not decided")
+    };
+    assert_eq!((found.ruling, found.members), (Ruling::Retry, vec!["n3".into()]));
+    // A person who knows better names it.
+    let Finding::Decide(found) = judge(&live(heard), &decided(&[(0, Ruling::Hold, &["n3"])])) else {
+        panic!("not decided")
+    };
+    assert_eq!((found.ruling, found.code.as_deref()), (Ruling::Error, Some(CANCELLED)));
+
+    let open = Decisions::default();
+    let alike = |third: Heartbeat| live([stopped("n1", 0, "XX1"), stopped("n2", 0, "XX1"), third]);
+    let third = Heartbeat { may_have_applied: Some(N), ..stopped("n3", 0, "XX1") };
+    let council = alike(third);
+    assert_eq!(judge(&council, &open), Finding::Person(Why::Passed(vec!["n3".into()])));
+    let wish = |without: &[&str]| Wish {
+        offset: N,
+        ruling: Ruling::Error,
+        without: without.iter().map(|node| NodeId::from(*node)).collect(),
+        by: "me".into(),
+    };
+    let refused = council.resolve(&open, wish(&[])).unwrap_err();
+    assert!(refused.contains("n3 had another database before") && refused.contains("--without n3"), "{refused}");
+    assert_eq!(council.resolve(&open, wish(&["n3"])).unwrap().code.as_deref(), Some("XX1"));
+    // One that lost less than that, and one that has come there again, are as others.
+    let third = Heartbeat { may_have_applied: Some(Offset::new(BEFORE)), ..stopped("n3", 0, "XX1") };
+    assert_eq!(judge(&alike(third), &open), error(0, "XX1", &["n1", "n2", "n3"]));
 }

@@ -2,11 +2,10 @@
 
 use super::OneLane;
 use super::result::{Building, Out};
-use crate::admit::{by_rule, check_params, reply_partition};
-use crate::answer::Destination;
+use super::taken::Asked;
+use crate::admit::{by_rule, check_params};
 use crate::dbms::{Read, ReadError, WorkStatement};
 use crate::fault::Refusal;
-use kluster_log::Record;
 use kluster_protocol::{Body, ErrorCode, Offset, Request, ResponseError};
 use kluster_sql::{Dialect, Edits};
 use std::time::Duration;
@@ -21,30 +20,22 @@ const TRIES: u32 = 3;
 
 impl OneLane {
     /// Answers one record of ONE.
-    pub(super) async fn answer(&self, record: &Record) {
-        let (asked, to) = match Request::parse(record.value.as_deref()) {
-            Ok(request) => {
-                let key = request.client_id.as_str().to_owned();
-                (Ok(request), Destination { partition: reply_partition(record), key })
-            }
-            Err(bad) => {
-                let id =
-                    bad.message_id.as_ref().map_or_else(|| format!("@{}", record.offset), |id| id.as_str().to_owned());
-                let key = bad.client_id.as_ref().map_or_else(|| id.clone(), |id| id.as_str().to_owned());
-                (Err((id, bad)), Destination { partition: reply_partition(record), key })
+    pub(super) async fn answer(&self, asked: &Asked) {
+        let mut out = Out::new(self, &asked.id, asked.to.clone());
+        let answering = async {
+            match &asked.request {
+                Ok(request) => self.execute(request, &mut out).await,
+                Err(bad) => {
+                    let code = if bad.too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
+                    Err(ResponseError::new(code, bad.reason.clone()))
+                }
             }
         };
-        let request_id = match &asked {
-            Ok(request) => request.message_id.as_str().to_owned(),
-            Err((id, _)) => id.clone(),
-        };
-        let mut out = Out::new(self, &request_id, to);
-        let result = match asked {
-            Ok(request) => self.execute(&request, &mut out).await,
-            Err((_, bad)) => {
-                let code = if bad.too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
-                Err(ResponseError::new(code, bad.reason))
-            }
+        let result = tokio::select! {
+            biased;
+            // A read that is dropped is ended in the database.
+            () = asked.ended.cancelled() => Err(given_up()),
+            result = answering => result,
         };
         if let Err(refusal) = result {
             out.refuse(refusal).await;
@@ -113,6 +104,10 @@ impl OneLane {
         out.part(built, true).await;
         Ok(())
     }
+}
+
+fn given_up() -> Refusal {
+    ResponseError::new(ErrorCode::Cancelled, "the read was ended by the client that sent it".to_owned())
 }
 
 fn timed_out(time: Duration) -> Refusal {

@@ -112,6 +112,7 @@ fn beat(node: &str, offset: u64, chain: Chain) -> Heartbeat {
         window: None,
         halt: None,
         obeys: None,
+        may_have_applied: None,
         running: None,
         dbms: "SQLite".into(),
         dbms_version: "3".into(),

@@ -14,6 +14,7 @@ use crate::check::{Checks, Difference, is_report};
 use crate::clerk::Hearing;
 use crate::effects::Run;
 use crate::fault::{Cause, Fault};
+use crate::former;
 use crate::report::Reporter;
 use crate::state::{Diverged, State};
 use crate::status::Status;
@@ -107,7 +108,8 @@ impl Watch {
         let began = Instant::now();
         let mut unlike = None;
         match timeout(PAST, self.past()).await {
-            Ok(Ok((reader, newest))) => {
+            Ok(Ok((reader, newest, end))) => {
+                self.know_former(&newest, end, true);
                 tracing::debug!(node = %self.node, nodes = newest.len(), took = ?began.elapsed(), "NODES is read");
                 self.reader = Some(reader);
                 newest.iter().for_each(|record| self.hear(record, true));
@@ -169,7 +171,8 @@ impl Watch {
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
             None => {
-                let (reader, newest) = self.past().await?;
+                let (reader, newest, end) = self.past().await?;
+                self.know_former(&newest, end, false);
                 newest.iter().for_each(|record| self.hear(record, false));
                 if judges && let Some(cause) = self.enter().await {
                     self.reader = Some(reader);
@@ -222,8 +225,26 @@ impl Watch {
         refused
     }
 
-    /// The newest record of each node, and a reader behind them. Older ones say nothing any more: a database may have been emptied since.
-    async fn past(&self) -> Result<(Reader, Vec<Record>), LogError> {
+    /// Learns what this node may have applied in a database that it no longer has. `silent`: it has said nothing yet in this run; else its heartbeat of
+    /// before may be gone.
+    fn know_former(&self, newest: &[Record], end: Offset, silent: bool) {
+        let now = self.status.now();
+        if now.former_known {
+            return;
+        }
+        let beats = newest.iter().filter(|record| record.header(header::KIND).is_none());
+        let mut own = beats.filter_map(|record| serde_json::from_slice::<Heartbeat>(record.value.as_deref()?).ok());
+        let said = own.find(|beat| beat.node_id == self.node && self.witness.follows_same(beat));
+        let newest = match silent {
+            true => former::may_have_applied(said.as_ref(), now.applied, end),
+            false => former::anything(now.applied, end),
+        };
+        self.status.may_have_applied(newest);
+    }
+
+    /// The newest record of each node, a reader behind them, and where ALL ended after that. Older ones say nothing any more: a database may have been
+    /// emptied since.
+    async fn past(&self) -> Result<(Reader, Vec<Record>, Offset), LogError> {
         if !self.entry.is_admitted() {
             self.entry.present(&self.log).await?;
         }
@@ -253,7 +274,7 @@ impl Watch {
         }
         let newest: Vec<Record> = newest.into_values().collect();
         match self.entry.is_admitted() || self.entry.is_presented_in(&newest) {
-            true => Ok((reader, newest)),
+            true => Ok((reader, newest, self.log.range(Topic::All, 0).await?.end)),
             false => {
                 let (doing, reason) = (format!("reading {}", Topic::Nodes), "this node's own record did not come back");
                 Err(LogError::Unreachable { doing, reason: reason.to_owned() })

@@ -1,6 +1,6 @@
 //! Ask: one request, from the moment it is sent until it is answered, or the wait is ended by hand.
 
-use super::settings::Settings;
+use super::settings::{ReadLevel, Settings};
 use super::ticket::{OpenRequest, SentTicket};
 use super::trouble::Trouble;
 use kluster_client::{Client, ClientError, Done, Logged, Outcome, Read, Rows, Ticket, VotersGone};
@@ -42,7 +42,7 @@ impl From<Trouble> for Unanswered {
     }
 }
 
-/// Sends a read, and waits for its rows or until the wait is `ended` by hand.
+/// Sends a read, and waits for its rows or until it is `ended` by hand, on the node that executes it too.
 pub async fn read(
     client: &Client,
     settings: &Settings,
@@ -50,11 +50,12 @@ pub async fn read(
     ended: impl Future<Output = ()>,
 ) -> Result<Reply, Trouble> {
     let query = client.query(sql).level(settings.read.level(settings.ack)).timeout(settings.timeout);
-    tokio::select! {
-        biased;
-        () = ended => Err(Trouble::interrupted(None)),
-        read = query.rows() => read.map(Reply::Read).map_err(Trouble::from),
-    }
+    query.rows_until(ended).await.map(Reply::Read).map_err(|error| match (&error, settings.read) {
+        (ClientError::Ended { .. }, ReadLevel::Ordered) => Trouble::interrupted(None).hinted(
+            "every node executes it; `kluster-admin errors` shows one that takes long, `kluster-admin cancel` ends it",
+        ),
+        _ => Trouble::from(error),
+    })
 }
 
 /// Sends what may have an effect, and waits for as many answers as the settings say, or until the wait is `ended` by hand.

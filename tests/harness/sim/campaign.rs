@@ -115,6 +115,8 @@ fn wanted() -> Vec<String> {
         "log: lost on RESPONSES",
         "log: doubled on RESPONSES",
         "reads of ONE answered",
+        "a read was given up",
+        "a node ended a read that was given up",
         "database lost as a whole",
         "decision: error, agreed",
         "decision: error, by the operator",

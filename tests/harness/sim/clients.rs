@@ -228,10 +228,24 @@ impl One {
             }
         };
         let least = least.filter(|least| *least > 0);
-        let answer = match tokio::time::timeout(ENDS, client.query(sql).level(level).rows()).await {
+        // Some give their read up, before it is answered or behind that.
+        let gives_up = self.chance.strikes(0.15).then(|| self.chance.draw(|rng| rng.random_range(0..60)));
+        let ended = async {
+            match gives_up {
+                Some(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let reading = client.query(sql).level(level).rows_until(ended);
+        let answer = match tokio::time::timeout(ENDS, reading).await {
             Err(_) => Answer::Hung,
             Ok(Ok(read)) => Answer::Read(read.offset.map(Offset::get), least),
             Ok(Err(ClientError::Refused { error, .. })) => Answer::Refused(None, error.code.as_str().to_owned()),
+            Ok(Err(ClientError::Ended { node })) => {
+                let by = if node.is_some() { "a node ended a read that was given up" } else { "a read was given up" };
+                self.counts.met(by);
+                Answer::Open
+            }
             Ok(Err(error)) => {
                 self.counts.met(format!("client told: {}", word(&error)));
                 Answer::Open

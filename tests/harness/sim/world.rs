@@ -8,7 +8,7 @@ use super::nodes::Seat;
 use super::operator::{self, Ills};
 use super::workload;
 use kluster_log::MemoryLog;
-use kluster_protocol::{CheckReport, DIVERGED, Heartbeat, NodeState, Topic};
+use kluster_protocol::{CheckReport, DIVERGED, EndRead, Heartbeat, NodeState, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -241,9 +241,8 @@ fn check(
     let reads: Vec<(u64, String)> = responses
         .iter()
         .filter(|response| response["requestTopic"] == "ONE")
-        .filter_map(|response| {
-            Some((response["offset"].as_u64()?, asked.get(response["requestId"].as_str()?)?.clone()))
-        })
+        .filter_map(|response| Some((response["offset"].as_u64()?, asked.get(response["requestId"].as_str()?)?)))
+        .flat_map(|(offset, texts)| texts.iter().map(move |sql| (offset, sql.clone())))
         .collect();
     operator::count_waits(log, counts);
     let replay = checker::replay(&logged, WINDOW, &reads, operator::refused(log, counts));
@@ -259,6 +258,7 @@ fn check(
     }
     findings.extend(answers_of_all(&replay, &responses, seats));
     findings.extend(answers_of_one(&replay, &responses, &asked, counts));
+    findings.extend(ended_without_a_word(log, &responses));
     findings.extend(clients(&replay));
     findings.extend(replay.effects.wrong(log, counts, |node| seats.iter().any(|seat| seat.name == node)));
     for seat in seats {
@@ -305,16 +305,18 @@ fn responses(log: &MemoryLog) -> Vec<serde_json::Value> {
     records.filter_map(|record| serde_json::from_slice(&record.value?).ok()).collect()
 }
 
-/// The SQL of each request on ONE, by its id.
-fn asked(log: &MemoryLog) -> BTreeMap<String, String> {
+/// The SQL of each request on ONE, by its id. A client that connects again while nothing is written makes an id again: then there are two.
+fn asked(log: &MemoryLog) -> BTreeMap<String, BTreeSet<String>> {
     let partitions = 0..kluster_log::TopicSettings::development().partitions;
     let records = partitions.flat_map(|partition| log.records(Topic::One, partition));
     let requests = records.filter_map(|record| serde_json::from_slice::<serde_json::Value>(&record.value?).ok());
-    requests
-        .filter_map(|request| {
-            Some((request["messageId"].as_str()?.to_owned(), request["sqlString"].as_str()?.to_owned()))
-        })
-        .collect()
+    let mut asked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for request in requests {
+        if let (Some(id), Some(sql)) = (request["messageId"].as_str(), request["sqlString"].as_str()) {
+            asked.entry(id.to_owned()).or_default().insert(sql.to_owned());
+        }
+    }
+    asked
 }
 
 /// Every answer to ALL is what the replay says, chains agree, and every node answered every record.
@@ -384,27 +386,44 @@ fn differs(expected: &checker::Expected, response: &serde_json::Value) -> Option
 fn answers_of_one(
     replay: &checker::Replay,
     responses: &[serde_json::Value],
-    asked: &BTreeMap<String, String>,
+    asked: &BTreeMap<String, BTreeSet<String>>,
     counts: &Counts,
 ) -> Vec<String> {
     let mut findings = Vec::new();
     for response in responses.iter().filter(|response| response["requestTopic"] == "ONE") {
-        let sql = response["requestId"].as_str().and_then(|id| asked.get(id));
-        let (Some(sql), Some(offset)) = (sql, response["offset"].as_u64()) else { continue };
+        let texts = response["requestId"].as_str().and_then(|id| asked.get(id));
+        let (Some(texts), Some(offset)) = (texts, response["offset"].as_u64()) else { continue };
         counts.met("reads of ONE answered");
-        let right = match replay.reads.get(&(offset, sql.clone())) {
+        let wanted: Vec<_> = texts.iter().map(|sql| replay.reads.get(&(offset, sql.clone()))).collect();
+        let right = wanted.iter().any(|wanted| match wanted {
             Some(Ok((_, rows))) => response["result"].as_array() == Some(rows),
             Some(Err(code)) => response["error"]["code"] == code.as_str(),
             None => false,
-        };
+        });
         if !right {
-            let wanted = replay.reads.get(&(offset, sql.clone()));
             findings.push(format!(
-                "a read at offset {offset} is wrong: {sql}\n  expected {wanted:?}\n  answered {response}"
+                "a read at offset {offset} is wrong: {texts:?}\n  expected {wanted:?}\n  answered {response}"
             ));
         }
     }
     findings
+}
+
+/// A read is ended only where its client has given it up.
+fn ended_without_a_word(log: &MemoryLog, responses: &[serde_json::Value]) -> Vec<String> {
+    let partitions = 0..kluster_log::TopicSettings::development().partitions;
+    let records = partitions.flat_map(|partition| log.records(Topic::One, partition));
+    let given_up: HashSet<String> = records
+        .filter(|record| record.header("kluster-kind").is_some())
+        .filter_map(|record| serde_json::from_slice::<EndRead>(&record.value?).ok())
+        .map(|end| end.ends.as_str().to_owned())
+        .collect();
+    let ended = responses.iter().filter(|response| {
+        response["requestTopic"] == "ONE"
+            && response["error"]["code"] == "cancelled"
+            && !response["requestId"].as_str().is_some_and(|id| given_up.contains(id))
+    });
+    ended.map(|response| format!("a read was ended that nobody gave up: {response}")).collect()
 }
 
 /// A number that is the same for the same history.

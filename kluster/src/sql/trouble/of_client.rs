@@ -38,6 +38,7 @@ impl From<ClientError> for Trouble {
                 source if outcome == Outcome::Open => Self::unanswered(source.to_string(), ticket, outcome),
                 source => Self::new(Kind::Log, source.to_string()),
             },
+            ClientError::Ended { .. } => Self::new(Kind::Interrupted, message),
             ClientError::ResultTooLarge { limit } => {
                 let message = format!("the result has more than {} MiB, and a prompt holds it in memory", limit >> 20);
                 Self::of(Kind::Refused, ErrorCode::ResultTooLarge.as_str(), message)
