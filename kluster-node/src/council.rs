@@ -129,8 +129,7 @@ impl Council {
         if voters.is_empty() {
             return Finding::Person(Why::NoVoters);
         }
-        let mut passed = self.passed(offset, voters);
-        passed.extend(self.may_have_passed(offset, voters, &[]));
+        let passed = self.passed(offset, voters);
         if !passed.is_empty() {
             return Finding::Person(Why::Passed(passed));
         }

@@ -1,7 +1,7 @@
 //! Former: what this node may have applied in a database that it no longer has. No I/O.
 //!
 //! A node whose database was lost, or put back to an earlier state, refills from the log and remembers nothing of what it answered before. Others may
-//! remember nothing either, for they were started again. An offset that it may have applied and answered must not be refused by a decision, so its
+//! remember nothing either, for they were started again. A request that it may have applied and answered must not be cancelled, so its
 //! heartbeats name the highest one until it has applied that again.
 //!
 //! Neighbours: `witness::watch` reads the node's own last heartbeat before the node says anything; `council` asks.

@@ -21,7 +21,8 @@ impl AllLane {
         }
         let group = self.log.names().group_of_all(&self.node);
         let hint = self.log.committed(&group, Topic::All, 0).await.map_err(start::log_fault)?;
-        let mut from = hint.unwrap_or(Offset::ZERO).max(held.state.floor(held.state.applied));
+        // Outcomes that were not answered are kept, however far the node has come since. Where nobody remembers, those within the window are sent.
+        let mut from = hint.unwrap_or_else(|| held.state.floor(held.state.applied));
         while from <= held.state.applied {
             let Some(row) = self.dbms.outcome_rows(from, 1).await?.into_iter().next() else { break };
             let kept = start::kept_rows(row.rows.as_deref())?;

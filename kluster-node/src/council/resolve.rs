@@ -49,8 +49,9 @@ impl Council {
                 names(&passed)
             ));
         }
+        let cancels = ruling == Ruling::Hold || ruling == Ruling::Error && decisions.hold(offset).is_some();
         let unknown = self.may_have_passed(offset, &heard, &without);
-        if ruling != Ruling::Retry && !unknown.is_empty() {
+        if cancels && !unknown.is_empty() {
             return Err(format!(
                 "{0} had another database before and may have answered offset {offset} with it: wait until it has come there again, or decide all the same by --without {0}",
                 names(&unknown)
