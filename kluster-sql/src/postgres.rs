@@ -114,6 +114,7 @@ const OF_OBJECTS: &[&str] = &[
     "col_description",
     "format_type",
     "obj_description",
+    "pg_basetype",
     "pg_collation_is_visible",
     "pg_column_is_updatable",
     "pg_conversion_is_visible",
